@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+/* File descriptors: ownership, SCM_RIGHTS, limits. */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void fd_closep(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+int fd_steal(int *fd)
+{
+	int r = *fd;
+
+	*fd = -1;
+	return r;
+}
+
+int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * FD_MESSAGE_MAX)];
+	} control;
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t r;
+
+	if (n > FD_MESSAGE_MAX) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	if (n) {
+		memset(&control, 0, sizeof(control));
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
+	}
+	do
+		r = sendmsg(sock, &msg, MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -1 : 0;
+}
+
+/* Takes the descriptors out of @msg; those beyond @max are closed. Returns how many came. */
+static size_t take_fds(struct msghdr *msg, int *fds, size_t max)
+{
+	size_t n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++, n++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (n < max)
+				fds[n] = fd;
+			else
+				close(fd);
+		}
+	}
+	return n;
+}
+
+ssize_t fd_receive(int sock, void *data, size_t len, int *fds, size_t max, size_t *ret_n, int flags)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * FD_MESSAGE_MAX)];
+	} control;
+	struct iovec iov = { .iov_base = data, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t r;
+	size_t n;
+
+	do
+		r = recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -1;
+	n = take_fds(&msg, fds, max);
+	if (n > max || (msg.msg_flags & MSG_CTRUNC)) {
+		for (size_t i = 0; i < n && i < max; i++)
+			close(fds[i]);
+		errno = EMSGSIZE;
+		return -1;
+	}
+	*ret_n = n;
+	return r;
+}
+
+int fd_set_nonblocking(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -1;
+	return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
+}
+
+size_t fd_raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1024;
+	if (limit.rlim_cur < limit.rlim_max) {
+		rlim_t before = limit.rlim_cur;
+
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			limit.rlim_cur = before;
+	}
+	return (size_t)limit.rlim_cur;
+}
+
+char *fd_read_all(int fd, size_t max, size_t *ret_len)
+{
+	size_t len = 0, room = 4096;
+	char *data = malloc(room + 1);
+
+	while (data) {
+		ssize_t r = read(fd, data + len, room - len);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0 || len + (size_t)r > max) {
+			int saved = r < 0 ? errno : EFBIG;
+
+			free(data);
+			errno = saved;
+			return NULL;
+		}
+		if (r == 0) {
+			data[len] = '\0';
+			if (ret_len)
+				*ret_len = len;
+			return data;
+		}
+		len += (size_t)r;
+		if (len == room) {
+			char *more = realloc(data, (room *= 2) + 1);
+
+			if (!more)
+				free(data);
+			data = more;
+		}
+	}
+	errno = ENOMEM;
+	return NULL;
+}
+
+int fd_write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t r = write(fd, p, len);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -1;
+		p += r;
+		len -= (size_t)r;
+	}
+	return 0;
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+/* File descriptors: ownership, passing them between processes, the limit of their number. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+#define _cleanup_fd_ __attribute__((cleanup(fd_closep)))
+
+/* Close what is open and reset to -1; keep errno. */
+void fd_closep(int *fd);
+/* Hand the descriptor over: returns it and leaves -1. */
+int fd_steal(int *fd);
+
+/* Most descriptors in one message (SCM_MAX_FD, unix(7)). */
+enum { FD_MESSAGE_MAX = 253 };
+
+/* One message over a unix socket with @n descriptors beside the @len > 0 bytes. Returns 0, or -1 with errno. */
+int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n);
+/* Receives into @data and up to @max descriptors (CLOEXEC) into @fds; more than that are closed and EMSGSIZE.
+ * Returns the bytes, 0 at the end, -1 with errno; @ret_n only with ≥ 0. @flags as for recvmsg(2). */
+ssize_t fd_receive(int sock, void *data, size_t len, int *fds, size_t max, size_t *ret_n, int flags);
+
+int fd_set_nonblocking(int fd, bool on);
+/* Raises the soft limit of descriptors to the hard one. Returns the limit in force then. */
+size_t fd_raise_limit(void);
+/* Reads the whole of @fd, at most @max bytes (EFBIG above). Result is NUL-terminated and the caller's; NULL with errno. */
+char *fd_read_all(int fd, size_t max, size_t *ret_len);
+/* Writes all of it, however often that takes. Returns 0, or -1 with errno. */
+int fd_write_all(int fd, const void *data, size_t len);

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/* The log. A line is one write(2), so that lines of several processes do not mix. */
+#include "base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+	const char *process;
+	enum log_level level;
+	int fd;
+} sink = { .process = "mirrord", .level = LOG_LEVEL_WARN, .fd = -1 };
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_LEVEL_DEBUG + 1, "a name per level");
+
+void log_init(const char *process, enum log_level level, int fd)
+{
+	sink.process = process;
+	sink.level = level;
+	sink.fd = fd;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return sink.fd >= 0 && level <= sink.level;
+}
+
+int log_level_parse(const char *name)
+{
+	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++)
+		if (strcmp(name, level_names[i]) == 0)
+			return i;
+	return -1;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+	char line[2048];
+	struct timespec ts;
+	struct tm tm;
+	int saved = errno, n, m;
+	va_list ap;
+
+	if (!log_enabled(level))
+		return;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	localtime_r(&ts.tv_sec, &tm);
+	n = snprintf(line, sizeof(line), "%02d:%02d:%02d.%03ld %s[%d] %s: ", tm.tm_hour, tm.tm_min,
+		     tm.tm_sec, ts.tv_nsec / 1000000, sink.process, (int)getpid(), level_names[level]);
+	va_start(ap, format);
+	m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, ap);
+	va_end(ap);
+	n = m < 0 ? n : n + m;
+	if ((size_t)n > sizeof(line) - 2)
+		n = (int)sizeof(line) - 2;
+	line[n++] = '\n';
+	(void)!write(sink.fd, line, (size_t)n);
+	errno = saved;
+}
+
+bool log_limit_pass(struct log_limit *limit, enum log_level level)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	if ((uint64_t)ts.tv_sec != limit->second) {
+		if (limit->left_out)
+			log_line(level, "(%u more lines of the next kind were left out)", limit->left_out);
+		*limit = (struct log_limit){ .second = (uint64_t)ts.tv_sec };
+	}
+	if (limit->lines >= LOG_BURST) {
+		limit->left_out++;
+		return false;
+	}
+	limit->lines++;
+	return true;
+}

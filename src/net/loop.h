@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/* The event loop: one a process, epoll below, level-triggered. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "base/error.h"
+#include "base/list.h"
+
+struct loop;
+
+/* One descriptor that the loop watches; embedded in its owner, who zero-initialises it and keeps the descriptor. */
+struct watch {
+	int fd;
+	uint32_t events;
+	bool added;
+	void (*on_ready)(struct watch *w, uint32_t events);
+};
+
+/* A one-shot timer; embedded, zero-initialised. @index is the loop's. */
+struct timer {
+	uint64_t due;
+	size_t index;
+	void (*on_due)(struct timer *t);
+};
+
+/* Work for after the current batch of events: frees above all. Embedded, zero-initialised. */
+struct deferred {
+	struct list node;
+	void (*run)(struct deferred *d);
+};
+
+/* NULL with @err set. */
+struct loop *loop_new(struct error *err);
+void loop_free(struct loop *l);
+
+/* Watches @fd for @events (EPOLLIN, EPOLLOUT…; 0 still reports EPOLLERR and EPOLLHUP). Returns 0 or -errno. */
+int loop_watch(struct loop *l, struct watch *w, int fd, uint32_t events,
+	       void (*on_ready)(struct watch *, uint32_t));
+/* Changes the interest; does nothing when it is the same. Returns 0 or -errno. */
+int loop_rewatch(struct loop *l, struct watch *w, uint32_t events);
+/* To be called before the descriptor is closed. No event of the current batch reaches @w any more. */
+void loop_unwatch(struct loop *l, struct watch *w);
+
+/* Nanoseconds of CLOCK_MONOTONIC, read once per wake-up. */
+uint64_t loop_now(const struct loop *l);
+enum { LOOP_MS = 1000000 };
+#define LOOP_SECOND (1000 * (uint64_t)LOOP_MS)
+
+/* (Re-)arms @t for the time @due. Returns 0 or -ENOMEM. */
+int loop_arm(struct loop *l, struct timer *t, uint64_t due);
+void loop_disarm(struct loop *l, struct timer *t);
+
+void loop_defer(struct loop *l, struct deferred *d, void (*run)(struct deferred *));
+
+/* Runs until loop_stop(). Returns 0, or -1 with @err when epoll fails. */
+int loop_run(struct loop *l, struct error *err);
+void loop_stop(struct loop *l);

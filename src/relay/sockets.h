@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/* The egress over sockets: real non-blocking sockets of one network namespace. */
+#pragma once
+
+#include "net/loop.h"
+#include "relay/egress.h"
+
+/* The sockets that are made. An echo socket is a ping socket (SOCK_DGRAM, icmp(7)), or a raw one where those are not allowed. */
+enum socket_kind {
+	SOCKET_TCP4,
+	SOCKET_TCP6,
+	SOCKET_UDP4,
+	SOCKET_UDP6,
+	SOCKET_ECHO4,
+	SOCKET_ECHO6,
+};
+enum { SOCKET_KINDS = SOCKET_ECHO6 + 1 };
+
+/* Makes one socket of @kind in the calling process's network namespace with all options that the egress wants: non-blocking,
+ * close-on-exec; TCP: TCP_NODELAY, and SO_LINGER of 0 so that the death of the process resets; UDP: IP_RECVERR, IP_RECVTTL, IP_RECVTOS
+ * and their IPv6 kin, IPV6_V6ONLY. Returns it or -errno. *ret_raw (may be NULL): it is a raw socket. */
+int socket_make(enum socket_kind kind, bool *ret_raw);
+
+/* Where an egress takes its sockets from. */
+struct socket_source {
+	/* Returns a socket, or -EAGAIN when one will come later (then @socket_egress_refilled is called), or -errno. */
+	int (*take)(struct socket_source *s, enum socket_kind kind, bool *ret_raw);
+};
+
+struct socket_egress;
+
+/* An egress over sockets from @source; NULL for those of the calling process's own network namespace.
+ * @source stays the caller's and outlives the egress. NULL without memory. */
+struct egress *socket_egress_new(struct loop *loop, struct socket_source *source);
+/* Resets every connection, closes every port (without events) and frees it. */
+void socket_egress_free(struct egress *e);
+/* Sockets have come in: dials and ports that waited for one go on. */
+void socket_egress_refilled(struct egress *e);
+/* Connections and ports that are open. */
+size_t socket_egress_count(const struct egress *e);
+/* The connected socket of a dial that reported success, for an owner that moves the bytes itself (the agent's bridges to
+ * streams). The dial is gone afterwards; the socket is the caller's. */
+int socket_dial_take(struct dial *d);

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+/* What the agent tells of the target when it has entered it, and its encoding (docs/protocol.md, INFO topic 1). */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "net/addr.h"
+
+enum { INFO_TARGET = 1, INFO_FAILURE = 2 };
+
+/* An address of the target's. */
+struct info_address {
+	struct ip ip;
+	uint8_t prefix_len;
+};
+
+/* A route of the target's main table. @type is rtnetlink's RTN_UNICAST, _UNREACHABLE, _PROHIBIT, _BLACKHOLE or _THROW. @source is the
+ * preferred source address, "any" without one. */
+struct info_route {
+	struct ip prefix;
+	uint8_t prefix_len, type;
+	struct ip source;
+	uint32_t metric;
+};
+
+/* A sysctl of the target's network namespace that shows in the program's own sockets, as a path below /proc/sys/net. */
+struct info_sysctl {
+	char name[64], value[64];
+};
+
+enum { INFO_ADDRESSES = 256, INFO_ROUTES = 4096, INFO_SYSCTLS = 64, INFO_FILE_MAX = 1 << 20 };
+
+/* All pointers are owned by the struct (target_info_fini). Files that the target doesn't have are NULL. */
+struct target_info {
+	char interface[16]; /* the name of the interface with the default route, or of the first that isn't lo */
+	char hostname[65];
+	struct info_address *addresses; /* not those of lo, not link-local ones */
+	size_t n_addresses;
+	struct info_route *routes;
+	size_t n_routes;
+	struct info_sysctl *sysctls;
+	size_t n_sysctls;
+	char *resolv_conf, *hosts; /* NUL-terminated contents */
+	int policy_routing;	   /* the target has routing rules beyond the three that every namespace has */
+};
+
+void target_info_fini(struct target_info *info);
+/* The encoded bytes are the caller's; NULL without memory. */
+uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len);
+/* Returns 0, or -1 with @err; @ret is set only with 0. Unknown fields are passed over. */
+int target_info_decode(const uint8_t *data, size_t len, struct target_info *ret, struct error *err);
+
+/* INFO_FAILURE: the agent could not enter the target; @e travels whole. */
+uint8_t *failure_encode(const struct error *e, size_t *ret_len);
+int failure_decode(const uint8_t *data, size_t len, struct error *ret);
