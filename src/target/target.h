@@ -2,8 +2,6 @@
 /* Targets: whose network the program gets. A target's text is "kind/name". */
 #pragma once
 
-#include <stdbool.h>
-
 #include "base/error.h"
 
 enum target_kind { TARGET_PID, TARGET_NETNS, TARGET_DOCKER, TARGET_PODMAN };
@@ -11,13 +9,19 @@ enum target_kind { TARGET_PID, TARGET_NETNS, TARGET_DOCKER, TARGET_PODMAN };
 /* What the agent needs to enter a local target. */
 struct target {
 	enum target_kind kind;
-	char text[256];	  /* as the user wrote it */
-	int pid;	  /* of a process in the target, or 0 */
-	char netns[256];  /* path of the network namespace when there is no process (netns/NAME), or "" */
-	char etc[256];	  /* directory whose resolv.conf and hosts count for netns/NAME (/etc/netns/NAME, ip-netns(8)), or "" */
+	char text[256]; /* as the user wrote it */
+	int pid; /* of a process in the target, or 0 */
+	char netns[256]; /* path of the network namespace when there is no process (netns/NAME), or "" */
+	char etc[256]; /* directory whose resolv.conf and hosts count for netns/NAME (/etc/netns/NAME, ip-netns(8)), or
+			  "" */
 };
 
-/* Reads "pid/4711", "netns/shop", "docker/NAME", "podman/NAME" and finds the process behind it; asks the container engine over its
- * API socket. Returns 0, or -1 with @err: unknown kind (with the nearest), no such process, namespace, container (with those that
- * there are), one that isn't running, engine socket missing or forbidden. */
+/* Reads "pid/4711", "netns/shop", "docker/NAME", "podman/NAME" and finds the process behind it; asks the container
+ * engine over its API socket. Returns 0, or -1 with @err: unknown kind (with the nearest), no such process, namespace,
+ * container (with those that there are), one that isn't running, engine socket missing or forbidden. That the target
+ * may be entered, only agent_enter() can tell. */
 int target_resolve(const char *text, struct target *ret, struct error *err);
+
+/* Sets the advice for a target (its text) that only root may enter: the sudo command, or what is missing when we are
+ * root in name only. Returns -1. */
+int target_hint_root(const char *text, struct error *err);

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+/* Targets that need no engine. Every one that is refused says why and what to do. */
+#include "target/target.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+static const struct {
+	const char *text, *error, *hint; /* parts that must be there */
+} refused[] = {
+	{ "", "a target is a kind, a slash and a name", "pid/4711, netns/NAME, docker/NAME, podman/NAME" },
+	{ "4711", "a target is a kind, a slash and a name", "pid/4711" },
+	{ "pid/", "a target is a kind, a slash and a name", "pid/4711" },
+	{ "/shop", "a target is a kind, a slash and a name", "pid/4711" },
+	{ "netsn/shop", "no kind of target called \"netsn\"", "did you mean netns/shop? Targets are pid/4711, netns/" },
+	{ "dokcer/a/b", "no kind of target called \"dokcer\"", "did you mean docker/a/b?" },
+	{ "deploymnt/web", "no kind of target called \"deploymnt\"", "did you mean deployment/web?" },
+	{ "qwertz/shop", "no kind of target called \"qwertz\"",
+	  "targets are pid/4711, netns/NAME, docker/NAME, podman/NAME" },
+	{ "pod/shop", "pod/ needs Kubernetes, which this version does not have yet",
+	  "targets of this machine are pid/4711" },
+	{ "deployment/shop/container/app", "deployment/ needs Kubernetes", "targets of this machine" },
+	{ "targetless", "needs Kubernetes", "targets of this machine" },
+	{ "pid/abc", "\"abc\" is not a process id", "pid/4711 names a process" },
+	{ "pid/0", "\"0\" is not a process id", "pid/4711" },
+	{ "pid/-1", "\"-1\" is not a process id", "pid/4711" },
+	{ "pid/ 1", "\" 1\" is not a process id", "pid/4711" },
+	{ "pid/1x", "\"1x\" is not a process id", "pid/4711" },
+	{ "pid/99999999999999999999", "is not a process id", "pid/4711" },
+	{ "pid/2147483648", "is not a process id", "pid/4711" },
+	{ "pid/2147483647", "there is no process 2147483647", "ps -e" },
+	{ "netns/..", "\"..\" is not a name", "ip netns list" },
+	{ "netns/a/b", "\"a/b\" is not a name", "ip netns list" },
+};
+
+/* Resolves @text and compares the error with what it must say; NULL for none. */
+static void expect(const char *text, const char *error, const char *hint, const char *name)
+{
+	struct target t = { .pid = -7 };
+	struct error err = { 0 };
+	int r = target_resolve(text, &t, &err);
+
+	tap_int(r, error ? -1 : 0, "%s: returns", name);
+	if (!error) {
+		tap_str(err.text, "", "%s: no error", name);
+		return;
+	}
+	tap_ok(strstr(err.text, error) && strstr(err.hint, hint), "%s: says why and what to do", name);
+	if (!strstr(err.text, error) || !strstr(err.hint, hint))
+		printf("# got \"%s\" (%s)\n", err.text, err.hint);
+	tap_int(err.status, 1, "%s: exit status", name);
+	tap_int(t.pid, -7, "%s: result untouched", name);
+}
+
+static void *thread_main(void *arg)
+{
+	int *fds = arg, tid = gettid();
+	char c;
+
+	if (write(fds[1], &tid, sizeof(tid)) > 0 && read(fds[0], &c, 1) == 0)
+		return NULL;
+	return NULL;
+}
+
+static void test_thread(void)
+{
+	char text[32], hint[64];
+	int up[2], down[2], tid = 0;
+	pthread_t thread;
+
+	if (pipe(up) < 0 || pipe(down) < 0 ||
+	    pthread_create(&thread, NULL, thread_main, (int[]){ down[0], up[1] }) != 0 ||
+	    read(up[0], &tid, sizeof(tid)) != sizeof(tid))
+		abort();
+	snprintf(text, sizeof(text), "pid/%d", tid);
+	snprintf(hint, sizeof(hint), "use pid/%d", getpid());
+	expect(text, "is a thread of process", hint, "a thread");
+	close(down[1]);
+	pthread_join(thread, NULL);
+}
+
+static void test_process(void)
+{
+	char text[32];
+	struct target t;
+	struct error err = { 0 };
+	pid_t child = fork();
+	siginfo_t info;
+
+	if (child == 0)
+		_exit(0);
+	snprintf(text, sizeof(text), "pid/%d", getpid());
+	prctl(PR_SET_NAME, "a) Z (b");
+	tap_int(target_resolve(text, &t, &err), 0, "our own process, whose name looks like stat's other fields");
+	tap_ok(t.kind == TARGET_PID && t.pid == getpid() && !t.netns[0] && !t.etc[0], "what it resolves to");
+	tap_str(t.text, text, "its text");
+	waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT);
+	snprintf(text, sizeof(text), "pid/%d", child);
+	expect(text, "has ended", "name a process that runs", "a zombie");
+	waitpid(child, NULL, 0);
+	expect(text, "there is no process", "ps -e", "a process that is gone");
+}
+
+static void test_kernel_thread(void)
+{
+	char comm[32] = "";
+	int fd = open("/proc/2/comm", O_RDONLY);
+
+	if (fd < 0 || read(fd, comm, sizeof(comm) - 1) < 0 || strcmp(comm, "kthreadd\n") != 0)
+		printf("# kernel threads are not seen from here\n");
+	else
+		expect("pid/2", "is a kernel thread", "whose network you want", "a kernel thread");
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Runs @test in a child, whose checks count as ours. */
+static void in_child(void (*test)(void))
+{
+	int status, p[2], counts[2];
+	pid_t child;
+
+	if (pipe(p) < 0)
+		abort();
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		test();
+		fflush(stdout);
+		_exit(write(p[1], (int[]){ tap_count, tap_failed }, sizeof(counts)) != sizeof(counts));
+	}
+	close(p[1]);
+	if (read(p[0], counts, sizeof(counts)) == sizeof(counts)) {
+		tap_count = counts[0];
+		tap_failed = counts[1];
+	}
+	waitpid(child, &status, 0);
+	close(p[0]);
+	if (status != 0)
+		tap_ok(false, "the child ended with status %#x", (unsigned int)status);
+}
+
+static void test_foreign_process(void)
+{
+	char text[32] = "pid/1", hint[64];
+
+	if (geteuid() == 0) {
+		snprintf(text, sizeof(text), "pid/%d", getppid());
+		if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0) {
+			printf("# no other user to be\n");
+			return;
+		}
+	}
+	snprintf(hint, sizeof(hint), "sudo mirrord exec -t %s -- ", text);
+	expect(text, "Permission denied", hint, "a process of another user");
+	expect(text, "belongs to user root (uid 0)", hint, "a process of another user");
+}
+
+static void make_name(const char *name, const char *source)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/run/netns/%s", name);
+	fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0 || (source && mount(source, path, NULL, MS_BIND, NULL) < 0))
+		abort();
+	close(fd);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		abort();
+	close(fd);
+}
+
+/* A mount namespace of our own; without root, by way of a user namespace. */
+static void enter_mount_namespace(void)
+{
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	char map[64];
+
+	if (unshare(CLONE_NEWNS | (uid ? CLONE_NEWUSER : 0)) < 0) {
+		perror("# unshare");
+		abort();
+	}
+	if (uid == 0)
+		return;
+	write_file("/proc/self/setgroups", "deny");
+	snprintf(map, sizeof(map), "0 %u 1", uid);
+	write_file("/proc/self/uid_map", map);
+	snprintf(map, sizeof(map), "0 %u 1", gid);
+	write_file("/proc/self/gid_map", map);
+}
+
+static void test_netns(void)
+{
+	struct target t;
+	struct error err = { 0 };
+
+	enter_mount_namespace();
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("run", "/run", "tmpfs", 0, NULL) < 0)
+		abort();
+	expect("netns/shop", "no network namespace called \"shop\" (looked in /run/netns)", "there are none",
+	       "no names at all");
+	if (mkdir("/run/netns", 0755) < 0)
+		abort();
+	make_name("shop", "/proc/self/ns/net");
+	make_name("leftover", NULL);
+	make_name("other", "/proc/self/ns/uts");
+	tap_int(target_resolve("netns/shop", &t, &err), 0, "a named network namespace");
+	tap_ok(t.kind == TARGET_NETNS && t.pid == 0, "has no process");
+	tap_str(t.netns, "/run/netns/shop", "its path");
+	tap_str(t.etc, "", "has no directory of its own below /etc/netns");
+	expect("netns/shpo", "no network namespace called \"shpo\"", "there are: ", "another name");
+	expect("netns/shpo", "no network namespace called \"shpo\"", "shop", "another name lists those there are");
+	expect("netns/leftover", "not a network namespace", "ip netns delete leftover", "a file whose mount is gone");
+	expect("netns/other", "not a network namespace", "ip netns delete other", "a namespace of another type");
+	if (mount("etc", "/etc", "tmpfs", 0, NULL) < 0 || mkdir("/etc/netns", 0755) < 0 ||
+	    mkdir("/etc/netns/shop", 0755) < 0)
+		abort();
+	tap_int(target_resolve("netns/shop", &t, &err), 0, "with files");
+	tap_str(t.etc, "/etc/netns/shop", "its directory");
+}
+
+int main(void)
+{
+	char text[400] = "netns/";
+
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		expect(refused[i].text, refused[i].error, refused[i].hint, refused[i].text);
+	memset(text + 6, 'x', sizeof(text) - 7);
+	expect(text, "longer than 255 bytes", "", "a text that is too long");
+	test_process();
+	test_thread();
+	test_kernel_thread();
+	in_child(test_foreign_process);
+	in_child(test_netns);
+	return tap_done();
+}
