@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+/* Builds the relay namespace and the twin. All functions act in the calling process, which moves between namespaces. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "tunnel/info.h"
+
+/* What was built. Descriptors of -1 are not there. */
+struct twin {
+	int user_ns;	     /* -1: the user namespace is the caller's own */
+	int net_ns, uts_ns;  /* the twin's */
+	int relay_ns;
+	int packet_in;	     /* packet socket on v0: SYNs, UDP, ICMP from the twin; SOCK_RAW, with Ethernet headers */
+	int packet_out;	     /* packet socket of the relay namespace, not bound, with PACKET_VNET_HDR */
+	int listeners[2];    /* transparent TCP listeners, IPv4 and IPv6; SO_LINGER of 0 */
+	int diag;	     /* sock_diag(7) socket of the twin */
+	uint32_t relay_index, lo_index; /* of v0 and lo in the relay namespace */
+};
+
+/* Enters fresh namespaces: a user namespace first, mapping @uid and @gid to themselves, unless we may do without. The process ends up in
+ * the relay namespace. Returns 0, or -1 with @err. */
+int twin_unshare(uid_t uid, gid_t gid, struct twin *ret, struct error *err);
+/* Builds all in them as @info says. @target names it in the link's alias. */
+int twin_build(struct twin *t, const struct target_info *info, const char *target, struct error *err);
+/* Cuts the twin off: every new connection fails with ENETUNREACH at once. */
+void twin_cut(const struct twin *t, const char *link);
+void twin_close(struct twin *t);
+
+/* Whether the calling process is in a twin: 1 and the target's name, 0, or -1 with @err. */
+int twin_inside(char ret_target[256], struct error *err);

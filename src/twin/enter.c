@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+/* Into the twin.
+ *
+ * The mount namespace is made here and not by the keeper: unshare(2) carries the working directory over into the copy, whatever it is,
+ * where setns(2) would put the program at the root. It is a slave of the host's: what is mounted there later shows here too.
+ *
+ * The anchor: a filter of one instruction that allows every call costs nothing (the kernel keeps a bitmap of calls that are always
+ * allowed). Its listener tells when the last process below is gone. */
+#include "twin/enter.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "twin/files.h"
+
+int twin_enter(const struct twin_entry *entry, struct error *err)
+{
+	if (entry->user_ns >= 0 && setns(entry->user_ns, CLONE_NEWUSER) < 0)
+		return error_set(err, errno, "enter the twin's user namespace");
+	if (setns(entry->net_ns, CLONE_NEWNET) < 0 || setns(entry->uts_ns, CLONE_NEWUTS) < 0)
+		return error_set(err, errno, "enter the twin");
+	if (unshare(CLONE_NEWNS) < 0)
+		return error_set(err, errno, "make a mount namespace");
+	if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0)
+		return error_set(err, errno, "make the mounts of our own namespace private");
+	return entry->remote_dns ? twin_files_mount(entry->info, err) : 0;
+}
+
+int twin_anchor(struct error *err)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	const struct sock_fprog program = { .len = 1, .filter = &allow };
+	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+
+	if (fd >= 0)
+		return (int)fd;
+	error_set(err, errno, "install a seccomp filter");
+	if (errno == EBUSY)
+		return error_hint(err, "another tool's filter with a listener is in force already (a container engine's, or another mirrord's)");
+	return error_hint(err, "seccomp(2) is not allowed here: in a container, run it with --security-opt seccomp=unconfined");
+}

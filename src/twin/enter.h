@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+/* The last steps of the process that becomes the program: into the twin, with the target's files in place. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "tunnel/info.h"
+
+struct twin_entry {
+	int user_ns, net_ns, uts_ns; /* user_ns may be -1 */
+	const struct target_info *info;
+	bool remote_dns; /* false: resolver files stay the host's */
+};
+
+/* Enters the twin and a mount namespace of its own. The working directory, a deleted one too, stays. */
+int twin_enter(const struct twin_entry *entry, struct error *err);
+
+/* Installs a seccomp filter that allows everything, and returns its notification descriptor: that one hangs up when the last process
+ * that descends from this one is gone (Linux 5.9). -1 with @err. */
+int twin_anchor(struct error *err);

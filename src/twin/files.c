@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/* The target's files, by bind mounts.
+ *
+ * Their contents stand in a tmpfs that is mounted for a moment over a directory that every system has, in our own mount namespace; the bind
+ * mounts keep it alive when it is taken off again. A symbolic link (resolv.conf often is one) is followed: the mount lands on the file
+ * that programs open. A file that the host doesn't have has no place to mount on; then /etc gets an overlay whose upper layer is in the
+ * tmpfs, and the file is made there. */
+#include "twin/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+static const char *const stages[] = { "/tmp", "/run", "/mnt", "/dev/shm", "/var", "/home" };
+
+/* Sockets of nscd, sssd's and systemd's resolvers: glibc's nss modules ask them before, or instead of, the name servers. */
+static const char *const masked[] = { "/run/nscd", "/var/run/nscd", "/run/systemd/resolve/io.systemd.Resolve",
+				      "/run/systemd/resolve/io.systemd.Resolve.Monitor" };
+
+static int write_file(const char *path, const char *content, size_t len)
+{
+	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	return fd < 0 || fd_write_all(fd, content, len) < 0 ? -1 : 0;
+}
+
+/* The host's nsswitch.conf with another line for hosts; malloc'ed. */
+static char *nsswitch_content(void)
+{
+	_cleanup_fd_ int fd = open("/etc/nsswitch.conf", O_RDONLY | O_CLOEXEC);
+	char *old = fd < 0 ? NULL : fd_read_all(fd, 1 << 20, NULL), *text = NULL, *save;
+	size_t len;
+	FILE *out;
+
+	if (!old || !(out = open_memstream(&text, &len))) {
+		free(old);
+		return NULL;
+	}
+	for (char *line = strtok_r(old, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (strncmp(line + strspn(line, " \t"), "hosts", 5) != 0)
+			fprintf(out, "%s\n", line);
+	fprintf(out, "hosts: files dns\n");
+	fclose(out);
+	free(old);
+	return text;
+}
+
+static int overlay_etc(const char *stage, struct error *err)
+{
+	char upper[256], work[256], options[1024];
+
+	snprintf(upper, sizeof(upper), "%s/upper", stage);
+	snprintf(work, sizeof(work), "%s/work", stage);
+	snprintf(options, sizeof(options), "lowerdir=/etc,upperdir=%s,workdir=%s,userxattr", upper, work);
+	if (mkdir(upper, 0755) < 0 || mkdir(work, 0755) < 0)
+		return error_set(err, errno, "make room for an overlay of /etc");
+	if (mount("overlay", "/etc", "overlay", MS_NOSUID | MS_NODEV, options) == 0)
+		return 0;
+	*strstr(options, ",userxattr") = '\0'; /* before Linux 5.11 */
+	if (mount("overlay", "/etc", "overlay", MS_NOSUID | MS_NODEV, options) < 0)
+		return error_set(err, errno, "mount an overlay over /etc");
+	return 0;
+}
+
+/* Makes @name in /etc a file that can be mounted on. */
+static int ensure_exists(const char *stage, const char *name, bool *overlaid, struct error *err)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/etc/%s", name);
+	if (access(path, F_OK) == 0)
+		return 0;
+	if (!*overlaid && overlay_etc(stage, err) < 0)
+		return error_wrap(err, "put the target's %s in place, which this machine doesn't have", path);
+	*overlaid = true;
+	unlink(path); /* a symbolic link to nowhere */
+	return write_file(path, "", 0) < 0 ? error_set(err, errno, "make %s", path) : 0;
+}
+
+static int place(const char *stage, const char *name, const char *content, bool *overlaid, struct error *err)
+{
+	char source[256], path[64];
+
+	if (!content || ensure_exists(stage, name, overlaid, err) < 0)
+		return content ? -1 : 0;
+	snprintf(source, sizeof(source), "%s/%s", stage, name);
+	snprintf(path, sizeof(path), "/etc/%s", name);
+	if (write_file(source, content, strlen(content)) < 0 || mount(source, path, NULL, MS_BIND, NULL) < 0)
+		return error_set(err, errno, "put the target's %s in place", path);
+	return 0;
+}
+
+static void mask(const char *stage, const char *path)
+{
+	char source[256];
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return;
+	snprintf(source, sizeof(source), "%s/%s", stage, S_ISDIR(st.st_mode) ? "empty" : "none");
+	(void)!mount(source, path, NULL, MS_BIND, NULL);
+}
+
+static int place_all(const char *stage, const struct target_info *info, struct error *err)
+{
+	char *nsswitch = nsswitch_content(), hostname[sizeof(info->hostname) + 1], path[256];
+	bool overlaid = false;
+	int rc;
+
+	snprintf(hostname, sizeof(hostname), "%s\n", info->hostname);
+	rc = place(stage, "resolv.conf", info->resolv_conf ? info->resolv_conf : "", &overlaid, err) < 0 ||
+			     place(stage, "hosts", info->hosts ? info->hosts : "", &overlaid, err) < 0 ||
+			     place(stage, "hostname", info->hostname[0] ? hostname : NULL, &overlaid, err) < 0 ||
+			     place(stage, "nsswitch.conf", nsswitch, &overlaid, err) < 0
+		     ? -1
+		     : 0;
+	free(nsswitch);
+	snprintf(path, sizeof(path), "%s/empty", stage);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), "%s/none", stage);
+	write_file(path, "", 0);
+	for (size_t i = 0; rc == 0 && i < sizeof(masked) / sizeof(masked[0]); i++)
+		mask(stage, masked[i]);
+	return rc;
+}
+
+/* The directory must not be the working directory, or above a file that is mounted on. */
+static const char *find_stage(void)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
+		if (stat(stages[i], &st) == 0 && S_ISDIR(st.st_mode))
+			return stages[i];
+	return NULL;
+}
+
+int twin_files_mount(const struct target_info *info, struct error *err)
+{
+	const char *stage = find_stage();
+	mode_t mask_before = umask(022);
+	int rc = -1;
+
+	if (!stage)
+		error_set(err, 0, "find a directory to mount on (/tmp, /run, /mnt, /dev/shm, /var, /home)");
+	else if (mount("mirrord", stage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m") < 0)
+		error_set(err, errno, "mount a tmpfs in a mount namespace of our own");
+	else
+		rc = place_all(stage, info, err);
+	if (stage)
+		umount2(stage, MNT_DETACH);
+	umask(mask_before);
+	return rc;
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+/* The keeper's life, told by what comes over its socket:
+ *
+ *   (start)   unshares; a failure waits for the first request to be told
+ *   BUILD     with the target's description in a memfd: builds, answers with every descriptor, or with the error
+ *   GUARD     with a pidfd: the program's
+ *   (end)     the session is gone. When it said QUIT before, all is over. Otherwise it was killed: its sockets in the relay namespace are
+ *             gone (and have reset the program's connections); the keeper cuts the twin off, says why on stderr, and ends the program.
+ *
+ * It holds no descriptor of the user's but stderr, and none of the session's. */
+#include "twin/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "twin/info_file.h"
+
+enum { REQUEST_BUILD = 'b', REQUEST_GUARD = 'g', REQUEST_QUIT = 'q' };
+enum { TARGET_TEXT = 256 };
+
+struct request {
+	char what;
+	char target[TARGET_TEXT];
+};
+
+/* What a build gives, in the order in which the descriptors travel; those of -1 are left out, as the mask says. */
+enum { TWIN_FDS = 9 };
+
+struct answer {
+	struct error error;
+	unsigned int fd_mask;
+	uint32_t relay_index, lo_index;
+};
+
+static void twin_fds(struct twin *t, int *ret[TWIN_FDS])
+{
+	int *fds[TWIN_FDS] = { &t->user_ns, &t->net_ns, &t->uts_ns, &t->relay_ns, &t->packet_in, &t->packet_out, &t->listeners[0],
+			       &t->listeners[1], &t->diag };
+
+	memcpy(ret, fds, sizeof(fds));
+}
+
+static void send_answer(int sock, struct answer *a, struct twin *t)
+{
+	int *slots[TWIN_FDS], fds[TWIN_FDS];
+	size_t n = 0;
+
+	twin_fds(t, slots);
+	for (size_t i = 0; i < TWIN_FDS; i++) {
+		if (*slots[i] < 0)
+			continue;
+		a->fd_mask |= 1U << i;
+		fds[n++] = *slots[i];
+	}
+	a->relay_index = t->relay_index;
+	a->lo_index = t->lo_index;
+	fd_send(sock, a, sizeof(*a), fds, n);
+}
+
+/* Sockets of the twin that the session uses are closed here: their peers must see them end with the session. */
+static void let_go_of_sockets(struct twin *t)
+{
+	int *fds[] = { &t->packet_in, &t->packet_out, &t->listeners[0], &t->listeners[1], &t->diag };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		fd_closep(fds[i]);
+}
+
+struct keeper {
+	int sock, program;
+	char link[16];
+	struct twin twin;
+	struct error unshare_error;
+};
+
+static void build(struct keeper *k, const struct request *r, int memfd)
+{
+	struct answer a = { .error = k->unshare_error };
+	struct target_info info = { 0 };
+
+	if (!error_is_set(&a.error) && target_info_from_fd(memfd, &info, &a.error) == 0)
+		twin_build(&k->twin, &info, r->target, &a.error);
+	memcpy(k->link, info.interface, sizeof(k->link));
+	send_answer(k->sock, &a, &k->twin);
+	let_go_of_sockets(&k->twin);
+	target_info_fini(&info);
+}
+
+static void end_program(struct keeper *k)
+{
+	static const char why[] = "mirrord: the session ended unexpectedly (killed?): the program has lost its network and is being terminated\n";
+
+	twin_cut(&k->twin, k->link);
+	if (k->program < 0)
+		return;
+	(void)!write(STDERR_FILENO, why, sizeof(why) - 1);
+	syscall(SYS_pidfd_send_signal, k->program, SIGTERM, NULL, 0);
+}
+
+static void serve(struct keeper *k)
+{
+	for (;;) {
+		struct request r;
+		int fd = -1;
+		size_t n = 0;
+		ssize_t len = fd_receive(k->sock, &r, sizeof(r), &fd, 1, &n, 0);
+
+		if (len <= 0)
+			break;
+		if (r.what == REQUEST_QUIT)
+			return;
+		if (r.what == REQUEST_BUILD)
+			build(k, &r, fd);
+		else if (r.what == REQUEST_GUARD && n)
+			k->program = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		fd_closep(&fd);
+	}
+	end_program(k);
+}
+
+static _Noreturn void run(int sock, uid_t uid, gid_t gid)
+{
+	struct keeper k = { .program = -1 };
+
+	prctl(PR_SET_NAME, "mirrord-keeper");
+	/* Everything the session had open but stderr goes; the socket moves to 3. */
+	if (dup2(sock, 3) < 0 || close_range(4, ~0U, 0) < 0)
+		_exit(1);
+	k.sock = 3;
+	fcntl(3, F_SETFD, FD_CLOEXEC);
+	twin_unshare(uid, gid, &k.twin, &k.unshare_error);
+	serve(&k);
+	_exit(0);
+}
+
+pid_t keeper_start(uid_t uid, gid_t gid, int *ret_sock, struct error *err)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "make a socket pair for the keeper");
+	pid = fork();
+	if (pid == 0) {
+		close(pair[0]);
+		run(pair[1], uid, gid);
+	}
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return error_set(err, errno, "start the keeper");
+	}
+	*ret_sock = pair[0];
+	return pid;
+}
+
+int keeper_build(int sock, const struct target_info *info, const char *target, struct twin *ret, struct error *err)
+{
+	struct request r = { .what = REQUEST_BUILD };
+	struct answer a;
+	struct twin twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
+			     .listeners = { -1, -1 }, .diag = -1 };
+	_cleanup_fd_ int memfd = target_info_memfd(info, err);
+	int fds[TWIN_FDS], *slots[TWIN_FDS];
+	size_t n = 0, next = 0;
+
+	if (memfd < 0)
+		return -1;
+	snprintf(r.target, sizeof(r.target), "%s", target);
+	if (fd_send(sock, &r, sizeof(r), &memfd, 1) < 0 ||
+	    fd_receive(sock, &a, sizeof(a), fds, TWIN_FDS, &n, 0) != sizeof(a))
+		return error_set(err, errno, "talk to the keeper");
+	twin_fds(&twin, slots);
+	for (size_t i = 0; i < TWIN_FDS; i++)
+		if (a.fd_mask & 1U << i && next < n)
+			*slots[i] = fds[next++];
+	twin.relay_index = a.relay_index;
+	twin.lo_index = a.lo_index;
+	if (error_is_set(&a.error)) {
+		twin_close(&twin);
+		*err = a.error;
+		return -1;
+	}
+	*ret = twin;
+	return 0;
+}
+
+int keeper_guard(int sock, int pidfd, struct error *err)
+{
+	const struct request r = { .what = REQUEST_GUARD };
+
+	return fd_send(sock, &r, sizeof(r), &pidfd, 1) < 0 ? error_set(err, errno, "talk to the keeper") : 0;
+}
+
+void keeper_quit(int sock)
+{
+	const struct request r = { .what = REQUEST_QUIT };
+
+	fd_send(sock, &r, sizeof(r), NULL, 0);
+	close(sock);
+}

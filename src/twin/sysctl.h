@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+/* sysctls of the calling process's network namespace. */
+#pragma once
+
+#include "base/error.h"
+
+/* Writes @value to /proc/sys/net/@name. */
+int sysctl_set(const char *name, const char *value, struct error *err);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/* Fresh namespaces. An ordinary user gets a user namespace first, in which only their own uid and gid are mapped: the program sees the
+ * same user, and nothing more can be done in it than they could before. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "twin/build.h"
+#include "twin/privilege.h"
+
+static int write_file(const char *path, const char *text)
+{
+	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, text, strlen(text)) < 0 ? -1 : 0;
+}
+
+static int explain_user_namespace(struct error *err, int saved)
+{
+	error_set(err, saved, "make a user namespace");
+	if (saved == ENOSPC)
+		return error_hint(err, "there may be no more of them: see `sysctl user.max_user_namespaces`; `sudo sysctl -w user.max_user_namespaces=10000` allows some");
+	return error_hint(err, "user namespaces are not allowed for you here: `sudo sysctl -w kernel.unprivileged_userns_clone=1` (Debian) or "
+			       "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu) allows them; in a container, a seccomp "
+			       "profile without it (--security-opt seccomp=unconfined); or run mirrord with sudo");
+}
+
+static int enter_user_namespace(uid_t uid, gid_t gid, struct error *err)
+{
+	char map[64];
+
+	if (unshare(CLONE_NEWUSER) < 0)
+		return explain_user_namespace(err, errno);
+	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+	if (write_file("/proc/self/setgroups", "deny") < 0 || write_file("/proc/self/uid_map", map) < 0)
+		return explain_user_namespace(err, errno);
+	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+	if (write_file("/proc/self/gid_map", map) < 0)
+		return explain_user_namespace(err, errno);
+	return 0;
+}
+
+static int own_namespace(const char *name, struct error *err)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? error_set(err, errno, "open %s", path) : fd;
+}
+
+static int explain_net_namespace(struct error *err, int saved)
+{
+	error_set(err, saved, "make a network namespace");
+	if (saved == EPERM)
+		error_hint(err, "a new user namespace has no rights here (Ubuntu 23.10 and later: `sudo sysctl -w "
+				"kernel.apparmor_restrict_unprivileged_userns=0`), or run mirrord with sudo");
+	return -1;
+}
+
+int twin_unshare(uid_t uid, gid_t gid, struct twin *ret, struct error *err)
+{
+	*ret = (struct twin){ .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
+			      .listeners = { -1, -1 }, .diag = -1 };
+	if (!privilege_may_make_namespaces()) {
+		if (enter_user_namespace(uid, gid, err) < 0 || (ret->user_ns = own_namespace("user", err)) < 0)
+			return -1;
+	}
+	if (unshare(CLONE_NEWNET | CLONE_NEWUTS) < 0)
+		return explain_net_namespace(err, errno);
+	if ((ret->net_ns = own_namespace("net", err)) < 0 || (ret->uts_ns = own_namespace("uts", err)) < 0)
+		return -1;
+	if (unshare(CLONE_NEWNET) < 0)
+		return explain_net_namespace(err, errno);
+	return (ret->relay_ns = own_namespace("net", err)) < 0 ? -1 : 0;
+}
