@@ -12,18 +12,23 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
+static int resolve_container(enum engine engine, const char *name, struct target *ret, struct error *err)
+{
+	int pid = engine_container_pid(engine, name, err);
+
+	if (pid < 0)
+		return error_wrap(err, "target %s", ret->text);
+	return local_resolve_process(ret->text, pid, ret, err);
+}
+
 static int resolve_docker(const char *name, struct target *ret, struct error *err)
 {
-	int pid = engine_container_pid(ENGINE_DOCKER, name, err);
-
-	return pid < 0 ? -1 : local_resolve_process(ret->text, pid, ret, err);
+	return resolve_container(ENGINE_DOCKER, name, ret, err);
 }
 
 static int resolve_podman(const char *name, struct target *ret, struct error *err)
 {
-	int pid = engine_container_pid(ENGINE_PODMAN, name, err);
-
-	return pid < 0 ? -1 : local_resolve_process(ret->text, pid, ret, err);
+	return resolve_container(ENGINE_PODMAN, name, ret, err);
 }
 
 static const struct {

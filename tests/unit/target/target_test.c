@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tap.h"
+#include "target/own_run.h"
 
 static const struct {
 	const char *text, *error, *hint; /* parts that must be there */
@@ -179,43 +180,12 @@ static void make_name(const char *name, const char *source)
 	close(fd);
 }
 
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		abort();
-	close(fd);
-}
-
-/* A mount namespace of our own; without root, by way of a user namespace. */
-static void enter_mount_namespace(void)
-{
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
-	char map[64];
-
-	if (unshare(CLONE_NEWNS | (uid ? CLONE_NEWUSER : 0)) < 0) {
-		perror("# unshare");
-		abort();
-	}
-	if (uid == 0)
-		return;
-	write_file("/proc/self/setgroups", "deny");
-	snprintf(map, sizeof(map), "0 %u 1", uid);
-	write_file("/proc/self/uid_map", map);
-	snprintf(map, sizeof(map), "0 %u 1", gid);
-	write_file("/proc/self/gid_map", map);
-}
-
 static void test_netns(void)
 {
 	struct target t;
 	struct error err = { 0 };
 
-	enter_mount_namespace();
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("run", "/run", "tmpfs", 0, NULL) < 0)
-		abort();
+	enter_own_run();
 	expect("netns/shop", "no network namespace called \"shop\" (looked in /run/netns)", "there are none",
 	       "no names at all");
 	if (mkdir("/run/netns", 0755) < 0)
