@@ -71,16 +71,25 @@ int loop_watch(struct loop *l, struct watch *w, int fd, uint32_t events,
 	return 0;
 }
 
-int loop_rewatch(struct loop *l, struct watch *w, uint32_t events)
+/* EPOLL_CTL_MOD looks at the descriptor anew, and so makes a new edge of what is ready. */
+static int modify(struct loop *l, struct watch *w, uint32_t events)
 {
 	struct epoll_event e = { .events = events, .data.ptr = w };
 
-	if (!w->added || w->events == events)
-		return 0;
 	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &e) < 0)
 		return -errno;
 	w->events = events;
 	return 0;
+}
+
+int loop_rewatch(struct loop *l, struct watch *w, uint32_t events)
+{
+	return w->added && w->events != events ? modify(l, w, events) : 0;
+}
+
+int loop_rearm(struct loop *l, struct watch *w)
+{
+	return w->added ? modify(l, w, w->events) : 0;
 }
 
 void loop_unwatch(struct loop *l, struct watch *w)

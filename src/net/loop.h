@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The event loop: one a process, epoll below, level-triggered. */
+/* The event loop: one a process, epoll below, level-triggered unless a watch asks for EPOLLET. */
 #pragma once
 
 #include <stdbool.h>
@@ -42,6 +42,8 @@ int loop_watch(struct loop *l, struct watch *w, int fd, uint32_t events,
 	       void (*on_ready)(struct watch *, uint32_t));
 /* Changes the interest; does nothing when it is the same. Returns 0 or -errno. */
 int loop_rewatch(struct loop *l, struct watch *w, uint32_t events);
+/* Has an edge-triggered watch, whose owner stopped before EAGAIN, report again what is ready. Returns 0 or -errno. */
+int loop_rearm(struct loop *l, struct watch *w);
 /* To be called before the descriptor is closed. No event of the current batch reaches @w any more. */
 void loop_unwatch(struct loop *l, struct watch *w);
 
