@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+/* The pump.
+ *
+ * Two sides, and from each side a direction to the other. Both are handled by the same code, indexed by the side that is read.
+ *
+ *   read ──► written in full ──► read again, until a short read or PUMP_TURN bytes
+ *     │            └─ in part: the rest is kept, the direction is blocked until the other side is writable
+ *     └─ end: when nothing is kept, passed on as a half-close; with both directions ended the pump ends
+ *
+ * The usual exchange, a few bytes in and out, takes one epoll_wait, one recv and one send, and no memory: all pumps read
+ * into one buffer, and only what a slow reader didn't take is copied (at most PUMP_BUFFER bytes per direction).
+ *
+ * Watches are edge-triggered, so the interest never changes with the state but once: EPOLLOUT joins when a write first was
+ * short (earlier it would report each new socket as writable). What an edge told is remembered until a recv or send
+ * says otherwise: `readable` until a read came back short, `blocked` from a short write until EPOLLOUT. A short read is the last
+ * one only without `more` to tell: a FIN, a reset or urgent data behind the bytes came with the same edge, and no other will.
+ *
+ * Resets: whatever error a side reports, both are closed with SO_LINGER 0. Bytes that came before the reset are passed on first as far as
+ * the other side takes them without waiting, as they would be in its receive queue without us. A side that closed while the
+ * other still sends answers with a reset of its own, and that comes back as one. On a graceful end SO_LINGER is taken off, so that the
+ * kernel goes on sending what it has.
+ *
+ * Urgent data (EPOLLPRI): reads stop at the mark by themselves; the byte there is fetched and sent with MSG_OOB. */
+#include "relay/pump.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	PUMP_BUFFER = 128 << 10, /* one read, and the most that a direction keeps */
+	PUMP_TURN = 256 << 10,	 /* bytes of a direction before others have their turn */
+};
+
+static const uint32_t INTEREST = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+static const uint32_t HANG_UP = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+/* One side, and the direction from it. */
+struct side {
+	struct watch watch;
+	uint8_t *kept; /* NULL when nothing is */
+	uint32_t kept_at, kept_end;
+	bool index;
+	bool readable, more, urgent;
+	bool blocked;	    /* the other side's send buffer is full */
+	bool ended, passed; /* the end was read, and passed on */
+};
+
+struct pump {
+	struct side sides[2];
+	struct loop *loop;
+	struct list node;
+	void (*on_end)(void *arg);
+	void *arg;
+};
+
+/* Of all pumps: it holds bytes only between a recv and the send behind it. */
+static uint8_t buffer[PUMP_BUFFER];
+
+static void end(struct pump *p)
+{
+	list_remove(&p->node);
+	for (int s = 0; s < 2; s++) {
+		loop_unwatch(p->loop, &p->sides[s].watch);
+		close(p->sides[s].watch.fd);
+		free(p->sides[s].kept);
+	}
+	if (p->on_end)
+		p->on_end(p->arg);
+	free(p);
+}
+
+static void end_gracefully(struct pump *p)
+{
+	static const struct linger off = { 0 };
+
+	for (int s = 0; s < 2; s++)
+		setsockopt(p->sides[s].watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	end(p);
+}
+
+/* Sends what it can. Returns how much, or -1 on an error that ends the pump. Less than @len: the direction is blocked. */
+static ssize_t give(struct pump *p, struct side *from, const void *data, size_t len, int flags)
+{
+	struct side *to = &p->sides[!from->index];
+	ssize_t n = send(to->watch.fd, data, len, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno != EAGAIN && errno != ENOBUFS)
+		return -1;
+	if (n < 0)
+		n = 0;
+	if ((size_t)n < len) {
+		from->blocked = true;
+		if (loop_rewatch(p->loop, &to->watch, INTEREST | EPOLLOUT) < 0)
+			return -1;
+	}
+	return n;
+}
+
+static bool keep(struct side *from, const uint8_t *data, size_t len)
+{
+	from->kept = malloc(len);
+	if (!from->kept)
+		return false;
+	memcpy(from->kept, data, len);
+	from->kept_at = 0;
+	from->kept_end = (uint32_t)len;
+	return true;
+}
+
+static bool give_kept(struct pump *p, struct side *from)
+{
+	ssize_t n = give(p, from, from->kept + from->kept_at, from->kept_end - from->kept_at, 0);
+
+	if (n < 0)
+		return false;
+	from->kept_at += (uint32_t)n;
+	if (from->kept_at == from->kept_end) {
+		free(from->kept);
+		from->kept = NULL;
+	}
+	return true;
+}
+
+/* At the mark, the urgent byte is fetched and passed on; otherwise the next read goes up to the mark. */
+static bool pass_urgent(struct pump *p, struct side *from)
+{
+	int at_mark = 0;
+	uint8_t byte;
+	ssize_t n;
+
+	if (ioctl(from->watch.fd, SIOCATMARK, &at_mark) < 0 || !at_mark)
+		return true;
+	if (recv(from->watch.fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) != 1) {
+		from->urgent = errno == EAGAIN; /* announced, and still on its way */
+		return true;
+	}
+	from->urgent = false;
+	n = give(p, from, &byte, 1, MSG_OOB);
+	if (n == 0) /* late is better than lost: it loses its mark */
+		return keep(from, &byte, 1);
+	return n == 1;
+}
+
+/* One read and the write behind it. Returns the bytes read, 0 when there is no more to do now, -1 on an error. */
+static ssize_t carry(struct pump *p, struct side *from)
+{
+	ssize_t n, sent;
+
+	if (from->urgent && !pass_urgent(p, from))
+		return -1;
+	if (from->blocked)
+		return 0;
+	n = recv(from->watch.fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+	if (n < 0 && errno != EAGAIN)
+		return -1;
+	if (n <= 0) {
+		from->readable = false;
+		from->ended = n == 0;
+		return 0;
+	}
+	if ((size_t)n < sizeof(buffer) && !from->more && !from->urgent)
+		from->readable = false;
+	sent = give(p, from, buffer, (size_t)n, 0);
+	if (sent < 0 || (sent < n && !keep(from, buffer + sent, (size_t)(n - sent))))
+		return -1;
+	return n;
+}
+
+/* Passes the end on. The last of the two does it by closing. */
+static bool pass_end(struct pump *p, struct side *from)
+{
+	struct side *to = &p->sides[!from->index];
+
+	from->passed = true;
+	return to->passed || shutdown(to->watch.fd, SHUT_WR) == 0;
+}
+
+/* Moves what there is from one side to the other. False: the connection is broken. */
+static bool move(struct pump *p, struct side *from)
+{
+	size_t turn = 0;
+
+	if (from->kept && !from->blocked && !give_kept(p, from))
+		return false;
+	while (from->readable && !from->blocked) {
+		ssize_t n = carry(p, from);
+
+		if (n < 0)
+			return false;
+		turn += (size_t)n;
+		if (turn >= PUMP_TURN && from->readable && !from->more) {
+			from->readable = false;
+			if (loop_rearm(p->loop, &from->watch) < 0)
+				return false;
+		}
+	}
+	return !from->ended || from->kept || from->passed || pass_end(p, from);
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+	struct side *side = container_of(w, struct side, watch);
+	struct pump *p = container_of(side - side->index, struct pump, sides[0]);
+	struct side *other = &p->sides[!side->index];
+	bool fine;
+
+	if (events & (EPOLLIN | EPOLLPRI | HANG_UP))
+		side->readable = !side->ended;
+	if (events & HANG_UP)
+		side->more = true;
+	if (events & EPOLLPRI)
+		side->urgent = true;
+	fine = move(p, side);
+	if (fine && other->blocked && events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+		other->blocked = false;
+		fine = move(p, other);
+	}
+	if (!fine || events & EPOLLERR)
+		end(p);
+	else if (side->passed && other->passed)
+		end_gracefully(p);
+}
+
+int pump_start(struct loop *loop, int a, int b, struct list *all, void (*on_end)(void *arg), void *arg)
+{
+	struct pump *p = calloc(1, sizeof(*p));
+	int r = p ? 0 : -ENOMEM;
+
+	if (!r)
+		r = loop_watch(loop, &p->sides[0].watch, a, INTEREST, on_ready);
+	if (!r)
+		r = loop_watch(loop, &p->sides[1].watch, b, INTEREST, on_ready);
+	if (r) {
+		if (p)
+			loop_unwatch(loop, &p->sides[0].watch);
+		close(a);
+		close(b);
+		free(p);
+		return r;
+	}
+	p->sides[1].index = 1;
+	p->loop = loop;
+	p->on_end = on_end;
+	p->arg = arg;
+	list_append(all, &p->node);
+	return 0;
+}
+
+void pump_reset_all(struct list *all)
+{
+	while (!list_empty(all))
+		end(container_of(all->next, struct pump, node));
+}

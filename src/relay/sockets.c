@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/* The egress over sockets: how sockets are made, and those who wait for one. */
+#include "relay/sockets.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/icmp.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "relay/pump.h"
+#include "relay/sockets_internal.h"
+
+#ifndef SOL_RAW
+#define SOL_RAW 255
+#endif
+
+static const struct {
+	int family, type, protocol;
+} kinds[] = {
+	[SOCKET_TCP4] = { AF_INET, SOCK_STREAM, IPPROTO_TCP },	   [SOCKET_TCP6] = { AF_INET6, SOCK_STREAM, IPPROTO_TCP },
+	[SOCKET_UDP4] = { AF_INET, SOCK_DGRAM, IPPROTO_UDP },	   [SOCKET_UDP6] = { AF_INET6, SOCK_DGRAM, IPPROTO_UDP },
+	[SOCKET_ECHO4] = { AF_INET, SOCK_DGRAM, IPPROTO_ICMP },	   [SOCKET_ECHO6] = { AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6 },
+};
+static_assert(sizeof(kinds) / sizeof(kinds[0]) == SOCKET_KINDS, "a row per kind");
+
+static int set(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+/* IP_BIND_ADDRESS_NO_PORT makes a later bind to an address cost nothing: the port is chosen by connect(). */
+static int set_stream_options(int fd)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	if (set(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0 ||
+	    set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1) < 0)
+		return -1;
+	return 0;
+}
+
+static int set_datagram_options(int fd, int family)
+{
+	if (family == AF_INET)
+		return set(fd, IPPROTO_IP, IP_RECVERR, 1) < 0 || set(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0 ||
+				       set(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 || set(fd, SOL_SOCKET, SO_BROADCAST, 1) < 0
+			       ? -1
+			       : 0;
+	return set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) < 0 || set(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) < 0 ||
+			       set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0
+		       ? -1
+		       : 0;
+}
+
+/* A raw socket hears every ICMP message of its namespace; the kernel leaves only echo replies. */
+static int set_raw_filter(int fd, int family)
+{
+	struct icmp_filter only_replies = { .data = ~(1U << ICMP_ECHOREPLY) };
+	struct icmp6_filter only_replies6;
+
+	if (family == AF_INET)
+		return setsockopt(fd, SOL_RAW, ICMP_FILTER, &only_replies, sizeof(only_replies));
+	ICMP6_FILTER_SETBLOCKALL(&only_replies6);
+	ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &only_replies6);
+	return setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &only_replies6, sizeof(only_replies6));
+}
+
+int socket_make(enum socket_kind kind, bool *ret_raw)
+{
+	int family = kinds[kind].family, type = kinds[kind].type;
+	bool raw = false;
+	_cleanup_fd_ int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, kinds[kind].protocol);
+
+	if (fd < 0 && errno == EACCES && kind >= SOCKET_ECHO4) {
+		raw = true;
+		fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, kinds[kind].protocol);
+	}
+	if (fd < 0)
+		return -errno;
+	/* Without it an IPv6 socket's wished port could be taken by an IPv4 one. */
+	if (family == AF_INET6 && !raw && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0)
+		return -errno;
+	if (type == SOCK_STREAM ? set_stream_options(fd) < 0 : set_datagram_options(fd, family) < 0)
+		return -errno;
+	if (raw && set_raw_filter(fd, family) < 0)
+		return -errno;
+	if (ret_raw)
+		*ret_raw = raw;
+	return fd_steal(&fd);
+}
+
+static int take(struct socket_egress *e, enum socket_kind kind, bool *ret_raw)
+{
+	return e->source ? e->source->take(e->source, kind, ret_raw) : socket_make(kind, ret_raw);
+}
+
+int socket_egress_take(struct socket_egress *e, enum socket_kind kind, struct waiter *w, bool *ret_raw)
+{
+	int fd = list_empty(&e->waiting[kind]) ? take(e, kind, ret_raw) : -EAGAIN;
+
+	if (fd == -EAGAIN)
+		list_append(&e->waiting[kind], &w->node);
+	return fd;
+}
+
+void socket_egress_refilled(struct egress *egress)
+{
+	struct socket_egress *e = socket_egress_of(egress);
+
+	for (int kind = 0; kind < SOCKET_KINDS; kind++) {
+		while (!list_empty(&e->waiting[kind])) {
+			bool raw = false;
+			int fd = take(e, kind, &raw);
+			struct list *node;
+
+			if (fd == -EAGAIN)
+				break;
+			node = list_pop(&e->waiting[kind]);
+			container_of(node, struct waiter, node)->on_socket(container_of(node, struct waiter, node), fd, raw);
+		}
+	}
+}
+
+static const struct egress_ops ops = {
+	.dial = socket_dial,
+	.join = socket_join,
+	.abandon = socket_abandon,
+};
+
+struct egress *socket_egress_new(struct loop *loop, struct socket_source *source)
+{
+	struct socket_egress *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->egress.ops = &ops;
+	e->loop = loop;
+	e->source = source;
+	list_init(&e->dials);
+	list_init(&e->pumps);
+	for (int kind = 0; kind < SOCKET_KINDS; kind++)
+		list_init(&e->waiting[kind]);
+	return &e->egress;
+}
+
+void socket_egress_free(struct egress *egress)
+{
+	struct socket_egress *e = socket_egress_of(egress);
+
+	if (!e)
+		return;
+	socket_dials_close(e);
+	pump_reset_all(&e->pumps);
+	free(e);
+}
+
+size_t socket_egress_count(const struct egress *egress)
+{
+	return ((const struct socket_egress *)(const void *)egress)->count;
+}

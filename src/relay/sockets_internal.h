@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+/* Shared by sockets.c (the egress), dial.c (connections) and the ports. */
+#pragma once
+
+#include "relay/sockets.h"
+
+/* Something that waits for a socket. It is told once: a socket that is its own then, or -errno. */
+struct waiter {
+	struct list node;
+	void (*on_socket)(struct waiter *w, int fd, bool raw);
+};
+
+struct socket_egress {
+	struct egress egress;
+	struct loop *loop;
+	struct socket_source *source;
+	struct list dials, pumps;
+	struct list waiting[SOCKET_KINDS];
+	size_t count; /* dials, pumps and ports */
+};
+
+static inline struct socket_egress *socket_egress_of(struct egress *e)
+{
+	return (struct socket_egress *)(void *)e;
+}
+
+/* A socket from the source, or -errno. After -EAGAIN @w waits for it; list_remove(&w->node) ends the waiting. */
+int socket_egress_take(struct socket_egress *e, enum socket_kind kind, struct waiter *w, bool *ret_raw);
+
+/* dial.c */
+int socket_dial(struct egress *e, const struct endpoint *local, const struct endpoint *remote, dial_done_fn done, void *arg,
+		struct dial **ret_dial);
+void socket_join(struct dial *d, int fd);
+void socket_abandon(struct dial *d);
+void socket_dials_close(struct socket_egress *e);

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+/* Runs in a network namespace of its own when it may make one: then unreachable addresses are certain. */
+#include "relay/sockets.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+
+#include "loop_thread.h"
+#include "peers.h"
+#include "tap.h"
+
+/* A source that has nothing until it is told to. */
+struct slow_source {
+	struct socket_source source;
+	int given, error;
+	bool open;
+};
+
+static struct slow_source slow;
+static struct egress *direct, *waiting;
+
+/* One call to dial and what came of it. */
+struct attempt {
+	struct egress *e;
+	struct endpoint local, remote;
+	struct dial *dial;
+	int returned;
+	volatile int calls, error, fd;
+};
+
+static int slow_take(struct socket_source *s, enum socket_kind kind, bool *ret_raw)
+{
+	if (slow.error)
+		return -slow.error;
+	if (!slow.open)
+		return -EAGAIN;
+	slow.given++;
+	return socket_make(kind, ret_raw);
+}
+
+static void on_done(void *arg, int error)
+{
+	struct attempt *a = arg;
+
+	a->error = error;
+	a->calls++;
+}
+
+static void start(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->returned = a->e->ops->dial(a->e, &a->local, &a->remote, on_done, a, &a->dial);
+}
+
+static void take(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->fd = socket_dial_take(a->dial);
+}
+
+static void abandon(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->e->ops->abandon(a->dial);
+}
+
+static void join(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->e->ops->join(a->dial, a->fd);
+}
+
+static void refill(void *arg)
+{
+	socket_egress_refilled(waiting);
+}
+
+static struct endpoint endpoint(const char *ip, uint16_t port)
+{
+	struct endpoint e = { .port = port };
+
+	if (!ip_parse(ip, &e.ip))
+		abort();
+	return e;
+}
+
+/* Dials, and waits for the outcome if it isn't there at once. Returns it. */
+static int dial(struct attempt *a, const char *local, uint16_t local_port, const char *remote, uint16_t port)
+{
+	*a = (struct attempt){ .e = direct, .local = endpoint(local, local_port), .remote = endpoint(remote, port), .fd = -1 };
+	on_loop(start, a);
+	if (a->returned != EINPROGRESS)
+		return a->returned;
+	return await(&a->calls, 1) == 1 ? a->error : -1;
+}
+
+static struct endpoint own_name(int fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct endpoint e = { 0 };
+
+	getsockname(fd, (struct sockaddr *)&sa, &len);
+	endpoint_from_sockaddr(&sa, &e);
+	return e;
+}
+
+static int listen_on(int family, struct endpoint *ret)
+{
+	struct endpoint e = endpoint(family == AF_INET ? "127.0.0.1" : "::1", 0);
+	struct sockaddr_storage sa;
+	socklen_t len = endpoint_to_sockaddr(&e, &sa);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, 16) < 0)
+		abort();
+	*ret = own_name(fd);
+	return fd;
+}
+
+static void test_local_wishes(const char *remote_ip, int family)
+{
+	static const struct {
+		const char *name, *local;
+		bool port, want_ip, want_port;
+		bool taken;
+	} rows[] = {
+		{ "nothing wished", "0.0.0.0", false, false, false, false },
+		{ "an address", "127.0.0.9", false, true, false, false },
+		{ "an address that isn't there", "192.0.2.77", false, false, false, false },
+		{ "a port", "0.0.0.0", true, false, true, false },
+		{ "an address and a port", "127.0.0.9", true, true, true, false },
+		{ "an address that isn't there and a port", "192.0.2.77", true, false, false, false },
+		{ "a port that is taken", "127.0.0.9", true, true, false, true },
+	};
+	struct endpoint remote, spare;
+	int listener = listen_on(family, &remote);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[IP_TEXT];
+		struct attempt a;
+		struct endpoint own, wish;
+		int holder = listen_on(family, &spare), peer;
+
+		/* The port of a listener that is gone is free; of one that isn't, it is taken, if on the same address. */
+		wish = endpoint(rows[i].local, rows[i].port ? spare.port : 0);
+		if (!rows[i].taken) {
+			close(holder);
+			holder = -1;
+		} else {
+			wish.ip = spare.ip;
+		}
+		tap_int(dial(&a, ip_format(&wish.ip, text), wish.port, remote_ip, remote.port), 0, "%s: connected", rows[i].name);
+		peer = accept(listener, NULL, NULL);
+		on_loop(take, &a);
+		own = own_name(a.fd);
+		tap_int(ip_equal(&own.ip, &wish.ip), rows[i].want_ip, "%s: the address", rows[i].name);
+		tap_int(own.port == wish.port, rows[i].want_port, "%s: the port", rows[i].name);
+		close(a.fd);
+		tap_int(read_outcome(peer), ECONNRESET, "%s: a close of the socket is a reset", rows[i].name);
+		close(peer);
+		if (holder >= 0)
+			close(holder);
+	}
+	close(listener);
+}
+
+/* The same port to the same remote: the connection before it is still there. */
+static void test_port_in_use_to_same_remote(void)
+{
+	struct endpoint remote;
+	int listener = listen_on(AF_INET, &remote), peer;
+	struct attempt first, second;
+	struct endpoint own;
+
+	tap_int(dial(&first, "127.0.0.1", 0, "127.0.0.1", remote.port), 0, "connected");
+	on_loop(take, &first);
+	own = own_name(first.fd);
+	tap_int(dial(&second, "127.0.0.1", own.port, "127.0.0.1", remote.port), 0, "its port to the same remote: connected from another");
+	on_loop(take, &second);
+	tap_ok(own_name(second.fd).port != own.port, "which is another");
+	close(first.fd);
+	close(second.fd);
+	for (int i = 0; i < 2; i++) {
+		peer = accept(listener, NULL, NULL);
+		close(peer);
+	}
+	close(listener);
+}
+
+static void test_errors(bool isolated)
+{
+	struct attempt a;
+	struct endpoint e;
+
+	close(listen_on(AF_INET, &e));
+	tap_int(dial(&a, "0.0.0.0", 0, "127.0.0.1", e.port), ECONNREFUSED, "refused");
+	close(listen_on(AF_INET6, &e));
+	tap_int(dial(&a, "::", 0, "::1", e.port), ECONNREFUSED, "refused, IPv6");
+	if (isolated) {
+		tap_int(dial(&a, "0.0.0.0", 0, "192.0.2.1", 80), ENETUNREACH, "no route");
+		tap_int(dial(&a, "::", 0, "2001:db8::1", 80), ENETUNREACH, "no route, IPv6");
+	}
+	tap_int(socket_egress_count(direct), 0, "nothing of them is left");
+}
+
+static void test_joined(void)
+{
+	struct endpoint remote;
+	int listener = listen_on(AF_INET, &remote), pair[2], peer;
+	struct attempt a;
+	char text[8] = "";
+
+	tap_int(dial(&a, "0.0.0.0", 0, "127.0.0.1", remote.port), 0, "connected");
+	peer = accept(listener, NULL, NULL);
+	set_patience(peer);
+	tcp_pair(pair, 0);
+	a.fd = pair[1];
+	on_loop(join, &a);
+	tap_ok(write(pair[0], "ping", 4) == 4 && read(peer, text, 4) == 4 && memcmp(text, "ping", 4) == 0, "joined: there");
+	tap_ok(write(peer, "pong", 4) == 4 && read(pair[0], text, 4) == 4 && memcmp(text, "pong", 4) == 0, "joined: and back");
+	tap_int(socket_egress_count(direct), 1, "it counts");
+	close(peer);
+	tap_int(read_outcome(pair[0]), 0, "its end");
+	close(pair[0]);
+	for (int i = 0; i < 1000 && socket_egress_count(direct); i++)
+		poll(NULL, 0, 1);
+	tap_int(socket_egress_count(direct), 0, "gone");
+	close(listener);
+}
+
+static void test_abandoned(void)
+{
+	struct endpoint remote;
+	int listener = listen_on(AF_INET, &remote), peer;
+	struct attempt a;
+
+	tap_int(dial(&a, "0.0.0.0", 0, "127.0.0.1", remote.port), 0, "connected");
+	peer = accept(listener, NULL, NULL);
+	on_loop(abandon, &a);
+	tap_int(read_outcome(peer), ECONNRESET, "abandoned: the remote gets a reset");
+	tap_int(socket_egress_count(direct), 0, "and nothing is left");
+	close(peer);
+	close(listener);
+}
+
+static void test_waiting(void)
+{
+	struct endpoint remote;
+	int listener = listen_on(AF_INET, &remote);
+	struct attempt a[3];
+
+	for (int i = 0; i < 3; i++) {
+		a[i] = (struct attempt){ .e = waiting, .local = endpoint("0.0.0.0", 0), .remote = remote };
+		on_loop(start, &a[i]);
+		tap_int(a[i].returned, EINPROGRESS, "no socket at hand: dial %d waits", i);
+	}
+	on_loop(abandon, &a[1]);
+	on_loop(refill, NULL);
+	tap_int(a[0].calls, 0, "a refill without sockets changes nothing");
+	slow.open = true;
+	on_loop(refill, NULL);
+	tap_int(await(&a[0].calls, 1) == 1 ? a[0].error : -1, 0, "the first goes on");
+	tap_int(await(&a[2].calls, 1) == 1 ? a[2].error : -1, 0, "the third goes on");
+	tap_int(a[1].calls, 0, "the abandoned one is not heard of");
+	tap_int(slow.given, 2, "and took no socket");
+	on_loop(abandon, &a[0]);
+	on_loop(abandon, &a[2]);
+	slow.open = false;
+	on_loop(start, &a[0]);
+	slow.error = EMFILE;
+	on_loop(refill, NULL);
+	tap_ok(a[0].calls == 2 && a[0].error == EMFILE, "the source's error reaches who waits");
+	on_loop(start, &a[1]);
+	tap_int(a[1].returned, EMFILE, "and who comes then, at once");
+	tap_int(socket_egress_count(waiting), 0, "nothing is left");
+	slow.error = 0;
+	slow.open = false;
+	on_loop(start, &a[0]); /* stays, for the egress to close */
+	close(listener);
+}
+
+static bool isolate(void)
+{
+	struct ifreq up = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	int fd;
+	bool is_up;
+
+	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	is_up = ioctl(fd, SIOCSIFFLAGS, &up) == 0;
+	close(fd);
+	if (!is_up)
+		abort();
+	return true;
+}
+
+static void free_all(void *arg)
+{
+	socket_egress_free(direct);
+	socket_egress_free(waiting);
+}
+
+int main(void)
+{
+	bool isolated = isolate();
+
+	slow.source.take = slow_take;
+	loop_thread_start();
+	direct = socket_egress_new(loop, NULL);
+	waiting = socket_egress_new(loop, &slow.source);
+	test_local_wishes("127.0.0.1", AF_INET);
+	test_port_in_use_to_same_remote();
+	test_errors(isolated);
+	test_joined();
+	test_abandoned();
+	test_waiting();
+	on_loop(free_all, NULL);
+	loop_thread_stop();
+	return tap_done();
+}
