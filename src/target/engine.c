@@ -51,7 +51,7 @@ static void list_running(const char *socket, char *buf, size_t size)
 	json_t *all, *one;
 	size_t i;
 
-	if (http_get(socket, "/containers/json", HTTP_TOTAL_MS, &answer, &ignored) < 0)
+	if (http_get(socket, "/containers/json", HTTP_TOTAL_MS, &answer, &ignored) != 0)
 		return;
 	all = answer.status == 200 ? json_loadb(answer.body, answer.len, 0, NULL) : NULL;
 	json_array_foreach(all, i, one)
@@ -170,32 +170,32 @@ int engine_container_pid(enum engine engine, const char *name, struct error *err
 {
 	struct engine_sockets s;
 	struct http_answer answer;
+	bool asked = false;
 	char path[300];
 
 	if (!is_container_name(name)) {
 		error_set(err, 0, "\"%s\" is not a name of a container", name);
 		return error_hint(err, "%s ps lists those that run", engine_word(engine));
 	}
-	if (engine_find_sockets(engine, name, &s, err) < 0)
+	if (engine_find_sockets(engine, &s, err) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "/containers/%s/json", name);
 	for (size_t i = 0; i < s.n; i++) {
-		int r;
+		int r = http_get(s.at[i].path, path, HTTP_TOTAL_MS, &answer, err);
 
-		if (s.at[i].error)
-			continue;
-		if (http_get(s.at[i].path, path, HTTP_TOTAL_MS, &answer, err) < 0)
+		if (r < 0)
 			return error_wrap(err, "asking %s", engine_word(engine));
-		if (answer.status == 404) {
-			http_answer_fini(&answer);
+		s.at[i].error = r;
+		if (r > 0)
 			continue;
-		}
+		asked = true;
 		if (answer.status == 200)
 			r = read_container(engine, name, s.at[i].path, &answer, err);
-		else
+		else if (answer.status != 404)
 			r = refuse_status(engine_word(engine), s.at[i].path, &answer, err);
 		http_answer_fini(&answer);
-		return r;
+		if (r != 0)
+			return r;
 	}
-	return refuse_unknown(engine, name, &s, err);
+	return asked ? refuse_unknown(engine, name, &s, err) : engine_refuse_sockets(engine, name, &s, err);
 }

@@ -2,15 +2,12 @@
 /* Where the engines' API sockets are: what the environment says, else the engine's own places and the user's. */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "target/engine_internal.h"
 
 static const struct {
@@ -44,19 +41,6 @@ const char *engine_word(enum engine engine)
 	return engines[engine].word;
 }
 
-/* The errno of a connect() to @path, 0 when it works. */
-static int probe(const char *path)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	_cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	memcpy(sun.sun_path, path, strlen(path) + 1);
-	if (fd < 0)
-		return errno;
-	/* EAGAIN: others wait there, too. */
-	return connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 && errno != EAGAIN ? errno : 0;
-}
-
 static bool is_same_file(const char *a, const char *b)
 {
 	struct stat sa, sb;
@@ -72,8 +56,7 @@ static void add(struct engine_sockets *s, const char *path)
 	}
 	if (strlen(path) >= sizeof(s->at[0].path))
 		return;
-	memcpy(s->at[s->n].path, path, strlen(path) + 1);
-	s->at[s->n++].error = probe(path);
+	memcpy(s->at[s->n++].path, path, strlen(path) + 1);
 }
 
 static void add_place(struct engine_sockets *s, const char *place)
@@ -101,6 +84,7 @@ static int add_variable(const char *variable, const char *value, struct engine_s
 		error_set(err, 0, "%s is \"%s\", but a target must be a container of this machine", variable, value);
 		return error_hint(err, "unset %s, or set it to unix:///path/of/the/socket", variable);
 	}
+	s->variable = variable;
 	add(s, value + strlen(scheme));
 	if (s->n == 0)
 		return error_set(err, ENAMETOOLONG, "%s is \"%s\"", variable, value);
@@ -113,7 +97,7 @@ static int refuse_forbidden(enum engine engine, const char *name, const char *pa
 	return error_hint(err, "sudo mirrord exec -t %s/%s -- …, %s", engines[engine].word, name, engines[engine].join);
 }
 
-static int refuse_missing(enum engine engine, const struct engine_sockets *s, const char *variable, struct error *err)
+static int refuse_missing(enum engine engine, const struct engine_sockets *s, struct error *err)
 {
 	char list[512] = "";
 	size_t n = 0;
@@ -122,33 +106,31 @@ static int refuse_missing(enum engine engine, const struct engine_sockets *s, co
 		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s: %s", i ? ", " : "", s->at[i].path,
 				      strerror(s->at[i].error));
 	error_set(err, 0, "%s does not answer on its API socket (%s%s%s)", engines[engine].word,
-		  variable ? variable : "", variable ? " says " : "", list);
+		  s->variable ? s->variable : "", s->variable ? " says " : "", list);
 	return error_hint(err, "%s", geteuid() ? engines[engine].start_user : engines[engine].start_system);
 }
 
-int engine_find_sockets(enum engine engine, const char *name, struct engine_sockets *ret, struct error *err)
+int engine_find_sockets(enum engine engine, struct engine_sockets *ret, struct error *err)
 {
 	const char *value = getenv(engines[engine].variable);
-	const char *forbidden = NULL;
 	struct engine_sockets s = { 0 };
 
 	if (value && value[0]) {
 		if (add_variable(engines[engine].variable, value, &s, err) < 0)
 			return -1;
 	} else {
-		value = NULL;
 		for (size_t i = 0; i < ENGINE_SOCKETS && engines[engine].places[i]; i++)
 			add_place(&s, engines[engine].places[i]);
 	}
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.at[i].error == 0) {
-			*ret = s;
-			return 0;
-		}
-		if (s.at[i].error == EACCES || s.at[i].error == EPERM)
-			forbidden = s.at[i].path;
+	*ret = s;
+	return 0;
+}
+
+int engine_refuse_sockets(enum engine engine, const char *name, const struct engine_sockets *s, struct error *err)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->at[i].error == EACCES || s->at[i].error == EPERM)
+			return refuse_forbidden(engine, name, s->at[i].path, err);
 	}
-	if (forbidden)
-		return refuse_forbidden(engine, name, forbidden, err);
-	return refuse_missing(engine, &s, value ? engines[engine].variable : NULL, err);
+	return refuse_missing(engine, s, err);
 }

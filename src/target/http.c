@@ -49,6 +49,7 @@ int http_get(const char *socket, const char *path, long timeout_ms, struct http_
 	CURL *handle = curl ? curl->easy_init() : NULL;
 	char url[512], why[CURL_ERROR_SIZE] = "";
 	CURLcode code = CURLE_OUT_OF_MEMORY;
+	long error = 0;
 
 	if (handle && answer.body && snprintf(url, sizeof(url), "http://localhost%s", path) < (int)sizeof(url)) {
 		prepare(curl, handle, socket, url, timeout_ms);
@@ -58,6 +59,8 @@ int http_get(const char *socket, const char *path, long timeout_ms, struct http_
 	}
 	if (code == CURLE_OK)
 		curl->easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &answer.status);
+	else if (code == CURLE_COULDNT_CONNECT)
+		curl->easy_getinfo(handle, CURLINFO_OS_ERRNO, &error);
 	if (handle)
 		curl->easy_cleanup(handle);
 	if (code == CURLE_OK) {
@@ -65,8 +68,8 @@ int http_get(const char *socket, const char *path, long timeout_ms, struct http_
 		return 0;
 	}
 	http_answer_fini(&answer);
-	if (!curl)
-		return -1;
+	if (!curl || error)
+		return curl ? (int)error : -1;
 	if (code == CURLE_WRITE_ERROR)
 		return error_set(err, 0, "%s: the answer is longer than %d bytes", socket, HTTP_ANSWER_MAX);
 	return error_set(err, 0, "%s: %s", socket, why[0] ? why : curl->easy_strerror(code));

@@ -16,6 +16,6 @@ struct http_answer {
 
 void http_answer_fini(struct http_answer *a);
 /* Asks the server at @socket for @path ("/containers/json") and waits @timeout_ms at most. Any status is an answer.
- * Returns 0, or -1 with @err: no libcurl, no connection, no answer in time, none that is HTTP, longer than
- * HTTP_ANSWER_MAX. */
+ * Returns 0; or the errno of connect(), without @err; or -1 with @err: no libcurl, no answer in time, none that is
+ * HTTP, longer than HTTP_ANSWER_MAX. */
 int http_get(const char *socket, const char *path, long timeout_ms, struct http_answer *ret, struct error *err);

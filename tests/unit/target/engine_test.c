@@ -225,7 +225,7 @@ static void test_http(void)
 
 	tap_int(http_get("/run/docker.sock", "/silent", 100, &a, &err), -1, "a server that says nothing");
 	tap_ok(strstr(err.text, "timed out"), "times out: %s", err.text);
-	tap_int(http_get("/run/none.sock", "/", 1000, &a, &err), -1, "no server");
+	tap_int(http_get("/run/none.sock", "/", 1000, &a, &err), ENOENT, "no server");
 }
 
 int main(void)
