@@ -24,8 +24,6 @@
 #include "twin/sockets.h"
 #include "twin/sysctl.h"
 
-static const struct mac relay_mac = { { 0x02, 0x6d, 0x69, 0, 0, 1 } }, twin_mac = { { 0x02, 0x6d, 0x69, 0, 0, 2 } };
-
 /* Next hops, of both families, as each side sees the other; on no interface, since the neighbours are permanent. */
 static const char *const relay_gateway[2] = { "169.254.1.1", "fe80::1" }, *const twin_gateway[2] = { "169.254.1.2", "fe80::2" };
 static const struct ip *const any[2] = { &IP_ANY4, &IP_ANY6 };

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+const struct mac relay_mac = { { 0x02, 0x6d, 0x69, 0, 0, 1 } }, twin_mac = { { 0x02, 0x6d, 0x69, 0, 0, 2 } };
+
 static const struct ip source6 = { .b = { 0xfd, 0, 0, 0x6d, [15] = 1 } };
 static const struct ip destination6 = { .b = { 0xfd, 0, 0, 0x6d, [15] = 2 } };
 static const struct ip loopback6 = { .b = { [15] = 1 } };

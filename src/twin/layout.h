@@ -7,6 +7,7 @@
 #pragma once
 
 #include "net/addr.h"
+#include "net/rtnl.h"
 
 #define RELAY_LINK "v0" /* the relay's end of the veth pair */
 
@@ -19,6 +20,9 @@ enum {
 	LOOPBACK_SOURCE_NET = 244, /* first byte of an alias */
 	LOOPBACK_DESTINATION_NET = 243,
 };
+
+/* Of the two ends of the veth pair; fixed, since no other link is there to share them with. */
+extern const struct mac relay_mac, twin_mac;
 
 /* The address as the program's socket knows it, from either kind of alias; any other address stays. */
 struct ip loopback_from_alias(const struct ip *ip);

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+/* mirrord exec: this process becomes the program.
+ *
+ * The session is started by a child that ends at once, so it is no child of the program's, which may wait for all of its own. Then this
+ * process waits for READY, enters the twin, sends its anchor, and executes the program: the same pid, terminal, descriptors, environment and
+ * working directory. Nothing of ours is left in it but a seccomp filter that allows everything. */
+#include "cli/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/options.h"
+#include "session/handshake.h"
+#include "session/session.h"
+#include "target/target.h"
+#include "twin/build.h"
+#include "twin/enter.h"
+#include "twin/info_file.h"
+#include "twin/privilege.h"
+
+enum { MIN_DESCRIPTORS = 64, FIRST_FREE = 3 };
+
+struct exec_options {
+	const char *target, *log_file;
+	bool no_outgoing, no_tcp, no_udp, no_dns, quiet;
+};
+
+#define SETTER(field, value_expression)                                                            \
+	static void set_##field(void *arg, const char *value)                                      \
+	{                                                                                          \
+		((struct exec_options *)arg)->field = value_expression;                            \
+	}
+SETTER(target, value)
+SETTER(log_file, value)
+SETTER(no_outgoing, true)
+SETTER(no_tcp, true)
+SETTER(no_udp, true)
+SETTER(no_dns, true)
+SETTER(quiet, true)
+
+static const struct cli_option options[] = {
+	{ "Target", 't', "target", "TARGET", "whose network the program gets: pid/N, netns/NAME, docker/NAME, podman/NAME", set_target },
+	{ "Network", 0, "no-outgoing", NULL, "TCP and UDP leave from this machine (default: from the target)", set_no_outgoing },
+	{ "Network", 0, "no-tcp-outgoing", NULL, "TCP leaves from this machine (default: from the target)", set_no_tcp },
+	{ "Network", 0, "no-udp-outgoing", NULL, "UDP leaves from this machine (default: from the target)", set_no_udp },
+	{ "Network", 0, "no-remote-dns", NULL, "names resolve as on this machine (default: as in the target)", set_no_dns },
+	{ "Output", 'q', "quiet", NULL, "no progress lines (default: a few, when stderr is a terminal)", set_quiet },
+	{ "Output", 0, "log-file", "FILE", "append the log to FILE (default: stderr; MIRRORD_LOG sets the level: error, warn, info, debug)",
+	  set_log_file },
+};
+
+static const struct cli_command command = {
+	.name = "exec",
+	.usage = "mirrord exec [OPTION]… -t TARGET -- COMMAND [ARGUMENT]…",
+	.summary = "Runs a program of this machine with the network of a target.",
+	.example = "mirrord exec -t netns/shop -- curl http://payment-service:8080",
+	.options = options,
+	.n_options = sizeof(options) / sizeof(options[0]),
+};
+
+static int print_error(const struct error *e)
+{
+	fprintf(stderr, "mirrord: %s\n", e->text);
+	if (e->hint[0])
+		fprintf(stderr, "  %s\n", e->hint);
+	return e->status ? e->status : 1;
+}
+
+static int refuse_nesting(struct error *err)
+{
+	char target[256];
+	int rc = twin_inside(target, err);
+
+	if (rc <= 0)
+		return rc;
+	error_set(err, 0, "this process already has the network of %s: mirrord exec can't be nested", target);
+	return error_hint(err, "leave that shell or program first, or run this one without mirrord: it has that network anyway");
+}
+
+/* The session needs descriptors for itself; the hard limit is what it can raise its own to. */
+static int check_descriptors(struct error *err)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= MIN_DESCRIPTORS)
+		return 0;
+	error_set(err, 0, "the limit of open files is too low: %lu, at least %d are needed", (unsigned long)limit.rlim_max, MIN_DESCRIPTORS);
+	return error_hint(err, "raise it: `ulimit -Hn 4096` in the shell that has a higher one, or limits.conf(5)");
+}
+
+static int open_log(const char *path, struct error *err)
+{
+	static const char head[] = "";
+	int fd;
+
+	if (!path)
+		return -1;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	if (fd < 0 || dprintf(fd, "%s", head) < 0) {
+		error_set(err, errno, "open the log file %s", path);
+		error_hint(err, "name a file that you may write, in a directory that exists");
+	}
+	return fd;
+}
+
+static int log_level(enum log_level *ret, struct error *err)
+{
+	const char *name = getenv("MIRRORD_LOG");
+	int level = name && *name ? log_level_parse(name) : LOG_LEVEL_WARN;
+
+	if (level < 0) {
+		error_set(err, 0, "MIRRORD_LOG is \"%s\"", name);
+		return error_hint(err, "the levels are error, warn, info and debug");
+	}
+	*ret = (enum log_level)level;
+	return 0;
+}
+
+static int fill_session(const struct exec_options *o, struct session_options *s, struct error *err)
+{
+	const char *tunnel = getenv("MIRRORD_TUNNEL");
+
+	*s = (struct session_options){ .tcp_outgoing = !o->no_outgoing && !o->no_tcp, .udp_outgoing = !o->no_outgoing && !o->no_udp,
+				       .remote_dns = !o->no_dns, .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(),
+				       .gid = getgid(), .log_fd = -1 };
+	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;
+	if (log_level(&s->log_level, err) < 0 || target_resolve(o->target, &s->target, err) < 0)
+		return -1;
+	s->log_fd = open_log(o->log_file, err);
+	return o->log_file && s->log_fd < 0 ? -1 : 0;
+}
+
+/* Starts the session as nobody's child. *ret_sock is the launcher's end of the handshake. */
+static int start_session(const struct session_options *s, int *ret_sock, struct error *err)
+{
+	int pair[2], status;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 || (child = fork()) < 0)
+		return error_set(err, errno, "start the session");
+	if (child == 0) {
+		close(pair[0]);
+		setsid();
+		if (fork() == 0)
+			session_run(s, pair[1]);
+		_exit(0);
+	}
+	close(pair[1]);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	*ret_sock = pair[0];
+	return 0;
+}
+
+static int await(int sock, enum handshake_kind wanted, struct handshake *h, int *fds, size_t max, size_t *ret_n, struct error *err)
+{
+	ssize_t len = fd_receive(sock, h, sizeof(*h), fds, max, ret_n, 0);
+
+	if (len == (ssize_t)sizeof(*h) && h->kind == wanted)
+		return 0;
+	if (len == (ssize_t)sizeof(*h) && h->kind == HANDSHAKE_FAILED) {
+		*err = h->error;
+		return -1;
+	}
+	error_set(err, 0, "the session ended before the program could start");
+	return error_hint(err, "was it killed? MIRRORD_LOG=debug shows how far it came");
+}
+
+static int enter(int sock, const struct exec_options *o, struct error *err)
+{
+	struct handshake h;
+	struct target_info info = { 0 };
+	int fds[READY_FDS] = { -1, -1, -1, -1 }, rc;
+	size_t n = 0;
+
+	if (await(sock, HANDSHAKE_READY, &h, fds, READY_FDS, &n, err) < 0)
+		return -1;
+	rc = target_info_from_fd(fds[READY_INFO], &info, err);
+	if (rc == 0) {
+		const struct twin_entry entry = { .user_ns = h.has_user_ns ? fds[READY_USER_NS] : -1, .net_ns = fds[READY_NET_NS],
+						  .uts_ns = fds[READY_UTS_NS], .info = &info, .remote_dns = !o->no_dns };
+
+		rc = twin_enter(&entry, err);
+	}
+	target_info_fini(&info);
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+	return rc;
+}
+
+static int drop_anchor(int sock, struct error *err)
+{
+	struct handshake h = { .kind = HANDSHAKE_ANCHOR };
+	_cleanup_fd_ int listener = -1, self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	int fds[ANCHOR_FDS];
+	size_t n;
+
+	if (self < 0)
+		return error_set(err, errno, "open a pidfd");
+	listener = twin_anchor(err);
+	if (listener < 0)
+		return -1;
+	fds[ANCHOR_LISTENER] = listener;
+	fds[ANCHOR_PIDFD] = self;
+	if (fd_send(sock, &h, sizeof(h), fds, ANCHOR_FDS) < 0)
+		return error_set(err, errno, "talk to the session");
+	return await(sock, HANDSHAKE_GO, &h, NULL, 0, &n, err);
+}
+
+static double milliseconds_since(const struct timespec *start)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - start->tv_sec) * 1e3 + (double)(now.tv_nsec - start->tv_nsec) / 1e6;
+}
+
+static int become(const struct exec_options *o, char **argv, const char *path, struct error *err)
+{
+	struct session_options s;
+	struct timespec start;
+	bool show = !o->quiet && isatty(STDERR_FILENO);
+	_cleanup_fd_ int sock = -1;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	if (fill_session(o, &s, err) < 0)
+		return -1;
+	if (show)
+		fprintf(stderr, "mirrord: entering the network of %s …\n", s.target.text);
+	if (start_session(&s, &sock, err) < 0)
+		return -1;
+	fd_closep(&s.log_fd);
+	if (enter(sock, o, err) < 0)
+		return -1;
+	if (drop_anchor(sock, err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
+		return -1;
+	if (show)
+		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", argv[0], s.target.text, milliseconds_since(&start));
+	return command_exec(path, argv, err);
+}
+
+int cli_exec(int argc, char **argv)
+{
+	struct exec_options o = { 0 };
+	struct error err = { 0 };
+	char path[PATH_MAX];
+	int at = cli_parse(&command, argc, argv, &o);
+
+	if (at < 0)
+		return at == -2 ? 0 : 2;
+	if (!o.target || at >= argc) {
+		fprintf(stderr, "mirrord exec: %s is missing\n", !o.target ? "the target (-t TARGET)" : "the command to run");
+		fprintf(stderr, "see `mirrord exec --help`\n");
+		return 2;
+	}
+	if (refuse_nesting(&err) == 0 && command_find(argv[at], path, &err) == 0 && check_descriptors(&err) == 0)
+		become(&o, argv + at, path, &err);
+	return print_error(&err);
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+/* mirrord: the command line. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/nearest.h"
+#include "cli/exec.h"
+
+#ifndef VERSION
+#define VERSION "unknown"
+#endif
+
+static const struct {
+	const char *name, *help;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "exec", "run a program of this machine with the network of a target", cli_exec },
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static int print_usage(FILE *out)
+{
+	fprintf(out, "mirrord runs a local program with the network of a container, a process, a network namespace.\n\n"
+		     "Usage: mirrord COMMAND [OPTION]…\n\nCommands:\n");
+	for (int i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].help);
+	fprintf(out, "\n`mirrord COMMAND --help` says more; `mirrord --version` prints the version.\n"
+		     "\nExample:\n  mirrord exec -t netns/shop -- curl http://payment-service:8080\n");
+	return out == stdout ? 0 : 2;
+}
+
+static int complain(const char *word)
+{
+	const char *names[COMMANDS + 1] = { NULL }, *near;
+
+	for (int i = 0; i < COMMANDS; i++)
+		names[i] = commands[i].name;
+	near = nearest_word(word, names);
+	fprintf(stderr, "mirrord: unknown command %s%s%s%s\nsee `mirrord --help`\n", word, near ? "; did you mean " : "", near ? near : "",
+		near ? "?" : "");
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return print_usage(stderr);
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+		return printf("mirrord %s\n", VERSION) < 0;
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+		return print_usage(stdout);
+	for (int i = 0; i < COMMANDS; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return complain(argv[1]);
+}

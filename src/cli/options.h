@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/* Options of the commands: one table makes the parser and the help. */
+#pragma once
+
+#include <stddef.h>
+
+struct cli_option {
+	const char *group; /* heading in the help; options of a group stand together */
+	char letter;	   /* 0: none */
+	const char *name, *argument, *help;
+	void (*set)(void *arg, const char *value);
+};
+
+struct cli_command {
+	const char *name, *usage, *summary, *example;
+	const struct cli_option *options;
+	size_t n_options;
+};
+
+/* Parses up to the first word that is no option, or "--". Returns its index; -1 after a message on stderr (exit with 2), -2 when the help
+ * was asked for and printed. */
+int cli_parse(const struct cli_command *command, int argc, char **argv, void *arg);

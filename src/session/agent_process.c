@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/* Starting the agent: the tunnel is its standard input and output, the lender's socket its descriptor 3. */
+#include "session/agent_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#ifndef LIBEXECDIR
+#define LIBEXECDIR "/usr/libexec"
+#endif
+
+enum { LEND_FD = 3 };
+
+/* Beside our own program first: a build tree is used as it stands. */
+static int find_agent(char path[PATH_MAX], struct error *err)
+{
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 32);
+	char *slash;
+
+	if (n > 0) {
+		path[n] = '\0';
+		slash = strrchr(path, '/');
+		strcpy(slash + 1, "mirrord-agent");
+		if (access(path, X_OK) == 0)
+			return 0;
+	}
+	strcpy(path, LIBEXECDIR "/mirrord/mirrord-agent");
+	if (access(path, X_OK) == 0)
+		return 0;
+	error_set(err, errno, "find mirrord-agent beside mirrord or at %s", path);
+	return error_hint(err, "the installation is not complete: install the package again, or run ./dev build");
+}
+
+static _Noreturn void run_agent(const char *path, const struct target *t, int tunnel, int lend)
+{
+	char pid[16];
+	char *argv[] = { "mirrord-agent", "--target", (char *)t->text, "--pid", pid, "--netns", (char *)t->netns, "--etc", (char *)t->etc,
+			 lend >= 0 ? "--lend" : NULL, NULL };
+	int high_tunnel = fcntl(tunnel, F_DUPFD, 16), high_lend = lend >= 0 ? fcntl(lend, F_DUPFD, 16) : -1;
+
+	snprintf(pid, sizeof(pid), "%d", t->pid);
+	signal(SIGCHLD, SIG_DFL);
+	dup2(high_tunnel, STDIN_FILENO);
+	dup2(high_tunnel, STDOUT_FILENO);
+	if (high_lend >= 0)
+		dup2(high_lend, LEND_FD);
+	close_range(high_lend >= 0 ? LEND_FD + 1 : LEND_FD, ~0U, 0);
+	execv(path, argv);
+	_exit(127);
+}
+
+int agent_process_start(const struct target *target, bool lend, int *ret_tunnel, int *ret_lend, struct error *err)
+{
+	char path[PATH_MAX];
+	int tunnel[2] = { -1, -1 }, lending[2] = { -1, -1 };
+	pid_t pid = -1;
+
+	if (find_agent(path, err) < 0)
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, tunnel) < 0 ||
+	    (lend && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, lending) < 0) || (pid = fork()) < 0)
+		error_set(err, errno, "start the agent");
+	if (pid == 0)
+		run_agent(path, target, tunnel[1], lending[1]);
+	fd_closep(&tunnel[1]);
+	fd_closep(&lending[1]);
+	if (pid < 0) {
+		fd_closep(&tunnel[0]);
+		fd_closep(&lending[0]);
+		return -1;
+	}
+	*ret_tunnel = tunnel[0];
+	*ret_lend = lending[0];
+	return 0;
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+/* What the program still has open: the twin's sockets, listed from time to time. */
+#pragma once
+
+#include "net/loop.h"
+#include "session/datagram.h"
+#include "session/tcp.h"
+
+struct reconciler;
+
+/* Takes @diag, a sock_diag socket of the twin, over. Lists only while there is something that may have ended. NULL with @err. */
+struct reconciler *reconciler_new(struct loop *loop, int diag, struct tcp *tcp, struct datagrams *datagrams, struct error *err);
+void reconciler_free(struct reconciler *r);

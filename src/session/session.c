@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: MIT
+/* The session's life.
+ *
+ *   STARTING  keeper and agent come up at the same time. Ends: the agent described the target → the keeper builds, the launcher gets READY;
+ *             any error → the launcher gets it, all processes end
+ *   READY     the launcher enters the twin. Ends: it sends its anchor → RUNNING; it is gone → all processes end
+ *   RUNNING   flows pass. Ends: the anchor hangs up (no process is left in the twin) → DRAINING; agent or keeper are lost → FAILED
+ *   FAILED    every flow was reset, new ones get ENETUNREACH at once, one line on stderr said why, the program got SIGTERM. Ends: the anchor
+ *             hangs up
+ *   DRAINING  what the program sent before it ended still goes out; stderr is closed, so nobody waits for us. Ends: no connection is left,
+ *             or DRAIN_TIME is over */
+#include "session/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "net/loop.h"
+#include "relay/lender.h"
+#include "relay/sockets.h"
+#include "relay/tunnel_egress.h"
+#include "session/agent_process.h"
+#include "session/datagram.h"
+#include "session/gate.h"
+#include "session/handshake.h"
+#include "session/reconcile.h"
+#include "session/routing.h"
+#include "session/tcp.h"
+#include "tunnel/info.h"
+#include "tunnel/mux.h"
+#include "twin/info_file.h"
+#include "twin/keeper.h"
+#include "twin/privilege.h"
+
+#define START_TIME (15 * LOOP_SECOND)
+#define DRAIN_TIME (60 * LOOP_SECOND)
+#define DRAIN_STEP (20 * (uint64_t)LOOP_MS)
+
+enum state { STARTING, READY, RUNNING, FAILED, DRAINING };
+
+struct session {
+	const struct session_options *options;
+	enum state state;
+	struct loop *loop;
+	int launcher, keeper, lend, anchor, program;
+	struct watch launcher_watch, keeper_watch, anchor_watch;
+	struct timer timer;
+	uint64_t drain_until;
+	struct deferred drop_mux;
+
+	struct mux *mux;
+	struct borrower *borrower;
+	struct egress *exits[EXITS];
+	struct twin twin;
+	struct gate *gate;
+	struct routing routing;
+	struct tcp *tcp;
+	struct datagrams *datagrams;
+	struct reconciler *reconciler;
+};
+
+static void stop(struct session *s)
+{
+	if (s->keeper >= 0)
+		keeper_quit(fd_steal(&s->keeper));
+	if (s->loop)
+		loop_stop(s->loop);
+}
+
+/* Before the program runs: the launcher says it, and all ends. */
+static void give_up(struct session *s, const struct error *e)
+{
+	struct handshake h = { .kind = HANDSHAKE_FAILED, .error = *e };
+
+	fd_send(s->launcher, &h, sizeof(h), NULL, 0);
+	stop(s);
+}
+
+static void close_flows(struct session *s)
+{
+	if (s->tcp)
+		tcp_abandon_all(s->tcp);
+	if (s->datagrams)
+		datagrams_close_all(s->datagrams);
+	for (int i = 0; i < EXITS; i++) {
+		struct egress *e = s->exits[i];
+
+		s->exits[i] = NULL;
+		if (!e)
+			continue;
+		if (i == EXIT_TARGET && s->lend < 0)
+			tunnel_egress_free(e);
+		else
+			socket_egress_free(e);
+	}
+}
+
+static void fail(struct session *s, const struct error *why)
+{
+	if (s->state == STARTING || s->state == READY) {
+		give_up(s, why);
+		return;
+	}
+	if (s->state == DRAINING)
+		stop(s);
+	if (s->state != RUNNING)
+		return;
+	s->state = FAILED;
+	dprintf(STDERR_FILENO, "mirrord: %s: the program has lost its network and is being terminated\n", why->text);
+	log_error("session: %s", why->text);
+	close_flows(s);
+	if (s->program >= 0)
+		syscall(SYS_pidfd_send_signal, s->program, SIGTERM, NULL, 0);
+}
+
+static bool busy(const struct session *s)
+{
+	size_t target = s->borrower ? socket_egress_count(s->exits[EXIT_TARGET]) : mux_stream_count(s->mux);
+
+	return tcp_pending(s->tcp) || target || socket_egress_count(s->exits[EXIT_HOST]);
+}
+
+static void drain(struct session *s)
+{
+	if (!busy(s) || loop_now(s->loop) >= s->drain_until)
+		stop(s);
+	else
+		loop_arm(s->loop, &s->timer, loop_now(s->loop) + DRAIN_STEP);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct session *s = container_of(t, struct session, timer);
+	struct error err = { 0 };
+
+	if (s->state == DRAINING) {
+		drain(s);
+	} else if (s->state == STARTING) {
+		error_set(&err, 0, "the agent did not answer within %d seconds", (int)(START_TIME / LOOP_SECOND));
+		give_up(s, &err);
+	}
+}
+
+static void on_anchor(struct watch *w, uint32_t events)
+{
+	struct session *s = container_of(w, struct session, anchor_watch);
+	int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	loop_unwatch(s->loop, w);
+	dup2(nowhere, STDERR_FILENO);
+	close(nowhere);
+	if (s->state == FAILED) {
+		stop(s);
+		return;
+	}
+	s->state = DRAINING;
+	s->drain_until = loop_now(s->loop) + DRAIN_TIME;
+	gate_read_all(s->gate);
+	datagrams_close_all(s->datagrams);
+	drain(s);
+}
+
+static void on_keeper(struct watch *w, uint32_t events)
+{
+	struct session *s = container_of(w, struct session, keeper_watch);
+	struct error err = { 0 };
+
+	loop_unwatch(s->loop, w);
+	fd_closep(&s->keeper);
+	error_set(&err, 0, "the keeper died");
+	fail(s, &err);
+}
+
+static void run_program(struct session *s, int fds[ANCHOR_FDS])
+{
+	const struct handshake go = { .kind = HANDSHAKE_GO };
+	struct error err = { 0 };
+	int rc;
+
+	s->anchor = fds[ANCHOR_LISTENER];
+	s->program = fds[ANCHOR_PIDFD];
+	s->state = RUNNING;
+	loop_disarm(s->loop, &s->timer);
+	rc = loop_watch(s->loop, &s->anchor_watch, s->anchor, 0, on_anchor);
+	if (rc < 0)
+		error_set(&err, -rc, "watch the program");
+	if (rc < 0 || keeper_guard(s->keeper, s->program, &err) < 0 ||
+	    (s->options->sudo && privilege_become(s->options->uid, s->options->gid, &err) < 0) ||
+	    fd_send(s->launcher, &go, sizeof(go), NULL, 0) < 0) {
+		s->state = READY;
+		give_up(s, &err);
+	}
+}
+
+static void on_launcher(struct watch *w, uint32_t events)
+{
+	struct session *s = container_of(w, struct session, launcher_watch);
+	struct handshake h;
+	int fds[ANCHOR_FDS];
+	size_t n = 0;
+	ssize_t len = fd_receive(w->fd, &h, sizeof(h), fds, ANCHOR_FDS, &n, MSG_DONTWAIT);
+
+	if (len < 0 && errno == EAGAIN)
+		return;
+	if (len == (ssize_t)sizeof(h) && h.kind == HANDSHAKE_ANCHOR && n == ANCHOR_FDS && s->state == READY) {
+		run_program(s, fds);
+		return;
+	}
+	loop_unwatch(s->loop, w);
+	fd_closep(&s->launcher);
+	if (s->state == STARTING || s->state == READY)
+		stop(s);
+}
+
+static void on_packet(void *arg, const struct packet *p)
+{
+	struct session *s = arg;
+
+	if (p->protocol != IPPROTO_TCP)
+		datagrams_on_packet(s->datagrams, p);
+	else if ((p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
+		tcp_on_syn(s->tcp, p);
+}
+
+static void on_connection(void *arg, int fd, const struct endpoint *from)
+{
+	struct session *s = arg;
+
+	tcp_on_connection(s->tcp, fd, from);
+}
+
+static const struct gate_events gate_events = { .on_packet = on_packet, .on_connection = on_connection };
+
+/* The twin's ephemeral ports are the target's, or the kernel's default. */
+static void find_ephemeral_ports(const struct target_info *info, struct tcp_context *c)
+{
+	unsigned int low = 32768, high = 60999;
+
+	for (size_t i = 0; i < info->n_sysctls; i++)
+		if (strcmp(info->sysctls[i].name, "ipv4/ip_local_port_range") == 0)
+			sscanf(info->sysctls[i].value, "%u %u", &low, &high);
+	c->low_port = (uint16_t)low;
+	c->high_port = (uint16_t)high;
+}
+
+/* Without the target's names, the twin uses the host's resolv.conf. */
+static void find_name_servers(struct session *s, const struct target_info *info)
+{
+	int fd = -1;
+	char *host;
+
+	s->routing = (struct routing){ .tcp = s->options->tcp_outgoing, .udp = s->options->udp_outgoing, .remote_dns = s->options->remote_dns };
+	if (s->options->remote_dns) {
+		routing_read_name_servers(&s->routing, info->resolv_conf);
+		return;
+	}
+	fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+	host = fd < 0 ? NULL : fd_read_all(fd, INFO_FILE_MAX, NULL);
+	routing_read_name_servers(&s->routing, host);
+	free(host);
+	fd_closep(&fd);
+}
+
+static int open_exits(struct session *s, struct error *err)
+{
+	s->exits[EXIT_HOST] = socket_egress_new(s->loop, NULL);
+	if (s->borrower)
+		s->exits[EXIT_TARGET] = socket_egress_new(s->loop, borrower_source(s->borrower));
+	else
+		s->exits[EXIT_TARGET] = tunnel_egress_new(s->loop, s->mux);
+	if (!s->exits[EXIT_HOST] || !s->exits[EXIT_TARGET])
+		return error_set(err, ENOMEM, "make the egresses");
+	if (s->borrower)
+		borrower_set_egress(s->borrower, s->exits[EXIT_TARGET]);
+	return 0;
+}
+
+static int open_flows(struct session *s, const struct target_info *info, struct error *err)
+{
+	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits };
+
+	find_ephemeral_ports(info, &c);
+	find_name_servers(s, info);
+	if (open_exits(s, err) < 0 || !(s->gate = gate_new(s->loop, &s->twin, &gate_events, s, err)) || !(s->tcp = tcp_new(&c, err)) ||
+	    !(s->datagrams = datagrams_new(&c, err)))
+		return -1;
+	s->reconciler = reconciler_new(s->loop, fd_steal(&s->twin.diag), s->tcp, s->datagrams, err);
+	return s->reconciler ? 0 : -1;
+}
+
+static int send_ready(struct session *s, const struct target_info *info, struct error *err)
+{
+	struct handshake h = { .kind = HANDSHAKE_READY, .has_user_ns = s->twin.user_ns >= 0 };
+	_cleanup_fd_ int memfd = target_info_memfd(info, err);
+	const int fds[READY_FDS] = { [READY_NET_NS] = s->twin.net_ns, [READY_UTS_NS] = s->twin.uts_ns, [READY_INFO] = memfd,
+				     [READY_USER_NS] = s->twin.user_ns };
+
+	if (memfd < 0)
+		return -1;
+	if (fd_send(s->launcher, &h, sizeof(h), fds, h.has_user_ns ? READY_FDS : READY_FDS - 1) < 0)
+		return error_set(err, errno, "talk to the launcher");
+	return 0;
+}
+
+static void on_target(struct session *s, const uint8_t *data, size_t len)
+{
+	struct target_info info = { 0 };
+	struct error err = { 0 };
+
+	if (target_info_decode(data, len, &info, &err) < 0 || keeper_build(s->keeper, &info, s->options->target.text, &s->twin, &err) < 0 ||
+	    open_flows(s, &info, &err) < 0 || send_ready(s, &info, &err) < 0)
+		give_up(s, &err);
+	else
+		s->state = READY;
+	target_info_fini(&info);
+	/* The keeper and the launcher hold the namespaces; we have no use for them. */
+	twin_close(&s->twin);
+}
+
+static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
+{
+	struct session *s = arg;
+	struct error err = { 0 };
+
+	if (s->state != STARTING)
+		return;
+	if (topic == INFO_TARGET) {
+		on_target(s, data, len);
+	} else if (topic == INFO_FAILURE) {
+		if (failure_decode(data, len, &err) < 0)
+			error_wrap(&err, "read the agent's error");
+		give_up(s, &err);
+	}
+}
+
+static void drop_mux(struct deferred *d)
+{
+	struct session *s = container_of(d, struct session, drop_mux);
+
+	mux_free(s->mux);
+	s->mux = NULL;
+}
+
+static void on_gone(void *arg, const struct error *why)
+{
+	struct session *s = arg;
+	struct error err = *why;
+
+	error_wrap(&err, "lost the agent");
+	fail(s, &err);
+	loop_defer(s->loop, &s->drop_mux, drop_mux);
+}
+
+static void on_open(void *arg, struct stream *stream, const struct stream_request *request)
+{
+	stream_reset(stream, ECONNREFUSED);
+}
+
+static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
+
+static void on_lender_gone(void *arg)
+{
+	struct session *s = arg;
+	struct error err = { 0 };
+
+	error_set(&err, 0, "lost the agent: it ended");
+	fail(s, &err);
+}
+
+static int start(struct session *s, struct error *err)
+{
+	const struct session_options *o = s->options;
+	int tunnel, rc;
+
+	s->loop = loop_new(err);
+	if (!s->loop || keeper_start(o->uid, o->gid, &s->keeper, err) < 0 ||
+	    agent_process_start(&o->target, !o->force_tunnel, &tunnel, &s->lend, err) < 0)
+		return -1;
+	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, &mux_events, s, err);
+	if (!s->mux)
+		return -1;
+	if (s->lend >= 0 && !(s->borrower = borrower_new(s->loop, s->lend, on_lender_gone, s, err)))
+		return -1;
+	rc = loop_watch(s->loop, &s->launcher_watch, s->launcher, EPOLLIN, on_launcher);
+	if (rc == 0)
+		rc = loop_watch(s->loop, &s->keeper_watch, s->keeper, EPOLLRDHUP, on_keeper);
+	if (rc < 0)
+		return error_set(err, -rc, "watch launcher and keeper");
+	s->timer.on_due = on_timer;
+	loop_arm(s->loop, &s->timer, loop_now(s->loop) + START_TIME);
+	return 0;
+}
+
+/* Nothing of the terminal's or the caller's is kept but stderr. */
+static void detach(const struct session_options *o, int *launcher)
+{
+	int log_fd = o->log_fd, nowhere = open("/dev/null", O_RDWR);
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN); /* agent and keeper are reaped by the kernel */
+	prctl(PR_SET_NAME, "mirrord-session");
+	dup2(nowhere, STDIN_FILENO);
+	dup2(nowhere, STDOUT_FILENO);
+	if (fcntl(STDERR_FILENO, F_GETFD) < 0)
+		dup2(nowhere, STDERR_FILENO);
+	*launcher = fcntl(*launcher, F_DUPFD_CLOEXEC, 64);
+	log_fd = log_fd >= 0 ? fcntl(log_fd, F_DUPFD_CLOEXEC, 64) : STDERR_FILENO;
+	for (int fd = 3; fd < 64; fd++)
+		close(fd);
+	close_range((unsigned int)(log_fd > *launcher ? log_fd : *launcher) + 1, ~0U, 0);
+	log_init("mirrord-session", o->log_level, log_fd);
+	(void)!chdir("/");
+}
+
+void session_run(const struct session_options *options, int launcher)
+{
+	struct session s = { .options = options, .keeper = -1, .lend = -1, .anchor = -1, .program = -1,
+			     .twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
+				       .listeners = { -1, -1 }, .diag = -1 } };
+	struct error err = { 0 };
+
+	detach(options, &launcher);
+	s.launcher = launcher;
+	fd_raise_limit();
+	if (start(&s, &err) < 0)
+		give_up(&s, &err);
+	else if (loop_run(s.loop, &err) < 0)
+		fail(&s, &err);
+	close_flows(&s);
+	gate_free(s.gate);
+	if (s.mux)
+		mux_free(s.mux);
+	_exit(0);
+}

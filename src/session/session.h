@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+/* The session process. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/log.h"
+#include "target/target.h"
+
+struct session_options {
+	struct target target;
+	bool tcp_outgoing, udp_outgoing, remote_dns;
+	bool force_tunnel; /* for tests: no lent sockets */
+	uid_t uid;	   /* the program's user */
+	gid_t gid;
+	bool sudo; /* that is not our own user: the session becomes it when all is set up */
+	enum log_level log_level;
+	int log_fd; /* -1: stderr; owned */
+};
+
+/* Becomes a session: detached from terminal, process group and working directory, no descriptors but stderr, the log and @launcher (owned;
+ * session/handshake.h). Runs until the last process in the twin is gone. */
+_Noreturn void session_run(const struct session_options *options, int launcher);

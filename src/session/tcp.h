@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+/* The program's TCP connections, from the SYN to the join. */
+#pragma once
+
+#include "net/loop.h"
+#include "relay/egress.h"
+#include "session/gate.h"
+#include "session/routing.h"
+
+struct tcp;
+
+/* What it works with; all outlives it. @exits may lose an egress (NULL) when the session fails: then every SYN is answered with
+ * "network unreachable". @low_port, @high_port: the twin's ephemeral ports; a source port outside was chosen by the program. */
+struct tcp_context {
+	struct loop *loop;
+	struct gate **gate;
+	const struct routing *routing;
+	struct egress **exits;
+	uint16_t low_port, high_port;
+};
+
+struct tcp *tcp_new(const struct tcp_context *context, struct error *err);
+void tcp_free(struct tcp *t);
+/* A SYN from the twin. */
+void tcp_on_syn(struct tcp *t, const struct packet *syn);
+/* An accepted connection from @from; owned from here. */
+void tcp_on_connection(struct tcp *t, int fd, const struct endpoint *from);
+/* Ends every connection that is not joined yet. */
+void tcp_abandon_all(struct tcp *t);
+/* The sockets in SYN_SENT in the twin are those for which @alive says so: the others' programs gave up, and so do we. */
+void tcp_reconcile(struct tcp *t, bool (*alive)(void *arg, const struct endpoint *local, const struct endpoint *remote), void *arg);
+/* Connections that wait for the remote's answer. */
+size_t tcp_pending(const struct tcp *t);
