@@ -58,7 +58,7 @@ static const struct cli_option options[] = {
 	{ "Network", 0, "no-udp-outgoing", NULL, "UDP leaves from this machine (default: from the target)", set_no_udp },
 	{ "Network", 0, "no-remote-dns", NULL, "names resolve as on this machine (default: as in the target)", set_no_dns },
 	{ "Output", 'q', "quiet", NULL, "no progress lines (default: a few, when stderr is a terminal)", set_quiet },
-	{ "Output", 0, "log-file", "FILE", "append the log to FILE (default: stderr; MIRRORD_LOG sets the level: error, warn, info, debug)",
+	{ "Output", 0, "log-file", "FILE", "append the log to FILE (default: errors alone, to stderr; MIRRORD_LOG=error|warn|info|debug sets the level)",
 	  set_log_file },
 };
 
@@ -101,26 +101,26 @@ static int check_descriptors(struct error *err)
 	return error_hint(err, "raise it: `ulimit -Hn 4096` in the shell that has a higher one, or limits.conf(5)");
 }
 
+/* A first line is written, so that a full disk shows before the program runs. */
 static int open_log(const char *path, struct error *err)
 {
-	static const char head[] = "";
-	int fd;
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 
-	if (!path)
-		return -1;
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (fd < 0 || dprintf(fd, "%s", head) < 0) {
-		error_set(err, errno, "open the log file %s", path);
-		error_hint(err, "name a file that you may write, in a directory that exists");
-	}
-	return fd;
+	if (fd >= 0 && dprintf(fd, "mirrord %s, pid %d\n", VERSION, (int)getpid()) > 0)
+		return fd;
+	error_set(err, errno, "write the log file %s", path);
+	fd_closep(&fd);
+	return error_hint(err, "name a file that you may write, in a directory that exists, on a disk with room");
 }
 
-static int log_level(enum log_level *ret, struct error *err)
+/* stderr is the program's: unasked, errors alone go there. */
+static int log_level(bool to_file, enum log_level *ret, struct error *err)
 {
 	const char *name = getenv("MIRRORD_LOG");
-	int level = name && *name ? log_level_parse(name) : LOG_LEVEL_WARN;
+	int level = to_file ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR;
 
+	if (name && *name)
+		level = log_level_parse(name);
 	if (level < 0) {
 		error_set(err, 0, "MIRRORD_LOG is \"%s\"", name);
 		return error_hint(err, "the levels are error, warn, info and debug");
@@ -137,9 +137,10 @@ static int fill_session(const struct exec_options *o, struct session_options *s,
 				       .remote_dns = !o->no_dns, .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(),
 				       .gid = getgid(), .log_fd = -1 };
 	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;
-	if (log_level(&s->log_level, err) < 0 || target_resolve(o->target, &s->target, err) < 0)
+	if (log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(o->target, &s->target, err) < 0)
 		return -1;
-	s->log_fd = open_log(o->log_file, err);
+	if (o->log_file)
+		s->log_fd = open_log(o->log_file, err);
 	return o->log_file && s->log_fd < 0 ? -1 : 0;
 }
 

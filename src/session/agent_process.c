@@ -40,7 +40,7 @@ static int find_agent(char path[PATH_MAX], struct error *err)
 	return error_hint(err, "the installation is not complete: install the package again, or run ./dev build");
 }
 
-static _Noreturn void run_agent(const char *path, const struct target *t, int tunnel, int lend)
+static _Noreturn void run_agent(const char *path, const struct target *t, int tunnel, int lend, int log_fd)
 {
 	char pid[16];
 	char *argv[] = { "mirrord-agent", "--target", (char *)t->text, "--pid", pid, "--netns", (char *)t->netns, "--etc", (char *)t->etc,
@@ -49,6 +49,8 @@ static _Noreturn void run_agent(const char *path, const struct target *t, int tu
 
 	snprintf(pid, sizeof(pid), "%d", t->pid);
 	signal(SIGCHLD, SIG_DFL);
+	if (log_fd >= 0)
+		dup2(log_fd, STDERR_FILENO);
 	dup2(high_tunnel, STDIN_FILENO);
 	dup2(high_tunnel, STDOUT_FILENO);
 	if (high_lend >= 0)
@@ -58,7 +60,7 @@ static _Noreturn void run_agent(const char *path, const struct target *t, int tu
 	_exit(127);
 }
 
-int agent_process_start(const struct target *target, bool lend, int *ret_tunnel, int *ret_lend, struct error *err)
+int agent_process_start(const struct target *target, bool lend, int log_fd, int *ret_tunnel, int *ret_lend, struct error *err)
 {
 	char path[PATH_MAX];
 	int tunnel[2] = { -1, -1 }, lending[2] = { -1, -1 };
@@ -70,7 +72,7 @@ int agent_process_start(const struct target *target, bool lend, int *ret_tunnel,
 	    (lend && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, lending) < 0) || (pid = fork()) < 0)
 		error_set(err, errno, "start the agent");
 	if (pid == 0)
-		run_agent(path, target, tunnel[1], lending[1]);
+		run_agent(path, target, tunnel[1], lending[1], log_fd);
 	fd_closep(&tunnel[1]);
 	fd_closep(&lending[1]);
 	if (pid < 0) {

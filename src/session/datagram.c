@@ -11,9 +11,9 @@
 #include "session/datagram.h"
 
 #include <errno.h>
-#include <netinet/icmp6.h>
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
 #include <netinet/in.h>
-#include <netinet/ip_icmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,7 +269,7 @@ static void answer_errno(struct datagrams *d, const struct packet *p, int error)
 
 static bool is_echo_request(const struct packet *p)
 {
-	return (p->protocol == IPPROTO_ICMP && p->icmp_type == ICMP_ECHO) || (p->protocol == IPPROTO_ICMPV6 && p->icmp_type == ICMP6_ECHO_REQUEST);
+	return (p->protocol == IPPROTO_ICMP && p->icmp_type == ICMP_ECHO) || (p->protocol == IPPROTO_ICMPV6 && p->icmp_type == ICMPV6_ECHO_REQUEST);
 }
 
 void datagrams_on_packet(struct datagrams *d, const struct packet *p)

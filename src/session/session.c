@@ -49,7 +49,7 @@ struct session {
 	const struct session_options *options;
 	enum state state;
 	struct loop *loop;
-	int launcher, keeper, lend, anchor, program;
+	int launcher, log_fd, keeper, lend, anchor, program;
 	struct watch launcher_watch, keeper_watch, anchor_watch;
 	struct timer timer;
 	uint64_t drain_until;
@@ -381,7 +381,7 @@ static int start(struct session *s, struct error *err)
 
 	s->loop = loop_new(err);
 	if (!s->loop || keeper_start(o->uid, o->gid, &s->keeper, err) < 0 ||
-	    agent_process_start(&o->target, !o->force_tunnel, &tunnel, &s->lend, err) < 0)
+	    agent_process_start(&o->target, !o->force_tunnel, s->log_fd, &tunnel, &s->lend, err) < 0)
 		return -1;
 	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, &mux_events, s, err);
 	if (!s->mux)
@@ -399,7 +399,7 @@ static int start(struct session *s, struct error *err)
 }
 
 /* Nothing of the terminal's or the caller's is kept but stderr. */
-static void detach(const struct session_options *o, int *launcher)
+static void detach(const struct session_options *o, int *launcher, int *ret_log)
 {
 	int log_fd = o->log_fd, nowhere = open("/dev/null", O_RDWR);
 	sigset_t none;
@@ -417,11 +417,11 @@ static void detach(const struct session_options *o, int *launcher)
 	if (fcntl(STDERR_FILENO, F_GETFD) < 0)
 		dup2(nowhere, STDERR_FILENO);
 	*launcher = fcntl(*launcher, F_DUPFD_CLOEXEC, 64);
-	log_fd = log_fd >= 0 ? fcntl(log_fd, F_DUPFD_CLOEXEC, 64) : STDERR_FILENO;
+	*ret_log = log_fd = log_fd >= 0 ? fcntl(log_fd, F_DUPFD_CLOEXEC, 64) : -1;
 	for (int fd = 3; fd < 64; fd++)
 		close(fd);
 	close_range((unsigned int)(log_fd > *launcher ? log_fd : *launcher) + 1, ~0U, 0);
-	log_init("mirrord-session", o->log_level, log_fd);
+	log_init("mirrord-session", o->log_level, log_fd >= 0 ? log_fd : STDERR_FILENO);
 	(void)!chdir("/");
 }
 
@@ -432,7 +432,7 @@ void session_run(const struct session_options *options, int launcher)
 				       .listeners = { -1, -1 }, .diag = -1 } };
 	struct error err = { 0 };
 
-	detach(options, &launcher);
+	detach(options, &launcher, &s.log_fd);
 	s.launcher = launcher;
 	fd_raise_limit();
 	if (start(&s, &err) < 0)

@@ -19,6 +19,17 @@
 
 #include "twin/files.h"
 
+/* What we mount must not show on the host. In a new user namespace the kernel has seen to that. */
+static int detach_mounts(bool detached, struct error *err)
+{
+	if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) == 0 || detached)
+		return 0;
+	error_set(err, errno, "make the mounts of our own namespace private");
+	if (errno == EINVAL)
+		error_hint(err, "the root directory is no mount point, as in a chroot: `mount --bind DIR DIR` makes it one before chroot");
+	return -1;
+}
+
 int twin_enter(const struct twin_entry *entry, struct error *err)
 {
 	if (entry->user_ns >= 0 && setns(entry->user_ns, CLONE_NEWUSER) < 0)
@@ -27,8 +38,8 @@ int twin_enter(const struct twin_entry *entry, struct error *err)
 		return error_set(err, errno, "enter the twin");
 	if (unshare(CLONE_NEWNS) < 0)
 		return error_set(err, errno, "make a mount namespace");
-	if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0)
-		return error_set(err, errno, "make the mounts of our own namespace private");
+	if (detach_mounts(entry->user_ns >= 0, err) < 0)
+		return -1;
 	return entry->remote_dns ? twin_files_mount(entry->info, err) : 0;
 }
 
