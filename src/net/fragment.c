@@ -343,6 +343,8 @@ size_t fragment_cut(const uint8_t *packet, size_t len, size_t mtu, uint32_t id,
 	c.data = copy + FRAGMENT_HEADER + c.headers_len;
 	c.data_len = p.len - c.headers_len;
 	room = (mtu - c.headers_len - extra) / UNIT * UNIT;
+	if (!c.v4 && room < (size_t)(p.payload - packet) - c.headers_len)
+		return 0; /* the first piece must hold all headers, RFC 7112 */
 	for (size_t at = 0, part; at < c.data_len; at += part, n++) {
 		part = c.data_len - at < room ? c.data_len - at : room;
 		emit(arg, write_headers(&c, at, part, at + part < c.data_len), c.headers_len + extra + part);

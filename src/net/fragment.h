@@ -24,6 +24,6 @@ size_t fragments_add(struct fragments *f, const struct packet *p, uint64_t now_m
 /* Cuts @packet (@len bytes, checksums complete or left out) into pieces of at most @mtu bytes each and gives each to @emit; their
  * checksum is complete. "Don't fragment" is not minded, it is for routers. @id is the identification that they share (IPv4: its
  * lower 16 bits). Returns the number of pieces; 0 when nothing was emitted: @len fits @mtu, or it can't be cut (not a packet, a
- * fragment already, no room for 8 bytes of data in @mtu). */
+ * fragment already, no room in @mtu for 8 bytes of data, or for all of IPv6's headers in the first piece). */
 size_t fragment_cut(const uint8_t *packet, size_t len, size_t mtu, uint32_t id,
 		    void (*emit)(void *arg, const uint8_t *piece, size_t piece_len), void *arg);
