@@ -240,6 +240,7 @@ int loop_run(struct loop *l, struct error *err)
 		run_timers(l);
 		run_deferred(l);
 	}
+	l->stop = false;
 	return 0;
 }
 

@@ -58,6 +58,6 @@ void loop_disarm(struct loop *l, struct timer *t);
 
 void loop_defer(struct loop *l, struct deferred *d, void (*run)(struct deferred *));
 
-/* Runs until loop_stop(). Returns 0, or -1 with @err when epoll fails. */
+/* Runs until loop_stop(), also one that came before; it may be run again. Returns 0, or -1 with @err when epoll fails. */
 int loop_run(struct loop *l, struct error *err);
 void loop_stop(struct loop *l);

@@ -11,8 +11,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "net/addr.h"
 #include "net/loop.h"
-#include "relay/egress.h"
+#include "net/packet.h"
 
 struct mux;
 struct stream;
@@ -20,7 +21,7 @@ struct stream;
 enum {
 	MUX_BUDGET = 64 << 20,	   /* bytes of credit that one side has out in all, what it holds unread included */
 	MUX_WINDOW = 512 << 10,	   /* most credit of one stream */
-	MUX_WINDOW_MIN = 4 << 10,  /* least credit that a new stream gets; when the budget has less, it is refused with ENOBUFS */
+	MUX_WINDOW_MIN = 1 << 10,  /* least credit that a new stream gets; when the budget has less, it is refused with ENOBUFS */
 	MUX_SEND_QUEUE = 1 << 20,  /* bytes waiting for the transport */
 	MUX_STREAMS = 65536,	   /* open at a time */
 	MUX_INFO_MAX = 4 << 20,	   /* one INFO message */
@@ -55,7 +56,7 @@ struct stream_events {
 struct mux_events {
 	/* The peer's hello came and suits. */
 	void (*on_ready)(void *arg);
-	/* The peer opens a stream. The owner answers now or later with stream_accept() or stream_reset(). */
+	/* The peer opens a stream. The owner answers now or later with stream_accept() or stream_reset(). NULL refuses all. */
 	void (*on_open)(void *arg, struct stream *s, const struct stream_request *request);
 	/* A message on the tunnel itself: what the target is like, requests of later versions. */
 	void (*on_info)(void *arg, uint16_t topic, const uint8_t *data, size_t len);
@@ -66,11 +67,13 @@ struct mux_events {
 
 enum mux_role { MUX_SESSION, MUX_AGENT };
 
-/* @in and @out may be one descriptor (a socket) or two (pipes); non-blocking is set on both. The mux owns them. It says hello at
- * once. NULL with @err. */
+/* @in and @out may be one descriptor (a socket) or two (pipes; then the process ignores SIGPIPE); non-blocking is set on both.
+ * The mux owns them, also when this fails. It says hello at once, and what is sent follows without waiting for the peer's.
+ * NULL with @err. */
 struct mux *mux_new(struct loop *loop, enum mux_role role, int in, int out, const struct mux_events *events, void *arg,
 		    struct error *err);
-/* Closes the transport; streams get on_reset(ENETUNREACH) unless their owners have closed them. */
+/* Closes the transport, after one attempt to write what is queued; streams get on_reset(ENETUNREACH) unless their owners have
+ * closed them. All handles are invalid afterwards. */
 void mux_free(struct mux *m);
 /* Sends a message on the tunnel itself. Returns 0 or -errno (-EMSGSIZE, -ENOMEM, -EPIPE). */
 int mux_send_info(struct mux *m, uint16_t topic, const void *data, size_t len);
@@ -78,8 +81,12 @@ size_t mux_stream_count(const struct mux *m);
 /* Round trip of the last ping in nanoseconds; 0 before the first. */
 uint64_t mux_round_trip(const struct mux *m);
 
-/* Opens a stream. NULL without memory or with MUX_STREAMS open. */
+/* Opens a stream. NULL with errno: ENOBUFS (MUX_STREAMS open, no budget, or the peer doesn't read), ENOMEM, ENETUNREACH (the
+ * tunnel is gone). Datagrams may be sent at once, but those before the peer's owner attached or accepted are lost. */
 struct stream *stream_open(struct mux *m, const struct stream_request *request, const struct stream_events *events, void *arg);
+/* For an owner who answers on_open later, and wants to be told of a reset (and get datagrams) until then. Without it the handle
+ * stays valid until the answer, and on_reset follows a stream_accept() that came too late. */
+void stream_attach(struct stream *s, const struct stream_events *events, void *arg);
 /* Takes a stream that the peer opened. */
 void stream_accept(struct stream *s, const struct stream_events *events, void *arg);
 

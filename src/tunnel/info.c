@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: MIT
+/* The messages about the target: a row of fields, each a tag, a length and its value (docs/protocol.md). A field that may come
+ * more than once is an element of a list.
+ *
+ * What comes from an agent ends up in files and names on the user's machine. So the decoder lets through only what such a thing
+ * can be: a sysctl's path can't leave /proc/sys/net, an interface's name is one. */
+#include "tunnel/info.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tunnel/bytes.h"
+
+enum tag {
+	TAG_INTERFACE = 1,
+	TAG_HOSTNAME = 2,
+	TAG_ADDRESS = 3,
+	TAG_ROUTE = 4,
+	TAG_SYSCTL = 5,
+	TAG_RESOLV_CONF = 6,
+	TAG_HOSTS = 7,
+	TAG_POLICY_ROUTING = 8,
+};
+enum failure_tag { FAILURE_TEXT = 1, FAILURE_HINT = 2, FAILURE_STATUS = 3 };
+
+enum { FIELD_HEADER = 6, ADDRESS_LEN = 17, ROUTE_LEN = 38 };
+
+struct writer {
+	uint8_t *data;
+	size_t len, room;
+	bool failed;
+};
+
+/* Appends a field and returns the place for its value; NULL without memory. */
+static uint8_t *field_add(struct writer *w, uint16_t tag, size_t len)
+{
+	size_t need = w->len + FIELD_HEADER + len;
+	uint8_t *p;
+
+	if (need > w->room && !w->failed) {
+		size_t room = 2 * need;
+
+		p = realloc(w->data, room);
+		if (p) {
+			w->data = p;
+			w->room = room;
+		} else {
+			w->failed = true;
+		}
+	}
+	if (w->failed)
+		return NULL;
+	p = put_u32(put_u16(w->data + w->len, tag), (uint32_t)len);
+	w->len = need;
+	return p;
+}
+
+static void field_add_text(struct writer *w, uint16_t tag, const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+	uint8_t *p = text ? field_add(w, tag, len) : NULL;
+
+	if (p)
+		put_bytes(p, text, len);
+}
+
+static void route_add(struct writer *w, const struct info_route *r)
+{
+	uint8_t *p = field_add(w, TAG_ROUTE, ROUTE_LEN);
+
+	if (!p)
+		return;
+	p = put_u8(put_u8(put_bytes(p, r->prefix.b, 16), r->prefix_len), r->type);
+	put_u32(put_bytes(p, r->source.b, 16), r->metric);
+}
+
+static void sysctl_add(struct writer *w, const struct info_sysctl *s)
+{
+	size_t name = strlen(s->name), value = strlen(s->value);
+	uint8_t *p = field_add(w, TAG_SYSCTL, name + 1 + value);
+
+	if (p)
+		put_bytes(put_u8(put_bytes(p, s->name, name), 0), s->value, value);
+}
+
+static uint8_t *writer_result(struct writer *w, size_t *ret_len)
+{
+	if (w->failed) {
+		free(w->data);
+		return NULL;
+	}
+	*ret_len = w->len;
+	return w->data;
+}
+
+uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len)
+{
+	struct writer w = { 0 };
+	uint8_t *p;
+
+	field_add_text(&w, TAG_INTERFACE, info->interface);
+	field_add_text(&w, TAG_HOSTNAME, info->hostname);
+	for (size_t i = 0; i < info->n_addresses; i++) {
+		p = field_add(&w, TAG_ADDRESS, ADDRESS_LEN);
+		if (p)
+			put_u8(put_bytes(p, info->addresses[i].ip.b, 16), info->addresses[i].prefix_len);
+	}
+	for (size_t i = 0; i < info->n_routes; i++)
+		route_add(&w, &info->routes[i]);
+	for (size_t i = 0; i < info->n_sysctls; i++)
+		sysctl_add(&w, &info->sysctls[i]);
+	field_add_text(&w, TAG_RESOLV_CONF, info->resolv_conf);
+	field_add_text(&w, TAG_HOSTS, info->hosts);
+	p = field_add(&w, TAG_POLICY_ROUTING, 1);
+	if (p)
+		put_u8(p, info->policy_routing != 0);
+	return writer_result(&w, ret_len);
+}
+
+void target_info_fini(struct target_info *info)
+{
+	free(info->addresses);
+	free(info->routes);
+	free(info->sysctls);
+	free(info->resolv_conf);
+	free(info->hosts);
+	*info = (struct target_info){ 0 };
+}
+
+struct field {
+	uint16_t tag;
+	const uint8_t *value;
+	size_t len;
+};
+
+/* Returns 1 with the next field, 0 at the end, -1 when it is cut. */
+static int field_next(const uint8_t **data, size_t *len, struct field *ret)
+{
+	size_t value;
+
+	if (!*len)
+		return 0;
+	if (*len < FIELD_HEADER)
+		return -1;
+	value = get_u32(*data + 2);
+	if (value > *len - FIELD_HEADER)
+		return -1;
+	*ret = (struct field){ .tag = get_u16(*data), .value = *data + FIELD_HEADER, .len = value };
+	*data += FIELD_HEADER + value;
+	*len -= FIELD_HEADER + value;
+	return 1;
+}
+
+/* Letters, digits and what names on a system have; never a control character. */
+static bool text_is_plain(const uint8_t *p, size_t len, const char *marks)
+{
+	for (size_t i = 0; i < len; i++) {
+		bool alnum = (p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z') || (p[i] >= '0' && p[i] <= '9');
+
+		if (!alnum && (!p[i] || !strchr(marks, p[i])))
+			return false;
+	}
+	return true;
+}
+
+static int field_copy(const struct field *f, const char *marks, char *out, size_t room)
+{
+	if (f->len >= room || !text_is_plain(f->value, f->len, marks))
+		return -EINVAL;
+	memcpy(out, f->value, f->len);
+	out[f->len] = '\0';
+	return 0;
+}
+
+static int file_decode(const struct field *f, char **ret)
+{
+	if (*ret || f->len > INFO_FILE_MAX || (f->len && memchr(f->value, 0, f->len)))
+		return -EINVAL;
+	*ret = malloc(f->len + 1);
+	if (!*ret)
+		return -ENOMEM;
+	*put_bytes((uint8_t *)*ret, f->value, f->len) = 0;
+	return 0;
+}
+
+static bool prefix_fits(const struct ip *ip, uint8_t prefix_len)
+{
+	return prefix_len <= (ip_is_v4(ip) ? 32 : 128);
+}
+
+/* Makes room for one more element; the array grows at powers of two. NULL with *ret_error. */
+static void *list_grow(void **array, size_t n, size_t max, size_t size, int *ret_error)
+{
+	*ret_error = -EINVAL;
+	if (n >= max)
+		return NULL;
+	if ((n & (n - 1)) == 0) {
+		void *grown = realloc(*array, (n ? 2 * n : 1) * size);
+
+		*ret_error = -ENOMEM;
+		if (!grown)
+			return NULL;
+		*array = grown;
+	}
+	return (char *)*array + n * size;
+}
+
+static int address_decode(const struct field *f, struct target_info *info)
+{
+	struct info_address a, *place;
+	int error;
+
+	if (f->len < ADDRESS_LEN)
+		return -EINVAL;
+	memcpy(a.ip.b, f->value, 16);
+	a.prefix_len = f->value[16];
+	if (!prefix_fits(&a.ip, a.prefix_len))
+		return -EINVAL;
+	place = list_grow((void **)&info->addresses, info->n_addresses, INFO_ADDRESSES, sizeof(a), &error);
+	if (!place)
+		return error;
+	*place = a;
+	info->n_addresses++;
+	return 0;
+}
+
+static int route_decode(const struct field *f, struct target_info *info)
+{
+	struct info_route r, *place;
+	int error;
+
+	if (f->len < ROUTE_LEN)
+		return -EINVAL;
+	memcpy(r.prefix.b, f->value, 16);
+	r.prefix_len = f->value[16];
+	r.type = f->value[17];
+	memcpy(r.source.b, f->value + 18, 16);
+	r.metric = get_u32(f->value + 34);
+	if (!prefix_fits(&r.prefix, r.prefix_len))
+		return -EINVAL;
+	place = list_grow((void **)&info->routes, info->n_routes, INFO_ROUTES, sizeof(r), &error);
+	if (!place)
+		return error;
+	*place = r;
+	info->n_routes++;
+	return 0;
+}
+
+/* A path below a directory: no way up, no root. */
+static bool path_stays_below(const char *path)
+{
+	return path[0] && path[0] != '/' && !strstr(path, "..");
+}
+
+static int sysctl_decode(const struct field *f, struct target_info *info)
+{
+	const uint8_t *nul = f->len ? memchr(f->value, 0, f->len) : NULL;
+	struct info_sysctl s = { 0 }, *place;
+	struct field name, value;
+	int error;
+
+	if (!nul)
+		return -EINVAL;
+	name = (struct field){ .value = f->value, .len = (size_t)(nul - f->value) };
+	value = (struct field){ .value = nul + 1, .len = f->len - name.len - 1 };
+	if (field_copy(&name, "_-./", s.name, sizeof(s.name)) < 0 || !path_stays_below(s.name) ||
+	    field_copy(&value, "_-./:, \t", s.value, sizeof(s.value)) < 0)
+		return -EINVAL;
+	place = list_grow((void **)&info->sysctls, info->n_sysctls, INFO_SYSCTLS, sizeof(s), &error);
+	if (!place)
+		return error;
+	*place = s;
+	info->n_sysctls++;
+	return 0;
+}
+
+static int interface_decode(const struct field *f, struct target_info *info)
+{
+	int r = field_copy(f, "_-.:@+", info->interface, sizeof(info->interface));
+
+	return strcmp(info->interface, ".") == 0 || strcmp(info->interface, "..") == 0 ? -EINVAL : r;
+}
+
+static int field_decode(const struct field *f, struct target_info *info)
+{
+	switch ((enum tag)f->tag) {
+	case TAG_INTERFACE:
+		return interface_decode(f, info);
+	case TAG_HOSTNAME:
+		return field_copy(f, "_-.", info->hostname, sizeof(info->hostname));
+	case TAG_ADDRESS:
+		return address_decode(f, info);
+	case TAG_ROUTE:
+		return route_decode(f, info);
+	case TAG_SYSCTL:
+		return sysctl_decode(f, info);
+	case TAG_RESOLV_CONF:
+		return file_decode(f, &info->resolv_conf);
+	case TAG_HOSTS:
+		return file_decode(f, &info->hosts);
+	case TAG_POLICY_ROUTING:
+		if (f->len < 1)
+			return -EINVAL;
+		info->policy_routing = f->value[0] != 0;
+		return 0;
+	}
+	return 0;
+}
+
+int target_info_decode(const uint8_t *data, size_t len, struct target_info *ret, struct error *err)
+{
+	struct target_info info = { 0 };
+	size_t whole = len;
+	struct field f;
+	int r;
+
+	while ((r = field_next(&data, &len, &f)) > 0) {
+		r = field_decode(&f, &info);
+		if (r < 0)
+			break;
+	}
+	if (r < 0) {
+		target_info_fini(&info);
+		if (r == -ENOMEM)
+			return error_set(err, ENOMEM, "read what the agent tells of the target");
+		return error_set(err, 0, "what the agent tells of the target is malformed at byte %zu of %zu", whole - len, whole);
+	}
+	*ret = info;
+	return 0;
+}
+
+uint8_t *failure_encode(const struct error *e, size_t *ret_len)
+{
+	struct writer w = { 0 };
+	uint8_t *p;
+
+	field_add_text(&w, FAILURE_TEXT, e->text);
+	field_add_text(&w, FAILURE_HINT, e->hint);
+	p = field_add(&w, FAILURE_STATUS, 1);
+	if (p)
+		put_u8(p, (uint8_t)e->status);
+	return writer_result(&w, ret_len);
+}
+
+/* The text goes to the user's terminal: lines stay, other control characters don't. What is too long is cut. */
+static void message_copy(const struct field *f, char *out, size_t room)
+{
+	size_t n = f->len < room - 1 ? f->len : room - 1;
+
+	for (size_t i = 0; i < n; i++) {
+		bool control = (f->value[i] < ' ' && f->value[i] != '\n') || f->value[i] == 0x7f;
+
+		out[i] = control ? '?' : (char)f->value[i];
+	}
+	out[n] = '\0';
+}
+
+int failure_decode(const uint8_t *data, size_t len, struct error *ret)
+{
+	struct error e = { .status = 1 };
+	struct field f;
+	int r;
+
+	while ((r = field_next(&data, &len, &f)) > 0) {
+		if (f.tag == FAILURE_TEXT)
+			message_copy(&f, e.text, sizeof(e.text));
+		else if (f.tag == FAILURE_HINT)
+			message_copy(&f, e.hint, sizeof(e.hint));
+		else if (f.tag == FAILURE_STATUS && f.len)
+			e.status = f.value[0];
+	}
+	if (r < 0 || !e.text[0])
+		return -1;
+	*ret = e;
+	return 0;
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/* What the files of the mux share: mux.c (life), mux_receive.c (the peer's frames), mux_send.c (the two queues and their flush),
+ * stream.c (streams' lives), stream_send.c (room and turns), credit.c (windows and budget). */
+#pragma once
+
+#include "base/list.h"
+#include "base/table.h"
+#include "tunnel/hello.h"
+#include "tunnel/mux.h"
+#include "tunnel/queue.h"
+
+enum {
+	RECEIVE_ROOM = 256 << 10,   /* bytes read at a time */
+	RECEIVE_READS = 4,	    /* reads in one turn of the loop */
+	URGENT_MAX = 4 << 20,	    /* control frames that wait; more is a peer that doesn't read */
+	URGENT_OPEN_MAX = 1 << 20,  /* no new stream is opened while more than that waits */
+	URGENT_SHARE = 64 << 10,    /* bytes of data that overtake others between two frames of the bulk queue */
+	URGENT_DATA = 2 << 10,	    /* bytes of data of one stream that may overtake */
+	BULK_SOFT = 256 << 10,	    /* streams wait for their turn from here on */
+	FLUSH_NOW = 64 << 10,	    /* so much is written at once, not at the end of the turn */
+	MUX_VERSION = 1,
+	PONGS_MAX = 64,		    /* unsent; a peer has one ping out at a time */
+};
+
+struct mux_times {
+	uint64_t hello, tick, idle, gone;
+};
+
+enum { SIDE_IN, SIDE_OUT, SIDES };
+
+struct mux {
+	struct loop *loop;
+	enum mux_role role;
+	const struct mux_events *events;
+	void *arg;
+
+	/* The transport. Both sides are one watch when they are one descriptor. */
+	int fds[SIDES];
+	struct watch watches[SIDES];
+	bool is_socket, blocked;
+	int broken; /* the errno of a write that failed; what is still to be read may say more */
+
+	uint8_t *in;
+	size_t in_len;
+	bool ready;
+	uint8_t *info; /* an INFO message that came in part */
+	size_t info_len;
+	uint16_t info_topic;
+
+	struct pool pool;
+	struct queue urgent, bulk;
+	size_t urgent_share; /* data put to urgent since bulk moved */
+	unsigned int pongs;
+	struct list waiting; /* streams that want room */
+	struct stream *reserved;
+	size_t offered;
+
+	struct table streams;
+	uint32_t next_id, peer_id;
+	struct list dead;    /* to be freed */
+	struct list orphans; /* reset before they had an owner */
+	struct list late;    /* orphans that got one */
+
+	size_t budget_used;
+	struct list lru; /* streams with a window above the least, the one that got data last at the end */
+
+	struct timer timer;
+	struct mux_times times;
+	uint64_t heard, moved; /* when a byte last came in, went out */
+	uint64_t ping_sent, ping_cookie, round_trip;
+
+	struct deferred flush, reap, ending;
+	bool failed;
+	struct error why;
+};
+
+/* OPENING: we asked. OFFERED: the peer asked. ORPHAN: over before it had an owner. DEAD: over, freed after the turn. */
+enum stream_state { STATE_OPENING, STATE_OFFERED, STATE_OPEN, STATE_ORPHAN, STATE_DEAD };
+
+/* Sending: @credit is what the peer still takes. Receiving: @window is what the stream may hold of the budget; of it @granted is
+ * out, @held is with the owner, the rest is due to be granted. */
+struct stream {
+	struct table_node node;
+	struct mux *mux;
+	const struct stream_events *events;
+	void *arg;
+	struct list wait; /* in waiting, orphans, late or dead */
+	struct list lru;
+	uint64_t bulk_end, urgent_end; /* positions behind its last frame in each queue */
+	uint32_t id, credit;
+	uint32_t window, granted, held;
+	int error;
+	uint16_t urgent_len; /* bytes of data below urgent_end, as far as not flushed */
+	uint8_t kind, state;
+	bool sent_end : 1, want_end : 1, got_end : 1;
+	bool starved : 1; /* room was refused for want of credit */
+	bool turn : 1;	  /* may pass those who wait, once */
+	bool light : 1;	  /* sends little at a time */
+	bool dry : 1;	  /* the peer used all credit since the last grant */
+	bool recalled : 1;
+};
+
+/* mux.c. Ends the tunnel after the turn; the first reason stays. Text as error_set(). */
+void mux_fail(struct mux *m, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+const char *mux_peer_name(const struct mux *m);
+
+/* mux_receive.c */
+void mux_receive(struct mux *m);
+
+/* A write failed: reads what is still there, then ends the tunnel. */
+void mux_fail_out(struct mux *m, int error);
+/* The peer's hello suits. */
+void mux_become_ready(struct mux *m);
+/* false when no ping with this cookie is out. */
+bool mux_take_pong(struct mux *m, uint64_t cookie);
+/* Sets what the loop watches for by what there is to do. */
+void mux_rewatch(struct mux *m);
+
+/* mux_send.c. Queues a frame with a copy of its payload. Fails the mux without memory. */
+void mux_put(struct mux *m, struct queue *q, const struct frame *f);
+/* Behind all that the stream has sent, but before the bulk of others where that leaves it in order. */
+void stream_put(struct stream *s, const struct frame *f);
+void mux_flush(struct mux *m);
+void mux_schedule_flush(struct mux *m);
+/* The transport takes bytes again, or streams wait for their turn. */
+void mux_writable(struct mux *m);
+
+/* stream.c */
+struct stream *stream_find(struct mux *m, uint32_t id);
+/* The id was used, so late frames may name it. */
+bool stream_id_is_old(const struct mux *m, uint32_t id);
+/* NULL with errno. */
+struct stream *stream_new(struct mux *m, uint32_t id, uint8_t kind, enum stream_state state);
+/* The stream is over; tells its owner. */
+void stream_finish(struct stream *s, int error);
+void mux_finish_streams(struct mux *m, int error);
+/* Frees them without a word. */
+void mux_free_streams(struct mux *m);
+bool stream_is_datagram(const struct stream *s);
+
+/* stream_send.c. Tells a starved stream that it has credit, when there is room. */
+void stream_wake(struct stream *s);
+void mux_give_turns(struct mux *m);
+/* Puts an END in the queue. */
+void stream_put_end(struct stream *s);
+
+/* credit.c. Gives a new stream its first window; false without budget. */
+bool credit_start(struct stream *s);
+/* Bytes came in; false when the peer had no credit for them. */
+bool credit_take(struct stream *s, size_t len, bool dry);
+void credit_consume(struct stream *s, size_t len);
+/* The peer gave back; false when it never had it. */
+bool credit_return(struct stream *s, uint32_t amount);
+/* No more comes in: all but what the owner holds goes back to the budget. */
+void credit_end(struct stream *s);
+void credit_release(struct stream *s);
+/* The peer wants credit back. */
+void credit_give_back(struct stream *s, uint32_t keep);
