@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""What a test has at hand: the cluster, and ways to run a program plainly, in the target, and under `mirrord exec`."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from . import linux, snapshot
+from .registry import Failure
+
+# An ordinary user may not be able to reach the one that runs this
+PYTHON = ["/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable, "-S", "-E", "-B"]
+MIRRORD = "/tmp/lab/bin/mirrord"
+LOG = "/tmp/lab/session.log"
+
+
+class Done:
+    """A program's end. @status is negative for death by a signal, None when it had to be killed after its time."""
+
+    def __init__(self, argv, status, out, err, seconds):
+        self.argv, self.status, self.out, self.err, self.seconds = argv, status, out, err, seconds
+
+    def __str__(self):
+        return f"status {self.status} after {self.seconds:.2f} s\nstdout: {self.out[-2000:]}\nstderr: {self.err[-2000:]}"
+
+
+class Lab:
+    def __init__(self, sandbox, cluster, tunnel):
+        self.sandbox, self.cluster, self.tunnel, self.mode = sandbox, cluster, tunnel, sandbox.mode
+        self.target = f"pid/{cluster.target}"
+        self.target2 = f"pid/{cluster.target2}"
+        self.clean = snapshot.take(cluster)
+
+    # Where programs run
+
+    def plainly(self):
+        """preexec_fn: on the host, as the product's user."""
+        self.sandbox.become_user()
+
+    def in_target(self):
+        """preexec_fn: in the target, as the product's user."""
+        self.cluster.pod.enter()
+        self.sandbox.become_user()
+
+    def command(self, argv, target=None, options=(), log=True):
+        """The command line that runs @argv under mirrord."""
+        return [MIRRORD, "exec", "-t", target or self.target, *(("--log-file", LOG) if log else ()), *options, "--", *argv]
+
+    def environment(self, **more):
+        if self.tunnel:
+            more.setdefault("MIRRORD_TUNNEL", "1")
+        return self.sandbox.environment(MIRRORD_LOG="debug", **more)
+
+    # Running to the end
+
+    def run(self, argv, where=None, env=None, text=None, timeout=30, **more):
+        """@where: one of the preexec functions above; on the host by default."""
+        began = time.monotonic()
+        p = self.start(argv, where, env, stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL, **more)
+        try:
+            out, err = p.communicate(text, timeout=timeout)
+            status = p.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(p.pid, signal.SIGKILL)
+            try:
+                out, err = p.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                out, err = "", "(its output is held open by somebody)"
+            status = None
+        return Done(argv, status, out or "", err or "", time.monotonic() - began)
+
+    def start(self, argv, where=None, env=None, **more):
+        options = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="backslashreplace",
+                       start_new_session=True, env=env or self.environment())
+        options.update(more)
+        return subprocess.Popen(argv, preexec_fn=where or self.plainly, **options)
+
+    def direct(self, argv, **more):
+        return self.run(argv, self.in_target, **more)
+
+    def mirrord(self, argv, target=None, options=(), **more):
+        self.forget_log()
+        return self.run(self.command(argv, target, options), **more)
+
+    def start_mirrord(self, argv, target=None, options=(), **more):
+        self.forget_log()
+        return self.start(self.command(argv, target, options), **more)
+
+    def forget_log(self):
+        if os.path.exists(LOG):
+            os.unlink(LOG)
+
+    def log(self, lines=80):
+        try:
+            with open(LOG, errors="backslashreplace") as f:
+                return "".join(f.readlines()[-lines:])
+        except OSError:
+            return "(no log)"
+
+    # What is left
+
+    def wait_clean(self, seconds=5):
+        """Nothing of the product's is left: processes, namespaces, devices, rules, mounts, files. Raises Failure."""
+        left = snapshot.wait_same(self.clean, self.cluster, seconds)
+        if left:
+            snapshot.remove(self.clean)
+            raise Failure("nothing left behind", "left behind: " + "; ".join(left))
+
+    def processes(self, name):
+        """Pids of the processes whose comm is @name."""
+        return [pid for pid in snapshot.pids() if linux.comm(pid) == name and linux.process_state(pid) not in ("Z", "")]
+
+    def wait_for(self, what, condition, seconds=5):
+        """Polls until @condition() is true. Raises Failure."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise Failure(what, f"not within {seconds} s")
+            time.sleep(0.01)

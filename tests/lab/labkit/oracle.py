@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""The oracle: a program in the twin behaves as it would in the target.
+
+Each probe runs twice, once directly in the target and once under `mirrord exec`, and the two records are compared: what the program
+saw (its own steps, its exit status, its stderr) and what the servers saw. What may differ is in differences.py, with the reason.
+"""
+
+import json
+import time
+
+import differences as known
+from . import record
+from .lab import PYTHON
+from .registry import Failure, Skip, TESTS, Test
+
+SETTLE_SECONDS = 1.5
+
+
+def run_once(lab, probe, family, way):
+    """@way: "target", "twin" or "host"."""
+    argv = [*PYTHON, "/tmp/lab/tests/probes/main.py", probe.name, str(family)]
+    cluster = lab.cluster
+    cluster.witness_reset()
+    if way == "twin":
+        done = lab.mirrord(argv, options=probe.options, timeout=probe.timeout)
+    else:
+        where = lab.in_target if way == "target" else lab.plainly
+        done = lab.run(argv, where, timeout=probe.timeout)
+    try:
+        steps = json.loads(done.out)
+    except ValueError:
+        raise Failure(f"a record from the probe ({way})", str(done), lab.log() if way == "twin" else "") from None
+    if steps and steps[-1][0] == "skip":
+        raise Skip(steps[-1][1])
+    time.sleep(probe.settle)
+    servers = _servers(cluster.witness_dump(SETTLE_SECONDS), probe.servers)
+    return {"program": steps, "status": done.status, "stderr": done.err, "servers": servers}
+
+
+def _servers(entries, order):
+    if order == "ignored":
+        return []
+    if order == "unordered":
+        for e in entries:
+            if e["peer"].get("port", 0) >= record.FIRST_EPHEMERAL:
+                e["peer"]["port"] = "E"
+        return sorted(entries, key=lambda e: json.dumps(e, sort_keys=True))
+    return sorted(entries, key=lambda e: (e["node"], e["server"], e["local"].get("ip", ""), e["local"].get("port", 0)))
+
+
+def compare(lab, probe, family, way="twin"):
+    expected = record.normalise(run_once(lab, probe, family, probe.oracle))
+    way = probe.oracle if way == "target" else way
+    seen = record.normalise(run_once(lab, probe, family, way))
+    found = [d for d in record.differences(expected, seen) if not known.is_known(probe.name, d)]
+    if found:
+        lines = "\n".join(f"{where}: in the target {_short(a)}, in the {way} {_short(b)}" for where, a, b in found)
+        raise Failure(_short(found[0][1]) + " at " + found[0][0], _short(found[0][2]),
+                      lines + ("\n" + lab.log() if way == "twin" else ""))
+
+
+def _short(value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) < 600 else text[:600] + "…"
+
+
+def add_tests(probes, way):
+    for probe in probes:
+        for family in probe.families:
+            name = f"{probe.area}.{probe.name}" + (f"[v{family}]" if len(probe.families) > 1 else "")
+
+            def run(lab, probe=probe, family=family):
+                compare(lab, probe, family, way)
+            TESTS.append(Test(name, run, modes=probe.modes, long=probe.long, needs=probe.needs, timeout=2 * probe.timeout + 10))

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""The list of tests. A test is a function that takes a Lab and raises Failure, or Skip."""
+
+
+class Failure(Exception):
+    """@detail: lines that help, beyond expected and seen."""
+
+    def __init__(self, expected, seen, detail=""):
+        super().__init__(f"expected {expected}, seen {seen}")
+        self.expected, self.seen, self.detail = expected, seen, detail
+
+
+class Skip(Exception):
+    pass
+
+
+class Test:
+    def __init__(self, name, run, modes=("root", "user"), long=False, needs=(), timeout=60):
+        self.name, self.run, self.modes, self.long, self.needs, self.timeout = name, run, modes, long, needs, timeout
+
+
+TESTS = []
+
+
+def test(name, **more):
+    """Decorator. @modes: in which sandboxes; @needs: programs; @long: only with --long; @timeout: seconds for all of it."""
+    def add(function):
+        TESTS.append(Test(name, function, **more))
+        return function
+    return add
+
+
+def expect(what, seen, expected, detail=""):
+    """@expected: a value, or a predicate with a docstring or name that says what it asks."""
+    if callable(expected):
+        if not expected(seen):
+            raise Failure(f"{what}: {expected.__doc__ or expected.__name__}", repr(seen), detail)
+    elif seen != expected:
+        raise Failure(f"{what}: {expected!r}", repr(seen), detail)
+
+
+def expect_in(what, seen, part, detail=""):
+    if part not in seen:
+        raise Failure(f"{what} with {part!r} in it", repr(seen), detail)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""A worker: a sandbox with a cluster in it, in which one test after the other is run."""
+
+import json
+import os
+import shutil
+import signal
+import time
+import traceback
+
+from . import linux, snapshot
+from .cluster import Cluster
+from .lab import Lab
+from .registry import Failure, Skip, TESTS
+from .sandbox import Sandbox
+
+
+class OutOfTime(Exception):
+    pass
+
+
+def main(sock, mode, stage, options):
+    linux.die_with_parent()
+    return Sandbox(mode, stage).run_inside(lambda sandbox: _work(sock, sandbox, options))
+
+
+def _work(sock, sandbox, options):
+    linux.set_name("lab-worker")
+    lab = Lab(sandbox, Cluster(sandbox), options.tunnel)
+    tests = {t.name: t for t in TESTS}
+    signal.signal(signal.SIGALRM, _out_of_time)
+    _answer(sock, {"ready": True})
+    for line in sock.makefile("r"):
+        name = json.loads(line)
+        if name is None:
+            break
+        _answer(sock, run_one(lab, tests[name]))
+
+
+def _out_of_time(signum, frame):
+    raise OutOfTime()
+
+
+def _answer(sock, what):
+    sock.sendall(json.dumps(what).encode() + b"\n")
+
+
+def run_one(lab, test):
+    began = time.monotonic()
+    signal.alarm(test.timeout)
+    try:
+        result = _outcome(lab, test)
+    finally:
+        signal.alarm(0)
+    result["seconds"] = time.monotonic() - began
+    return result
+
+
+def _outcome(lab, test):
+    missing = [p for p in test.needs if not (shutil.which(p, path="/tmp/lab/bin:" + lab.environment()["PATH"]))]
+    if missing:
+        return {"outcome": "skipped", "detail": "not installed: " + ", ".join(missing)}
+    try:
+        lab.forget_log()
+        test.run(lab)
+        lab.wait_clean()
+        return {"outcome": "passed"}
+    except Skip as e:
+        return {"outcome": "skipped", "detail": str(e)}
+    except Failure as e:
+        result = {"outcome": "failed", "expected": e.expected, "seen": e.seen, "detail": e.detail or lab.log()}
+    except OutOfTime:
+        result = {"outcome": "failed", "expected": f"an end within {test.timeout} s", "seen": "none",
+                  "detail": traceback.format_exc() + lab.log()}
+    except Exception:
+        result = {"outcome": "failed", "expected": "no exception", "seen": traceback.format_exc(), "detail": lab.log()}
+    snapshot.wait_same(lab.clean, lab.cluster, 2)
+    snapshot.remove(lab.clean)
+    return result
