@@ -74,9 +74,10 @@ static int tell_target(struct agent *a, const struct target_info *info, struct e
 static int serve(struct agent *a, const struct target *target, bool lend, struct error *err)
 {
 	struct target_info info = { 0 };
+	struct entry entry;
 	int rc = -1;
 
-	if (agent_enter(target, err) == 0 && agent_inspect(target, &info, err) == 0) {
+	if (agent_enter(target, &entry, err) == 0 && agent_inspect(&entry, &info, err) == 0 && agent_settle(&entry, err) == 0) {
 		a->egress = socket_egress_new(a->loop, NULL);
 		a->server = a->egress ? tunnel_server_new(a->loop, a->egress) : NULL;
 		if (!a->server)

@@ -36,7 +36,7 @@ enum { INFO_ADDRESSES = 256, INFO_ROUTES = 4096, INFO_SYSCTLS = 64, INFO_FILE_MA
 struct target_info {
 	char interface[16]; /* the name of the interface with the default route, or of the first that isn't lo */
 	char hostname[65];
-	struct info_address *addresses; /* not those of lo, not link-local ones */
+	struct info_address *addresses; /* own ones on lo too; not 127.0.0.0/8, ::1, fe80::/10 */
 	size_t n_addresses;
 	struct info_route *routes;
 	size_t n_routes;
