@@ -293,7 +293,7 @@ size_t packet_build_icmp_error(uint8_t *out, const struct icmp_error *e, const s
 	size_t len = quote_len(v4, original->len);
 	uint8_t *quote = out + quote_offset(v4);
 
-	if (ip_is_v4(&e->offender) != v4 || !may_be_answered(original))
+	if (!may_be_answered(original))
 		return 0;
 	if ((inner_src && ip_is_v4(inner_src) != v4) || (inner_dst && ip_is_v4(inner_dst) != v4))
 		return 0;

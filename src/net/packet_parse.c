@@ -66,7 +66,7 @@ static int parse_ip4(struct rest *rest, struct packet *p)
 	p->dst.ip = ip_from_v4(ip + 16);
 	*rest = (struct rest){ ip + header, p->len - header };
 	set_payload(p, rest);
-	return p->protocol == IPPROTO_ICMPV6 ? PACKET_UNSUPPORTED : 0;
+	return 0;
 }
 
 /* Hop-by-hop options, routing, destination options: all have their length at the same place (RFC 6564). */
@@ -121,8 +121,6 @@ static int parse_extensions(struct rest *rest, struct packet *p)
 		case IPPROTO_FRAGMENT:
 			r = parse_fragment_header(rest, p);
 			break;
-		case IPPROTO_ICMP:
-			return PACKET_UNSUPPORTED;
 		default:
 			return 0;
 		}
@@ -251,15 +249,19 @@ static int parse_transport(struct rest *rest, struct packet *p)
 
 static bool is_protocol_known(const struct packet *p)
 {
+	bool v4 = ip_is_v4(&p->src.ip);
+
 	switch (p->protocol) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6:
 		return true;
+	case IPPROTO_ICMP:
+		return v4;
+	case IPPROTO_ICMPV6:
+		return !v4;
 	case IPPROTO_ROUTING:
 	case IPPROTO_DSTOPTS:
-		return p->fragment_offset && !ip_is_v4(&p->src.ip); /* the first fragment will tell what is in them */
+		return !v4 && p->fragment_offset; /* the first fragment tells what is in them */
 	default:
 		return false;
 	}

@@ -138,7 +138,7 @@ static const char *name(int family)
 	return family == AF_INET ? "IPv4" : "IPv6";
 }
 
-/* With MIRRORD_TEST_DUMP set, what the kernel sent: rows for packet_test.c. */
+/* With MIRRORD_TEST_DUMP set, what the kernel sent: rows for packet_parse_test.c. */
 static void dump(const char *what, const struct packet *p)
 {
 	if (!getenv("MIRRORD_TEST_DUMP"))
