@@ -3,7 +3,8 @@
  *
  * IPv4 (inet_select_addr() in net/ipv4/devinet.c) takes the first primary address of the route's link that is wide
  * enough in scope, one in the gateway's subnet before others; when the link has none, the first such address of any
- * link, those of scope "link" left out.
+ * link, those of scope "link" left out. A secondary address comes after the primary one of its subnet, which has the
+ * same scope, so the order says all.
  *
  * IPv6 (RFC 6724) chooses per destination among all addresses. A twin holds them all on one link. So where the target
  * has them on one link, too, its kernel's choice is the right one, and we name none. Where they are spread, rule 5
@@ -21,7 +22,7 @@ bool ip_is_link_local6(const struct ip *ip)
 
 static bool is_candidate4(const struct dumped_address *a, uint8_t scope)
 {
-	return ip_is_v4(&a->ip) && !(a->flags & IFA_F_SECONDARY) && a->scope <= scope;
+	return ip_is_v4(&a->ip) && a->scope <= scope;
 }
 
 static struct ip choose4(const struct dumped_route *r, const struct dumped_address *addresses, size_t n)
@@ -33,7 +34,7 @@ static struct ip choose4(const struct dumped_route *r, const struct dumped_addre
 
 		if (a->link != r->link || !is_candidate4(a, r->scope))
 			continue;
-		if (!r->has_gateway || ip_in_prefix(&r->gateway, &a->ip, a->prefix_len))
+		if (r->has_gateway && ip_in_prefix(&r->gateway, &a->ip, a->prefix_len))
 			return a->ip;
 		if (!first)
 			first = a;

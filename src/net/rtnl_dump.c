@@ -173,7 +173,7 @@ static void read_route(const struct nlmsghdr *h, const struct dump *d)
 	struct dumped_route r = { .prefix = d->family == AF_INET ? IP_ANY4 : IP_ANY6 };
 	struct attributes at;
 
-	if (m->rtm_family != d->family || (m->rtm_flags & (RTM_F_CLONED | RTNH_F_DEAD)))
+	if (m->rtm_family != d->family || (m->rtm_flags & RTM_F_CLONED))
 		return;
 	parse(h, sizeof(*m), &at);
 	r.table = get_u32(at.at[RTA_TABLE], m->rtm_table);

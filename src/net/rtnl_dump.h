@@ -36,7 +36,7 @@ struct dumped_rule {
 /* Each gives all that there is of both families, in the kernel's order. Without IPv6 in the kernel there is none of it.
  * Returns 0, or -1 with @err (then some may have been given). */
 int rtnl_dump_addresses(void (*each)(void *arg, const struct dumped_address *a), void *arg, struct error *err);
-/* Of @table alone (RT_TABLE_MAIN), without cached ones and those of a link that is down. */
+/* Of @table alone (RT_TABLE_MAIN), without cached ones. */
 int rtnl_dump_routes(uint32_t table, void (*each)(void *arg, const struct dumped_route *r), void *arg,
 		     struct error *err);
 int rtnl_dump_rules(void (*each)(void *arg, const struct dumped_rule *r), void *arg, struct error *err);

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "tap.h"
 #include "target/own_run.h"
 
@@ -124,32 +125,6 @@ static void test_kernel_thread(void)
 		expect("pid/2", "is a kernel thread", "whose network you want", "a kernel thread");
 	if (fd >= 0)
 		close(fd);
-}
-
-/* Runs @test in a child, whose checks count as ours. */
-static void in_child(void (*test)(void))
-{
-	int status, p[2], counts[2];
-	pid_t child;
-
-	if (pipe(p) < 0)
-		abort();
-	fflush(stdout);
-	child = fork();
-	if (child == 0) {
-		test();
-		fflush(stdout);
-		_exit(write(p[1], (int[]){ tap_count, tap_failed }, sizeof(counts)) != sizeof(counts));
-	}
-	close(p[1]);
-	if (read(p[0], counts, sizeof(counts)) == sizeof(counts)) {
-		tap_count = counts[0];
-		tap_failed = counts[1];
-	}
-	waitpid(child, &status, 0);
-	close(p[0]);
-	if (status != 0)
-		tap_ok(false, "the child ended with status %#x", (unsigned int)status);
 }
 
 static void test_foreign_process(void)
