@@ -52,7 +52,7 @@ int command_find(const char *name, char ret_path[PATH_MAX], struct error *err)
 		rc = *name ? try_path(ret_path) : ENOENT;
 		if (rc == 0)
 			return 0;
-		if (rc == EACCES)
+		if (rc == EACCES && access(ret_path, F_OK) == 0) /* the file, not a directory on the way to it */
 			worst = EACCES;
 		p += len;
 		if (!*p)

@@ -213,7 +213,7 @@ int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err
 	m->rtm_table = route->table && route->table < 256 ? (uint8_t)route->table : RT_TABLE_MAIN;
 	m->rtm_protocol = RTPROT_STATIC;
 	m->rtm_type = route->type;
-	m->rtm_scope = route->type == RTN_LOCAL ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
+	m->rtm_scope = route->type == RTN_LOCAL ? RT_SCOPE_HOST : route->link && !route->gateway ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 	if (route->prefix_len)
 		put_ip(&r, RTA_DST, &route->prefix);
 	if (route->gateway) {

@@ -82,16 +82,20 @@ static const struct setting twin_settings[] = {
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Default route and neighbour of one side, in the namespace that the process is in. */
+/* Neighbour, the route to it (what dup sends needs it, also where the target has no routes at all), and the default route of one side,
+ * in the namespace that the process is in. */
 static int add_gateway(struct rtnl *nl, const char *link, const char *const gateways[2], const struct mac *mac,
 		       bool default_route[2], struct error *err)
 {
 	for (int f = 0; f < (have_ipv6() ? 2 : 1); f++) {
 		struct ip gateway;
 		struct route route = { .prefix = *any[f], .type = RTN_UNICAST, .link = link, .gateway = &gateway };
+		struct route to_gateway = { .type = RTN_UNICAST, .link = link };
 
 		ip_parse(gateways[f], &gateway);
-		if (rtnl_add_neighbour(nl, link, &gateway, mac, err) < 0 ||
+		to_gateway.prefix = gateway;
+		to_gateway.prefix_len = ip_is_v4(&gateway) ? 32 : 128;
+		if (rtnl_add_neighbour(nl, link, &gateway, mac, err) < 0 || rtnl_add_route(nl, &to_gateway, err) < 0 ||
 		    (default_route[f] && rtnl_add_route(nl, &route, err) < 0))
 			return -1;
 	}
