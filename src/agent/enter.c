@@ -33,9 +33,9 @@
 /* A namespace on the way. */
 struct step {
 	const char *name; /* below /proc/PID/ns */
-	int type; /* CLONE_NEW… */
-	int fd; /* -1: nothing to do */
-	int error; /* of the last try; 0 when we are in */
+	int type;	  /* CLONE_NEW… */
+	int fd;		  /* -1: nothing to do */
+	int error;	  /* of the last try; 0 when we are in */
 };
 
 static bool is_ours(int fd, const char *name)
@@ -55,10 +55,10 @@ static int try_step(struct step *s)
 	return s->error;
 }
 
-/* Enters the user namespace that owns @net, unless it is ours or out of our reach (an ancestor's: EPERM). */
-static void enter_owner(int net)
+/* Enters the user namespace that owns @ns, unless it is ours or out of our reach (an ancestor's: EPERM). */
+static void enter_owner(int ns)
 {
-	_cleanup_fd_ int owner = ioctl(net, NS_GET_USERNS);
+	_cleanup_fd_ int owner = ioctl(ns, NS_GET_USERNS);
 
 	if (owner >= 0 && !is_ours(owner, "user") && setns(owner, CLONE_NEWUSER) < 0)
 		log_debug("enter: user namespace of the target: %s", strerror(errno));
@@ -103,17 +103,16 @@ static int enter_steps(const struct target *t, struct step *net, struct step *ut
 	try_step(uts);
 	try_step(net);
 	enter_owner(net->fd);
+	try_step(uts);
+	if (try_step(net)) {
+		error_set(err, net->error, "target %s: entering its network", t->text);
+		return net->error == EPERM ? target_hint_root(t->text, err) : -1;
+	}
+	if (uts->error)
+		enter_owner(uts->fd);
 	if (try_step(uts))
 		log_warn("enter: host name of the target: %s", strerror(uts->error));
-	switch (try_step(net)) {
-	case 0:
-		return 0;
-	case EPERM:
-		error_set(err, EPERM, "target %s: entering its network", t->text);
-		return target_hint_root(t->text, err);
-	default:
-		return error_set(err, net->error, "target %s: entering its network", t->text);
-	}
+	return 0;
 }
 
 int agent_enter(const struct target *t, struct entry *ret, struct error *err)
