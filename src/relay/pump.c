@@ -198,7 +198,7 @@ static bool move(struct pump *p, struct side *from)
 				return false;
 		}
 	}
-	return !from->ended || from->kept || from->passed || pass_end(p, from);
+	return !from->ended || from->passed || pass_end(p, from); /* with bytes kept, nothing was read behind them */
 }
 
 static void on_ready(struct watch *w, uint32_t events)

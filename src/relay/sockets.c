@@ -28,33 +28,27 @@ static const struct {
 };
 static_assert(sizeof(kinds) / sizeof(kinds[0]) == SOCKET_KINDS, "a row per kind");
 
-static int set(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value));
-}
+struct option {
+	int level, name;
+};
 
-/* IP_BIND_ADDRESS_NO_PORT makes a later bind to an address cost nothing: the port is chosen by connect(). */
-static int set_stream_options(int fd)
-{
-	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+/* Those that are simply on. IP_BIND_ADDRESS_NO_PORT lets connect() choose the port of a socket that was bound to an address. */
+static const struct option on_tcp[] = { { IPPROTO_TCP, TCP_NODELAY }, { IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT }, { 0, 0 } };
+static const struct option on_datagram4[] = {
+	{ IPPROTO_IP, IP_RECVERR }, { IPPROTO_IP, IP_RECVTTL }, { IPPROTO_IP, IP_RECVTOS }, { SOL_SOCKET, SO_BROADCAST }, { 0, 0 },
+};
+static const struct option on_datagram6[] = {
+	{ IPPROTO_IPV6, IPV6_RECVERR }, { IPPROTO_IPV6, IPV6_RECVHOPLIMIT }, { IPPROTO_IPV6, IPV6_RECVTCLASS }, { 0, 0 },
+};
 
-	if (set(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0 ||
-	    set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1) < 0)
-		return -1;
+static int switch_on(int fd, const struct option *options)
+{
+	static const int on = 1;
+
+	for (const struct option *o = options; o->name; o++)
+		if (setsockopt(fd, o->level, o->name, &on, sizeof(on)) < 0)
+			return -1;
 	return 0;
-}
-
-static int set_datagram_options(int fd, int family)
-{
-	if (family == AF_INET)
-		return set(fd, IPPROTO_IP, IP_RECVERR, 1) < 0 || set(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0 ||
-				       set(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 || set(fd, SOL_SOCKET, SO_BROADCAST, 1) < 0
-			       ? -1
-			       : 0;
-	return set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) < 0 || set(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) < 0 ||
-			       set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0
-		       ? -1
-		       : 0;
 }
 
 /* A raw socket hears every ICMP message of its namespace; the kernel leaves only echo replies. */
@@ -70,24 +64,32 @@ static int set_raw_filter(int fd, int family)
 	return setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &only_replies6, sizeof(only_replies6));
 }
 
+static int set_options(int fd, enum socket_kind kind, bool raw)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	static const struct option v6_only[] = { { IPPROTO_IPV6, IPV6_V6ONLY }, { 0, 0 } };
+	int family = kinds[kind].family;
+
+	if (family == AF_INET6 && !raw && switch_on(fd, v6_only) < 0)
+		return -1;
+	if (kinds[kind].type == SOCK_STREAM)
+		return switch_on(fd, on_tcp) < 0 ? -1 : setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	if (raw && set_raw_filter(fd, family) < 0)
+		return -1;
+	return switch_on(fd, family == AF_INET ? on_datagram4 : on_datagram6);
+}
+
 int socket_make(enum socket_kind kind, bool *ret_raw)
 {
-	int family = kinds[kind].family, type = kinds[kind].type;
+	int family = kinds[kind].family, protocol = kinds[kind].protocol;
 	bool raw = false;
-	_cleanup_fd_ int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, kinds[kind].protocol);
+	_cleanup_fd_ int fd = socket(family, kinds[kind].type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 
 	if (fd < 0 && errno == EACCES && kind >= SOCKET_ECHO4) {
 		raw = true;
-		fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, kinds[kind].protocol);
+		fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 	}
-	if (fd < 0)
-		return -errno;
-	/* Without it an IPv6 socket's wished port could be taken by an IPv4 one. */
-	if (family == AF_INET6 && !raw && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0)
-		return -errno;
-	if (type == SOCK_STREAM ? set_stream_options(fd) < 0 : set_datagram_options(fd, family) < 0)
-		return -errno;
-	if (raw && set_raw_filter(fd, family) < 0)
+	if (fd < 0 || set_options(fd, kind, raw) < 0)
 		return -errno;
 	if (ret_raw)
 		*ret_raw = raw;
@@ -130,6 +132,9 @@ static const struct egress_ops ops = {
 	.dial = socket_dial,
 	.join = socket_join,
 	.abandon = socket_abandon,
+	.open = socket_port_open,
+	.send = socket_port_send,
+	.close = socket_port_close,
 };
 
 struct egress *socket_egress_new(struct loop *loop, struct socket_source *source)
@@ -143,6 +148,7 @@ struct egress *socket_egress_new(struct loop *loop, struct socket_source *source
 	e->source = source;
 	list_init(&e->dials);
 	list_init(&e->pumps);
+	list_init(&e->ports);
 	for (int kind = 0; kind < SOCKET_KINDS; kind++)
 		list_init(&e->waiting[kind]);
 	return &e->egress;
@@ -155,6 +161,7 @@ void socket_egress_free(struct egress *egress)
 	if (!e)
 		return;
 	socket_dials_close(e);
+	socket_ports_close(e);
 	pump_reset_all(&e->pumps);
 	free(e);
 }

@@ -10,13 +10,16 @@ struct waiter {
 	void (*on_socket)(struct waiter *w, int fd, bool raw);
 };
 
+struct mailbox;
+
 struct socket_egress {
 	struct egress egress;
 	struct loop *loop;
 	struct socket_source *source;
-	struct list dials, pumps;
+	struct list dials, pumps, ports;
 	struct list waiting[SOCKET_KINDS];
-	size_t count; /* dials, pumps and ports */
+	struct mailbox *mailbox; /* made with the first port */
+	size_t count;		 /* dials, pumps and ports */
 };
 
 static inline struct socket_egress *socket_egress_of(struct egress *e)
@@ -33,3 +36,10 @@ int socket_dial(struct egress *e, const struct endpoint *local, const struct end
 void socket_join(struct dial *d, int fd);
 void socket_abandon(struct dial *d);
 void socket_dials_close(struct socket_egress *e);
+
+/* port.c */
+int socket_port_open(struct egress *e, enum port_kind kind, const struct endpoint *local, const struct port_events *events,
+		     void *arg, struct port **ret_port);
+int socket_port_send(struct port *p, const struct endpoint *to, struct packet_marks marks, const void *data, size_t len);
+void socket_port_close(struct port *p);
+void socket_ports_close(struct socket_egress *e);

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
+#include "isolate.h"
 #include "loop_thread.h"
 #include "peers.h"
 #include "tap.h"
@@ -393,6 +394,7 @@ int main(void)
 {
 	int before;
 
+	isolate(); /* its thousands of connections in TIME_WAIT would be in others' way */
 	fd_raise_limit();
 	list_init(&all);
 	loop_thread_start();

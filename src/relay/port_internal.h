@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+/* Shared by port.c (a port's life), datagram.c (what goes over its socket) and echo.c (the ICMP header). */
+#pragma once
+
+#include "relay/sockets_internal.h"
+
+struct socket_port {
+	struct port port;
+	struct list node; /* in the egress's ports */
+	struct waiter waiter;
+	struct watch watch;
+	struct endpoint local; /* as wished; an echo port's port is the program's identifier */
+	const struct port_events *events;
+	void *arg;
+	struct list queue; /* datagrams that came before a socket did */
+	size_t n_queued, queued_bytes;
+	int fd; /* -1 while waiting */
+	uint16_t wire_id; /* the identifier on the wire: 0 where the kernel sees to it */
+	uint8_t kind;	  /* enum port_kind */
+	bool raw;
+};
+
+/* One datagram that came, in the egress's mailbox. */
+struct arrival {
+	struct endpoint peer;
+	struct packet_marks marks;
+	uint8_t *data;
+	size_t len;
+};
+
+/* datagram.c */
+struct mailbox;
+struct mailbox *mailbox_new(void);
+void mailbox_free(struct mailbox *m);
+/* Sends one datagram, with @head (may be empty) before @data. Returns 0 (also when dropped because of load) or an errno. */
+int datagram_send(int fd, const struct endpoint *to, struct packet_marks marks, const void *head, size_t head_len,
+		  const void *data, size_t len);
+/* Receives up to MAILBOX_BATCH datagrams of @fd, valid until the next call. Returns how many. */
+enum { MAILBOX_BATCH = 32 };
+size_t datagram_receive(struct mailbox *m, int fd, struct arrival ret[MAILBOX_BATCH]);
+/* The next ICMP error that came for a datagram of @fd's; ret->peer is where that went, ret->data what is quoted of it. */
+bool datagram_receive_error(struct mailbox *m, int fd, struct arrival *ret, struct icmp_error *ret_error);
+
+/* echo.c: between the form that egress_ops.send describes and ICMP. */
+enum { ECHO_HEAD = 6 };
+/* The first bytes of an echo request up to and with the identifier; @data (@len ≥ 4) is what send was given. */
+void echo_head(const struct socket_port *p, const uint8_t *data, size_t len, uint8_t ret[ECHO_HEAD]);
+/* Makes a received message what on_datagram gives. False: it is no reply to this port's. */
+bool echo_unwrap_reply(const struct socket_port *p, struct arrival *a);
+/* Makes the quoted request of an error what on_error gives. False: it is another's. */
+bool echo_unwrap_error(const struct socket_port *p, struct arrival *a);
