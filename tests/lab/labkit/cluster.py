@@ -209,10 +209,12 @@ class Cluster:
                       ipv6__neigh__svc0__retrans_time_ms=200)
         router.ip("route add 10.96.0.10 via 10.0.20.5", "route add fd00:96::10 via fd00:20::5",
                   "route add 198.51.100.0/24 via 192.0.3.7", "route add 2001:db8:51::/64 via 2001:db8:3::7",
-                  "route add unreachable 10.0.30.0/24", "route add unreachable fd00:30::/64",
-                  "route add prohibit 10.0.31.0/24", "route add prohibit fd00:31::/64",
+                  # Errors of IPv4 routes are limited to one per second, and no namespace may change that: a rule rejects instead
+                  "route add 10.0.30.0/23 via 10.0.20.5", "route add 10.0.33.0/24 via 10.0.20.5",
+                  "route add unreachable fd00:30::/64", "route add prohibit fd00:31::/64",
                   "route add blackhole 10.0.32.0/24", "route add blackhole fd00:32::/64")
-        rules = []
+        rules = ["ip daddr 10.0.30.0/24 reject with icmp type host-unreachable", "ip daddr 10.0.31.0/24 reject with icmp type admin-prohibited",
+                 "ip daddr 10.0.33.0/24 reject with icmp type net-unreachable"]
         for port, (v4, v6) in plan.REJECTED.items():
             for family, verdict, icmp in (("ip", v4, "icmp"), ("ip6", v6, "icmpv6")):
                 if verdict is None:
@@ -246,7 +248,7 @@ class Cluster:
         os.chmod("/tmp/lab/cluster-hosts", 0o644)
         v4, v6 = _both("dns")
         self.dnsmasq = self.nodes["services"].start(
-            ["dnsmasq", "-d", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts", "--pid-file=", "--addn-hosts=/tmp/lab/cluster-hosts",
+            ["dnsmasq", "-d", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts", "--no-round-robin", "--pid-file=", "--addn-hosts=/tmp/lab/cluster-hosts",
              "--bind-interfaces", f"--listen-address={v4}", f"--listen-address={v6}", "--local=/test/", "--bogus-priv", "--log-facility=/dev/null",
              "--srv-host=_http._tcp.payment.shop.svc.cluster.test,payment.shop.svc.cluster.test,8080,10,20",
              "--srv-host=_http._tcp.payment.shop.svc.cluster.test,stranger.shop.svc.cluster.test,8081,20,30",

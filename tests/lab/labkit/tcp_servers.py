@@ -9,7 +9,6 @@ import threading
 import time
 
 from . import pattern, plan
-from .witness import address
 
 TIMEOUT = 20  # no server waits longer for anybody
 
@@ -72,6 +71,7 @@ def peer(c, entry):
 
 
 def reset_at_once(c, entry):
+    time.sleep(0.05)  # the client's connect() has returned by then
     send_reset(c)
 
 

@@ -212,8 +212,8 @@ class Probe:
         self.json(data, key) if len(data) <= 300 else self.note(key, self.plain(data))
         return data
 
-    def errors(self, s, key="error queue"):
-        """Notes everything in the socket's error queue: errno, origin, type, code, offender, the datagram's beginning."""
+    def errors(self, s, key="error queue", skip=0):
+        """Notes everything in the socket's error queue: errno, origin, type, code, offender, the datagram's beginning but for @skip bytes."""
         for i in range(10):
             try:
                 data, control, flags, peer = s.recvmsg(512, 512, MSG_ERRQUEUE)
@@ -225,7 +225,7 @@ class Probe:
                     code, origin, icmp_type, icmp_code, _, info, extra = struct.unpack_from("=IBBBBII", value)
                     self.note(f"{key} {i}", {"errno": errno.errorcode.get(code, code), "origin": origin, "type": icmp_type, "code": icmp_code,
                                              "info": info, "offender": offender(value[16:]), "to": address(peer) if peer else None,
-                                             "data": self.plain(data)})
+                                             "data": self.plain(data[skip:])})
 
     def program(self, argv, key=None, timeout=15, shape=None, text=None, **more):
         """Runs a program; notes its status and output, passed through @shape."""
