@@ -110,9 +110,47 @@ FRAGMENTS = {
     "cut6-mtu": cut(55, ip6(UDP, DATAGRAM)),
 }
 
+# www.example.com at 12, its types behind it; most messages were encoded by dnspython.
+WWW = b"\3www\7example\3com\0"
+
+
+def dns(questions, records=(0, 0, 0), body=b"", flags=0x8180):
+    return struct.pack(">HHHHHH", 1, flags, questions, *records) + body
+
+
+def rr(owner, kind, data, ttl=60, cls=1):
+    return owner + struct.pack(">HHIH", kind, cls, ttl, len(data)) + data
+
+
+IN_A = struct.pack(">HH", 1, 1)
+DNS = {
+    "query-edns": dns(1, (0, 0, 1), WWW + IN_A + rr(b"\0", 41, b"", 0, 1232), 0x100),
+    "root": dns(1, (0, 0, 0), b"\0" + IN_A, 0x100),
+    "address": dns(1, (2, 0, 0), WWW + IN_A + rr(b"\xc0\x0c", 1, A4) + rr(b"\xc0\x0c", 28, A6)),
+    "aliases": bytes.fromhex(
+        "12348100000100040001000103777777074578616d706c6503636f6d0000010001c00c000500010000003c000e04656467650363646e03"
+        "6e657400c02d000500010000012c0005026531c032c047000100010000001e0004c0000201c047000100010000001e0004c0000202c032"
+        "00020001000003840006036e7331c032c078001c000100000385001020010db8000000000000000000000053"
+    ),
+    "alias-circle": dns(1, (3, 0, 0), WWW + IN_A + rr(WWW, 5, b"\1a\0") + rr(b"\1a\0", 5, WWW) + rr(b"\1a\0", 1, A4)),
+    "no-such-name": bytes.fromhex(
+        "000781030001000000010001026e78076578616d706c6503636f6d00001c0001c00f0006000100000384001e026e730004726f6f740000"
+        "000001000000020000000300000004000000050000292000000000000000"
+    ),
+    "badvers": dns(1, (0, 0, 1), WWW + IN_A + rr(b"\0", 41, b"", 1 << 24, 1232)),
+    "ptr": dns(1, (1, 0, 0), b"\0011\0010\0010\003127\7in-addr\4arpa\0\0\x0c\0\1" + rr(b"\xc0\x0c", 12, WWW)),
+    "srv": dns(1, (1, 0, 0), WWW + b"\0\x21\0\1" + rr(b"\xc0\x0c", 33, struct.pack(">HHH", 0, 5, 80) + b"\1a\xc0\x10")),
+    "txt-unprintable": dns(1, (1, 0, 0), b"\6\0 .\\\xff\x7f\0" + IN_A + rr(b"\xc0\x0c", 16, b"\3abc")),
+    "pointer-to-itself": dns(1, (0, 0, 0), b"\xc0\x0c" + IN_A),
+    "pointer-forwards": dns(1, (0, 0, 0), b"\xc0\x10" + IN_A + WWW),
+    "pointers": dns(1, (2, 0, 0), b"\0" + IN_A + rr(b"\0", 16, bytes.fromhex("c00cc01cc01e")) + rr(b"\xc0\x20", 1, A4)),
+    "longest-name": dns(1, (0, 0, 0), b"".join(bytes([n]) + b"x" * n for n in (63, 63, 63, 61)) + b"\0" + IN_A),
+    "counts": dns(65535, (65535, 65535, 65535), b"\0" + IN_A * 300),
+}
+
 
 def main():
-    for target, inputs in {"packet": PACKETS, "fragment": FRAGMENTS}.items():
+    for target, inputs in {"packet": PACKETS, "fragment": FRAGMENTS, "dns": DNS}.items():
         directory = CORPUS / target
         directory.mkdir(parents=True, exist_ok=True)
         for name, data in inputs.items():
