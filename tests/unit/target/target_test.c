@@ -78,12 +78,14 @@ static void *thread_main(void *arg)
 static void test_thread(void)
 {
 	char text[32], hint[64];
-	int up[2], down[2], tid = 0;
+	int up[2], down[2], fds[2], tid = 0;
 	pthread_t thread;
 
-	if (pipe(up) < 0 || pipe(down) < 0 ||
-	    pthread_create(&thread, NULL, thread_main, (int[]){ down[0], up[1] }) != 0 ||
-	    read(up[0], &tid, sizeof(tid)) != sizeof(tid))
+	if (pipe(up) < 0 || pipe(down) < 0)
+		abort();
+	fds[0] = down[0];
+	fds[1] = up[1];
+	if (pthread_create(&thread, NULL, thread_main, fds) != 0 || read(up[0], &tid, sizeof(tid)) != sizeof(tid))
 		abort();
 	snprintf(text, sizeof(text), "pid/%d", tid);
 	snprintf(hint, sizeof(hint), "use pid/%d", getpid());
