@@ -9,12 +9,15 @@
  *
  * What was granted to a stream that has gone idle would be lost to the budget. So when the budget gets tight, the streams whose
  * last data is longest ago are asked to give back (RECALL, answered by RETURN) all but the least window. The last quarter of
- * the budget is for new streams alone; growth stops before it. */
+ * the budget is for new streams alone; growth stops before it. Busy streams are asked only when little is left of that: else
+ * many busy ones would take the credit out of each other's hands. */
 #include "tunnel/mux_internal.h"
 
 enum {
 	WINDOW_FIRST = 64 << 10,
 	BUDGET_GROWTH = MUX_BUDGET / 4 * 3,
+	BUDGET_SCARCE = MUX_BUDGET / 16 * 15,
+	IDLE_MS = 1000,
 	RECALLS = 8, /* streams asked at a time */
 };
 
@@ -35,9 +38,15 @@ static uint32_t due(const struct stream *s)
 	return s->window - s->granted - s->held;
 }
 
+static uint32_t now_ms(const struct mux *m)
+{
+	return (uint32_t)(loop_now(m->loop) / LOOP_MS);
+}
+
 /* Moves the stream to the end of those that may be asked for credit. */
 static void touch(struct stream *s)
 {
+	s->touched = now_ms(s->mux);
 	list_remove(&s->lru);
 	if (s->window > MUX_WINDOW_MIN && !s->recalled)
 		list_append(&s->mux->lru, &s->lru);
@@ -45,13 +54,12 @@ static void touch(struct stream *s)
 
 static void recall(struct mux *m)
 {
-	for (int i = 0; i < RECALLS; i++) {
-		struct list *node = list_pop(&m->lru);
-		struct stream *s;
+	for (int i = 0; i < RECALLS && !list_empty(&m->lru); i++) {
+		struct stream *s = container_of(m->lru.next, struct stream, lru);
 
-		if (!node)
+		if (now_ms(m) - s->touched < IDLE_MS && m->budget_used < BUDGET_SCARCE)
 			return;
-		s = container_of(node, struct stream, lru);
+		list_remove(&s->lru);
 		s->recalled = true;
 		mux_put(s->mux, &s->mux->urgent, &(struct frame){ .type = FRAME_RECALL, .stream = s->id, .amount = MUX_WINDOW_MIN });
 	}

@@ -89,6 +89,7 @@ struct stream {
 	uint64_t bulk_end, urgent_end; /* positions behind its last frame in each queue */
 	uint32_t id, credit;
 	uint32_t window, granted, held;
+	uint32_t touched; /* when data last came or was granted, in milliseconds */
 	int error;
 	uint16_t urgent_len; /* bytes of data below urgent_end, as far as not flushed */
 	uint8_t kind, state;

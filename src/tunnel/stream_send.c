@@ -131,8 +131,7 @@ void stream_commit(struct stream *s, size_t len)
 	s->bulk_end = m->bulk.put;
 	if (queue_len(&m->bulk) >= FLUSH_NOW)
 		mux_flush(m);
-	else
-		mux_schedule_flush(m);
+	mux_schedule_flush(m);
 }
 
 /* Datagrams are dropped where a stream would wait. */

@@ -42,8 +42,8 @@ static void test_echo(int opener, size_t bytes)
 		tap_int(mux_stream_count(p->sides[i].mux), 0, "no stream is left");
 		tap_int(p->sides[i].mux->budget_used, 0, "the budget is whole again");
 	}
-	free(e);
 	pair_free(p);
+	free(e);
 }
 
 static bool got_end(void *arg)
@@ -71,8 +71,8 @@ static void test_half_close(void)
 	tap_int(f->wrong, 0, "unchanged");
 	pair_wait(p, 20, NULL, NULL);
 	tap_ok(!e->reset && e->done, "no reset is seen");
-	free(e);
 	pair_free(p);
+	free(e);
 }
 
 static void test_refuse(void)
@@ -93,8 +93,8 @@ static void test_refuse(void)
 	stream_reset(p->sides[AGENT].offered, ETIMEDOUT);
 	pair_wait(p, 1000, end_is_over, e);
 	tap_int(e->reset, ETIMEDOUT, "and come later");
-	free(e);
 	pair_free(p);
+	free(e);
 }
 
 /* A reset by @from in the middle of data reaches the other side behind what was sent before. */
@@ -121,8 +121,8 @@ static void test_reset(int from)
 	tap_int(resetter->reset, 0, "is not answered");
 	tap_ok(!p->sides[0].gone && !p->sides[1].gone, "late frames are no error");
 	tap_int(p->sides[from].mux->budget_used + p->sides[!from].mux->budget_used, 0, "the budget is whole again");
-	free(e);
 	pair_free(p);
+	free(e);
 }
 
 /* The opener gives up before the acceptor has answered: attached owners are told, others find out when they accept. */
@@ -145,9 +145,9 @@ static void test_give_up(bool attach)
 		pair_wait(p, 20, NULL, NULL);
 		tap_int(f->reset, ECONNRESET, "who accepts too late is told then");
 	}
+	pair_free(p);
 	free(e);
 	free(f);
-	pair_free(p);
 }
 
 static void test_datagrams(void)
@@ -182,9 +182,9 @@ static void test_datagrams(void)
 	stream_close(e->s);
 	pair_wait(p, 20, NULL, NULL);
 	tap_int(f->reset, ECONNRESET, "its end is a reset");
+	pair_free(p);
 	free(data);
 	free(e);
-	pair_free(p);
 }
 
 static bool got_info(void *arg)
@@ -216,8 +216,8 @@ static void test_info(void)
 	p->sides[AGENT].mux = NULL;
 	pair_wait(p, 1000, any_gone, p);
 	tap_int(p->sides[SESSION].info_topic, 77, "the last words before the end come");
-	free(data);
 	pair_free(p);
+	free(data);
 }
 
 static bool all_over(void *arg)
@@ -249,8 +249,8 @@ static void test_many(void)
 	}
 	tap_int(wrong, 0, "with the right bytes");
 	tap_int(short_, 0, "and all of them");
-	free(ends);
 	pair_free(p);
+	free(ends);
 }
 
 /* Pipes instead of a socket. */
@@ -274,8 +274,8 @@ static void test_pipes(void)
 	mux_free(p->sides[AGENT].mux);
 	p->sides[AGENT].mux = NULL;
 	tap_ok(pair_wait(p, 1000, any_gone, p), "the end is noticed");
-	free(e);
 	pair_free(p);
+	free(e);
 }
 
 int main(void)
