@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "tunnel/bytes.h"
+#include "tunnel/writing.h"
 
 enum scope { TUNNEL, STREAM };
 
@@ -53,31 +53,31 @@ static int header_check(const struct rule *r, const struct frame *f, uint32_t bo
 static const uint8_t *get_endpoint(const uint8_t *p, struct endpoint *ret)
 {
 	memcpy(ret->ip.b, p, sizeof(ret->ip.b));
-	ret->port = get_u16(p + 16);
+	ret->port = get16(p + 16);
 	return p + 18;
 }
 
 static uint8_t *put_endpoint(uint8_t *p, const struct endpoint *e)
 {
-	return put_u16(put_bytes(p, e->ip.b, sizeof(e->ip.b)), e->port);
+	return write_u16(write_bytes(p, e->ip.b, sizeof(e->ip.b)), e->port);
 }
 
 static void fields_decode(struct frame *f, const uint8_t *p)
 {
 	switch ((enum frame_type)f->type) {
 	case FRAME_OPEN:
-		f->open.kind = get_u16(p);
-		f->open.window = get_u32(p + 4);
+		f->open.kind = get16(p);
+		f->open.window = get32(p + 4);
 		get_endpoint(get_endpoint(p + 8, &f->open.local), &f->open.remote);
 		break;
 	case FRAME_OPENED:
 	case FRAME_CREDIT:
 	case FRAME_RECALL:
 	case FRAME_RETURN:
-		f->amount = get_u32(p);
+		f->amount = get32(p);
 		break;
 	case FRAME_RESET:
-		f->error = frame_reset_errno(get_u32(p));
+		f->error = frame_reset_errno(get32(p));
 		break;
 	case FRAME_DATAGRAM:
 		p = get_endpoint(p, &f->datagram.peer);
@@ -85,16 +85,16 @@ static void fields_decode(struct frame *f, const uint8_t *p)
 		break;
 	case FRAME_DATAGRAM_ERROR:
 		p = get_endpoint(p, &f->datagram_error.peer);
-		f->datagram_error.icmp = (struct icmp_error){ .type = p[0], .code = p[1], .info = get_u32(p + 2) };
+		f->datagram_error.icmp = (struct icmp_error){ .type = p[0], .code = p[1], .info = get32(p + 2) };
 		memcpy(f->datagram_error.icmp.offender.b, p + 6, sizeof(f->datagram_error.icmp.offender.b));
 		break;
 	case FRAME_PING:
 	case FRAME_PONG:
 	case FRAME_ACK:
-		f->number = get_u64(p);
+		f->number = get64(p);
 		break;
 	case FRAME_INFO:
-		f->topic = get_u16(p);
+		f->topic = get16(p);
 		break;
 	case FRAME_DATA:
 	case FRAME_END:
@@ -112,10 +112,10 @@ ssize_t frame_decode(const uint8_t *data, size_t len, struct frame *ret)
 
 	if (len < FRAME_HEADER)
 		return 0;
-	body = get_u32(data);
-	f.stream = get_u32(data + 4);
-	f.type = get_u16(data + 8);
-	f.flags = get_u16(data + 10);
+	body = get32(data);
+	f.stream = get32(data + 4);
+	f.type = get16(data + 8);
+	f.flags = get16(data + 10);
 	r = rule_find(f.type);
 	error = header_check(r, &f, body);
 	if (error)
@@ -138,27 +138,27 @@ static uint8_t *fields_encode(const struct frame *f, uint8_t *p)
 
 	switch ((enum frame_type)f->type) {
 	case FRAME_OPEN:
-		p = put_u32(put_u16(put_u16(p, f->open.kind), 0), f->open.window);
+		p = write_u32(write_u16(write_u16(p, f->open.kind), 0), f->open.window);
 		return put_endpoint(put_endpoint(p, &f->open.local), &f->open.remote);
 	case FRAME_OPENED:
 	case FRAME_CREDIT:
 	case FRAME_RECALL:
 	case FRAME_RETURN:
-		return put_u32(p, f->amount);
+		return write_u32(p, f->amount);
 	case FRAME_RESET:
-		return put_u32(p, frame_reset_number(f->error));
+		return write_u32(p, frame_reset_number(f->error));
 	case FRAME_DATAGRAM:
 		p = put_endpoint(p, &f->datagram.peer);
-		return put_u8(put_u8(p, f->datagram.marks.ttl), f->datagram.marks.tos);
+		return write_u8(write_u8(p, f->datagram.marks.ttl), f->datagram.marks.tos);
 	case FRAME_DATAGRAM_ERROR:
-		p = put_u8(put_u8(put_endpoint(p, &f->datagram_error.peer), icmp->type), icmp->code);
-		return put_bytes(put_u32(p, icmp->info), icmp->offender.b, sizeof(icmp->offender.b));
+		p = write_u8(write_u8(put_endpoint(p, &f->datagram_error.peer), icmp->type), icmp->code);
+		return write_bytes(write_u32(p, icmp->info), icmp->offender.b, sizeof(icmp->offender.b));
 	case FRAME_PING:
 	case FRAME_PONG:
 	case FRAME_ACK:
-		return put_u64(p, f->number);
+		return write_u64(p, f->number);
 	case FRAME_INFO:
-		return put_u16(p, f->topic);
+		return write_u16(p, f->topic);
 	case FRAME_DATA:
 	case FRAME_END:
 	case FRAME_CLOSE:
@@ -173,7 +173,7 @@ size_t frame_encode(const struct frame *f, uint8_t *out)
 	uint8_t *end;
 
 	assert(r && f->payload_len <= r->most && f->payload_len >= r->least);
-	put_u16(put_u16(put_u32(put_u32(out, (uint32_t)(r->fixed + f->payload_len)), f->stream), f->type), f->flags);
+	write_u16(write_u16(write_u32(write_u32(out, (uint32_t)(r->fixed + f->payload_len)), f->stream), f->type), f->flags);
 	end = fields_encode(f, out + FRAME_HEADER);
 	assert(end == out + FRAME_HEADER + r->fixed);
 	return (size_t)(end - out);
@@ -181,7 +181,7 @@ size_t frame_encode(const struct frame *f, uint8_t *out)
 
 size_t frame_length(const uint8_t *header)
 {
-	return FRAME_HEADER + (size_t)get_u32(header);
+	return FRAME_HEADER + (size_t)get32(header);
 }
 
 const char *frame_name(uint16_t type)

@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-#include "tunnel/bytes.h"
+#include "tunnel/writing.h"
 
 static const uint8_t magic[HELLO_MAGIC] = { 0x89, 'm', 'r', 'd', 't', '\r', '\n', 0x1a };
 
@@ -18,34 +18,34 @@ ssize_t hello_decode(const uint8_t *data, size_t len, struct hello *ret)
 		return HELLO_NOT_OURS;
 	if (len < sizeof(magic) + 2)
 		return 0;
-	whole = get_u16(data + 8);
+	whole = get16(data + 8);
 	if (whole < HELLO_LEN || whole > HELLO_MAX)
 		return HELLO_BAD_LENGTH;
 	if (len < whole)
 		return 0;
-	h.lowest = get_u16(data + 10);
-	h.highest = get_u16(data + 12);
+	h.lowest = get16(data + 10);
+	h.highest = get16(data + 12);
 	if (!h.lowest || h.lowest > h.highest)
 		return HELLO_BAD_VERSIONS;
 	h.role = data[14];
-	h.flags = get_u32(data + 16);
-	h.streams = get_u32(data + 20);
-	h.tail = get_u32(data + 24);
+	h.flags = get32(data + 16);
+	h.streams = get32(data + 20);
+	h.tail = get32(data + 24);
 	memcpy(h.token, data + 32, sizeof(h.token));
-	h.position = get_u64(data + 48);
+	h.position = get64(data + 48);
 	*ret = h;
 	return whole;
 }
 
 void hello_encode(const struct hello *h, uint8_t *out)
 {
-	uint8_t *p = put_bytes(out, magic, sizeof(magic));
+	uint8_t *p = write_bytes(out, magic, sizeof(magic));
 
-	p = put_u16(put_u16(put_u16(p, HELLO_LEN), h->lowest), h->highest);
-	p = put_u8(put_u8(p, h->role), 0);
-	p = put_u32(put_u32(put_u32(put_u32(p, h->flags), h->streams), h->tail), 0);
-	p = put_u64(put_bytes(p, h->token, sizeof(h->token)), h->position);
-	p = put_u64(p, 0);
+	p = write_u16(write_u16(write_u16(p, HELLO_LEN), h->lowest), h->highest);
+	p = write_u8(write_u8(p, h->role), 0);
+	p = write_u32(write_u32(write_u32(write_u32(p, h->flags), h->streams), h->tail), 0);
+	p = write_u64(write_bytes(p, h->token, sizeof(h->token)), h->position);
+	p = write_u64(p, 0);
 	assert(p == out + HELLO_LEN);
 }
 

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tunnel/bytes.h"
+#include "tunnel/writing.h"
 
 enum tag {
 	TAG_INTERFACE = 1,
@@ -51,7 +51,7 @@ static uint8_t *field_add(struct writer *w, uint16_t tag, size_t len)
 	}
 	if (w->failed)
 		return NULL;
-	p = put_u32(put_u16(w->data + w->len, tag), (uint32_t)len);
+	p = write_u32(write_u16(w->data + w->len, tag), (uint32_t)len);
 	w->len = need;
 	return p;
 }
@@ -62,7 +62,7 @@ static void field_add_text(struct writer *w, uint16_t tag, const char *text)
 	uint8_t *p = text ? field_add(w, tag, len) : NULL;
 
 	if (p)
-		put_bytes(p, text, len);
+		write_bytes(p, text, len);
 }
 
 static void route_add(struct writer *w, const struct info_route *r)
@@ -71,8 +71,8 @@ static void route_add(struct writer *w, const struct info_route *r)
 
 	if (!p)
 		return;
-	p = put_u8(put_u8(put_bytes(p, r->prefix.b, 16), r->prefix_len), r->type);
-	put_u32(put_bytes(p, r->source.b, 16), r->metric);
+	p = write_u8(write_u8(write_bytes(p, r->prefix.b, 16), r->prefix_len), r->type);
+	write_u32(write_bytes(p, r->source.b, 16), r->metric);
 }
 
 static void sysctl_add(struct writer *w, const struct info_sysctl *s)
@@ -81,7 +81,7 @@ static void sysctl_add(struct writer *w, const struct info_sysctl *s)
 	uint8_t *p = field_add(w, TAG_SYSCTL, name + 1 + value);
 
 	if (p)
-		put_bytes(put_u8(put_bytes(p, s->name, name), 0), s->value, value);
+		write_bytes(write_u8(write_bytes(p, s->name, name), 0), s->value, value);
 }
 
 static uint8_t *writer_result(struct writer *w, size_t *ret_len)
@@ -104,7 +104,7 @@ uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len)
 	for (size_t i = 0; i < info->n_addresses; i++) {
 		p = field_add(&w, TAG_ADDRESS, ADDRESS_LEN);
 		if (p)
-			put_u8(put_bytes(p, info->addresses[i].ip.b, 16), info->addresses[i].prefix_len);
+			write_u8(write_bytes(p, info->addresses[i].ip.b, 16), info->addresses[i].prefix_len);
 	}
 	for (size_t i = 0; i < info->n_routes; i++)
 		route_add(&w, &info->routes[i]);
@@ -114,7 +114,7 @@ uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len)
 	field_add_text(&w, TAG_HOSTS, info->hosts);
 	p = field_add(&w, TAG_POLICY_ROUTING, 1);
 	if (p)
-		put_u8(p, info->policy_routing != 0);
+		write_u8(p, info->policy_routing != 0);
 	return writer_result(&w, ret_len);
 }
 
@@ -143,10 +143,10 @@ static int field_next(const uint8_t **data, size_t *len, struct field *ret)
 		return 0;
 	if (*len < FIELD_HEADER)
 		return -1;
-	value = get_u32(*data + 2);
+	value = get32(*data + 2);
 	if (value > *len - FIELD_HEADER)
 		return -1;
-	*ret = (struct field){ .tag = get_u16(*data), .value = *data + FIELD_HEADER, .len = value };
+	*ret = (struct field){ .tag = get16(*data), .value = *data + FIELD_HEADER, .len = value };
 	*data += FIELD_HEADER + value;
 	*len -= FIELD_HEADER + value;
 	return 1;
@@ -180,7 +180,7 @@ static int file_decode(const struct field *f, char **ret)
 	*ret = malloc(f->len + 1);
 	if (!*ret)
 		return -ENOMEM;
-	*put_bytes((uint8_t *)*ret, f->value, f->len) = 0;
+	*write_bytes((uint8_t *)*ret, f->value, f->len) = 0;
 	return 0;
 }
 
@@ -236,7 +236,7 @@ static int route_decode(const struct field *f, struct target_info *info)
 	r.prefix_len = f->value[16];
 	r.type = f->value[17];
 	memcpy(r.source.b, f->value + 18, 16);
-	r.metric = get_u32(f->value + 34);
+	r.metric = get32(f->value + 34);
 	if (!prefix_fits(&r.prefix, r.prefix_len))
 		return -EINVAL;
 	place = list_grow((void **)&info->routes, info->n_routes, INFO_ROUTES, sizeof(r), &error);
@@ -339,7 +339,7 @@ uint8_t *failure_encode(const struct error *e, size_t *ret_len)
 	field_add_text(&w, FAILURE_HINT, e->hint);
 	p = field_add(&w, FAILURE_STATUS, 1);
 	if (p)
-		put_u8(p, (uint8_t)e->status);
+		write_u8(p, (uint8_t)e->status);
 	return writer_result(&w, ret_len);
 }
 

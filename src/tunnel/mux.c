@@ -143,9 +143,10 @@ static void on_tick(struct timer *t)
 		loop_arm(m->loop, &m->timer, now + m->times.tick);
 }
 
-void mux_become_ready(struct mux *m)
+void mux_become_ready(struct mux *m, uint32_t streams)
 {
 	m->ready = true;
+	m->peer_streams = streams;
 	loop_arm(m->loop, &m->timer, loop_now(m->loop) + m->times.tick);
 	send_ping(m);
 	if (m->events->on_ready)
@@ -246,6 +247,7 @@ struct mux *mux_new(struct loop *loop, enum mux_role role, int in, int out, cons
 		.arg = arg,
 		.fds = { in, out },
 		.next_id = role == MUX_SESSION ? 1 : 2,
+		.peer_streams = MUX_STREAMS,
 		.times = { .hello = 10 * LOOP_SECOND, .tick = 5 * LOOP_SECOND, .idle = 10 * LOOP_SECOND, .gone = 30 * LOOP_SECOND },
 	};
 	m->timer.on_due = on_tick;

@@ -19,6 +19,8 @@ enum {
 	BULK_SOFT = 256 << 10,	    /* streams wait for their turn from here on */
 	FLUSH_NOW = 64 << 10,	    /* so much is written at once, not at the end of the turn */
 	MUX_VERSION = 1,
+	WINDOW_LIMIT = INT32_MAX,   /* credit that a sender may hold for one stream */
+	REFUSED_MAX = 1024,	    /* opens beyond MUX_STREAMS, some of which may have overtaken a RESET */
 	PONGS_MAX = 64,		    /* unsent; a peer has one ping out at a time */
 };
 
@@ -50,13 +52,14 @@ struct mux {
 	struct pool pool;
 	struct queue urgent, bulk;
 	size_t urgent_share; /* data put to urgent since bulk moved */
-	unsigned int pongs;
+	unsigned int pongs, refused;
 	struct list waiting; /* streams that want room */
 	struct stream *reserved;
 	size_t offered;
 
 	struct table streams;
 	uint32_t next_id, peer_id;
+	uint32_t peer_streams; /* open at a time, as the peer's hello says */
 	struct list dead;    /* to be freed */
 	struct list orphans; /* reset before they had an owner */
 	struct list late;    /* orphans that got one */
@@ -110,8 +113,8 @@ void mux_receive(struct mux *m);
 
 /* A write failed: reads what is still there, then ends the tunnel. */
 void mux_fail_out(struct mux *m, int error);
-/* The peer's hello suits. */
-void mux_become_ready(struct mux *m);
+/* The peer's hello suits; it takes so many streams. */
+void mux_become_ready(struct mux *m, uint32_t streams);
 /* false when no ping with this cookie is out. */
 bool mux_take_pong(struct mux *m, uint64_t cookie);
 /* Sets what the loop watches for by what there is to do. */

@@ -35,6 +35,14 @@ static void take_open(struct mux *m, struct stream *s, const struct frame *f)
 		broken(m, "it opened a stream by an id that isn't free");
 		return;
 	}
+	if (f->open.window > WINDOW_LIMIT) {
+		broken(m, "more credit than a stream can have");
+		return;
+	}
+	if (m->streams.n >= MUX_STREAMS && ++m->refused > REFUSED_MAX) {
+		broken(m, "more streams than it may open");
+		return;
+	}
 	m->peer_id = f->stream;
 	errno = EOPNOTSUPP;
 	if (f->open.kind < kinds && m->events->on_open)
@@ -50,8 +58,8 @@ static void take_open(struct mux *m, struct stream *s, const struct frame *f)
 
 static void take_opened(struct mux *m, struct stream *s, const struct frame *f)
 {
-	if (s->state != STATE_OPENING) {
-		broken(m, "it took a stream that it wasn't asked to");
+	if (s->state != STATE_OPENING || f->amount > WINDOW_LIMIT) {
+		broken(m, "it took a stream that it wasn't asked to, or with more credit than a stream can have");
 		return;
 	}
 	s->state = STATE_OPEN;
@@ -93,7 +101,7 @@ static void take_reset(struct mux *m, struct stream *s, const struct frame *f)
 
 static void take_credit(struct mux *m, struct stream *s, const struct frame *f)
 {
-	if (stream_is_datagram(s) || f->amount > INT32_MAX - s->credit) {
+	if (stream_is_datagram(s) || f->amount > WINDOW_LIMIT - s->credit) {
 		broken(m, "more credit than a stream can have");
 		return;
 	}
@@ -277,7 +285,7 @@ static size_t take_hello(struct mux *m)
 	else if (h.flags & HELLO_RESUMES)
 		mux_fail(m, 0, "the %s wants to resume a tunnel that is gone", mux_peer_name(m));
 	else
-		mux_become_ready(m);
+		mux_become_ready(m, h.streams);
 	return (size_t)n;
 }
 
@@ -308,6 +316,8 @@ void mux_receive(struct mux *m)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
+		if (n < 0 && errno == ECONNRESET)
+			n = 0; /* it hung up without having read all */
 		if (n < 0)
 			mux_fail(m, errno, "read from the %s", mux_peer_name(m));
 		else if (n == 0)

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "tunnel/bytes.h"
+#include "tunnel/writing.h"
 
 enum { VECTORS = 16 };
 
@@ -28,7 +28,7 @@ void mux_put(struct mux *m, struct queue *q, const struct frame *f)
 	if (!queue_len(&m->urgent) && !queue_len(&m->bulk))
 		m->moved = loop_now(m->loop);
 	head = frame_encode(f, p);
-	put_bytes(p + head, f->payload, f->payload_len);
+	write_bytes(p + head, f->payload, f->payload_len);
 	queue_commit(q, head + f->payload_len);
 	if (queue_len(&m->urgent) > URGENT_MAX)
 		mux_fail(m, 0, "the %s doesn't read what is sent to it", mux_peer_name(m));

@@ -96,6 +96,7 @@ static void leave(struct stream *s, enum stream_state state, struct list *where)
 	if (s->state != STATE_ORPHAN) {
 		table_remove(&m->streams, &s->node);
 		credit_release(s);
+		m->refused = 0;
 	}
 	list_remove(&s->wait);
 	s->state = (uint8_t)state;
@@ -161,7 +162,7 @@ struct stream *stream_open(struct mux *m, const struct stream_request *request, 
 	struct frame f = { .type = FRAME_OPEN };
 	struct stream *s;
 
-	if (m->failed || queue_len(&m->urgent) > URGENT_OPEN_MAX) {
+	if (m->failed || m->streams.n >= m->peer_streams || queue_len(&m->urgent) > URGENT_OPEN_MAX) {
 		errno = m->failed ? ENETUNREACH : ENOBUFS;
 		return NULL;
 	}

@@ -13,8 +13,6 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "tunnel/bytes.h"
-
 static bool in_bulk(const struct stream *s)
 {
 	return s->bulk_end > s->mux->bulk.taken;

@@ -4,6 +4,16 @@
 
 #include <malloc.h>
 
+static bool got_end(void *arg)
+{
+	return ((struct end *)arg)->ended;
+}
+
+static bool is_ready(void *arg)
+{
+	return ((struct side *)arg)->ready;
+}
+
 static bool got_all(void *arg)
 {
 	struct end *e = arg;
@@ -163,12 +173,232 @@ static void test_budget(void)
 	free(ends);
 }
 
+/* Two muxes over pipes, which take little at a time. */
+static struct pair *pair_new_pipes(size_t max)
+{
+	struct pair *p = pair_alloc();
+	int up[2], down[2];
+
+	if (pipe(up) < 0 || pipe(down) < 0)
+		abort();
+	side_start(p, SESSION, down[0], up[1]);
+	side_start(p, AGENT, up[0], down[1]);
+	pair_ends(p, max);
+	return p;
+}
+
+/* Frames of all sizes change between the two queues; the pattern shows every byte out of its place. */
+static void test_order(void)
+{
+	enum { STREAMS = 20, WRITES = 4000 };
+	struct pair *p = pair_new_pipes(STREAMS);
+	struct end *ends = calloc(STREAMS, sizeof(*ends));
+	size_t wrong = 0, urgent = 0;
+
+	srand(2);
+	for (unsigned int i = 0; i < STREAMS; i++)
+		end_open(p, SESSION, &ends[i], STREAM_TCP, i);
+	pair_wait(p, 50, NULL, NULL);
+	for (unsigned int i = 0; i < WRITES; i++) {
+		static const unsigned int sizes[] = { 1, 100, 2000, 2048, 2049, 3000, 70000 };
+		struct end *e = &ends[rand() % STREAMS];
+		uint64_t before = p->sides[SESSION].mux->urgent.put;
+
+		e->to_send += sizes[rand() % 7];
+		end_push(e);
+		urgent += p->sides[SESSION].mux->urgent.put > before && queue_len(&p->sides[SESSION].mux->bulk);
+		if (i % 4 == 0)
+			pair_wait(p, 0, NULL, NULL);
+	}
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		ends[i].end_after = true;
+		end_push(&ends[i]);
+	}
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		struct end *f = &p->sides[AGENT].ends[i];
+
+		pair_wait(p, 10000, got_end, f);
+		wrong += f->wrong + (f->received != ends[i].to_send) + (f->ended != 1) + (size_t)f->reset;
+	}
+	tap_int(wrong, 0, "streams keep their order");
+	tap_ok(urgent > 20, "though many frames overtook others (%zu)", urgent);
+	pair_free(p);
+	free(ends);
+}
+
+/* What the test reads until it has seen DATA of @id; returns the bytes of other streams' before it. */
+static size_t bulk_before(struct pair *p, uint32_t id)
+{
+	static uint8_t in[4 << 20];
+	static size_t len, at;
+	size_t bulk = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		ssize_t n = recv(p->raw, in + len, sizeof(in) - len, MSG_DONTWAIT);
+		struct frame f;
+
+		if (n > 0)
+			len += (size_t)n;
+		if (!at && len >= HELLO_LEN)
+			at = HELLO_LEN;
+		while ((n = frame_decode(in + at, len - at, &f)) > 0) {
+			at += (size_t)n;
+			if (f.type == FRAME_DATA && f.stream == id)
+				return bulk;
+			bulk += f.type == FRAME_DATA ? f.payload_len : 0;
+		}
+		pair_wait(p, 0, NULL, NULL);
+	}
+	return SIZE_MAX;
+}
+
+/* With the queue full of one stream's bulk, a few bytes of another go out next, behind what the socket holds already. */
+static void test_overtaking(void)
+{
+	struct pair *p = pair_new_raw(SESSION, 0);
+	struct mux *m = p->sides[SESSION].mux;
+	struct end ends[2] = { { .to_send = 1 << 20 }, { .to_send = 64 } };
+	int size = 64 << 10;
+	size_t before;
+
+	setsockopt(m->fds[SIDE_OUT], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	raw_hello(p, AGENT, MUX_STREAMS);
+	for (unsigned int i = 0; i < 2; i++) {
+		end_open(p, SESSION, &ends[i], STREAM_TCP, i);
+		raw_frame(p, &(struct frame){ .type = FRAME_OPENED, .stream = ends[i].s->id, .amount = 1 << 20 });
+		pair_wait(p, 20, NULL, NULL);
+	}
+	tap_ok(queue_len(&m->bulk) >= BULK_SOFT, "the queue is full");
+	tap_int(ends[1].sent, 64, "there is room for a few bytes all the same");
+	before = bulk_before(p, ends[1].s->id);
+	tap_ok(before < 200 << 10, "which overtake the queue (%zu KiB are before them)", before >> 10);
+	pair_free(p);
+}
+
+/* Streams that all want more than there is get the same. */
+static void test_fair(void)
+{
+	enum { STREAMS = 5 };
+	struct pair *p = pair_new_pipes(STREAMS);
+	struct end *ends = calloc(STREAMS, sizeof(*ends));
+	size_t least = SIZE_MAX, most = 0;
+
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		ends[i].to_send = 1u << 30;
+		end_open(p, SESSION, &ends[i], STREAM_TCP, i);
+	}
+	pair_wait(p, 500, NULL, NULL);
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		size_t n = p->sides[AGENT].ends[i].received;
+
+		least = n < least ? n : least;
+		most = n > most ? n : most;
+	}
+	tap_ok(least > most / 2 && least > 1 << 20, "streams share alike (%zu to %zu KiB)", least >> 10, most >> 10);
+	tap_ok(queue_len(&p->sides[SESSION].mux->bulk) <= MUX_SEND_QUEUE, "and the queue stays within its bound");
+	pair_free(p);
+	free(ends);
+}
+
+/* Datagrams that nobody takes are dropped; the queue stays bounded. */
+static void test_datagram_flood(void)
+{
+	struct pair *p = pair_new_raw(SESSION, 0);
+	struct mux *m = p->sides[SESSION].mux;
+	struct end e = { 0 };
+	struct endpoint peer = { .port = 9 };
+	static uint8_t data[1400];
+
+	raw_hello(p, AGENT, MUX_STREAMS);
+	end_open(p, SESSION, &e, STREAM_UDP, 1);
+	raw_frame(p, &(struct frame){ .type = FRAME_OPENED, .stream = e.s->id });
+	pair_wait(p, 20, NULL, NULL);
+	for (int i = 0; i < 100000; i++) {
+		stream_send_datagram(e.s, &peer, (struct packet_marks){ 0 }, data, sizeof(data));
+		if (i % 1000 == 0)
+			pair_wait(p, 0, NULL, NULL);
+	}
+	tap_ok(queue_len(&m->bulk) <= MUX_SEND_QUEUE && queue_len(&m->bulk) > MUX_SEND_QUEUE - 2000, "datagrams fill the queue to its bound");
+	tap_ok(queue_len(&m->urgent) < URGENT_SHARE, "none of it in the way of others");
+	tap_ok(!p->sides[SESSION].gone, "the rest is dropped");
+	pair_free(p);
+}
+
+/* Bytes that are allocated, the queues' chunks left out. */
+static size_t memory_used(struct pair *p)
+{
+	size_t chunks = 0;
+
+	for (int i = 0; i < 2; i++) {
+		pool_trim(&p->sides[i].mux->pool);
+		for (struct chunk *c = p->sides[i].mux->urgent.first; c; c = c->next)
+			chunks++;
+		for (struct chunk *c = p->sides[i].mux->bulk.first; c; c = c->next)
+			chunks++;
+	}
+	return mallinfo2().uordblks + mallinfo2().hblkhd - chunks * sizeof(struct chunk);
+}
+
+/* Memory of our own per stream that has carried 64 KiB each way and is idle. */
+static void test_memory(void)
+{
+	enum { STREAMS = 2000 };
+	struct pair *p = pair_new(STREAMS);
+	struct end *ends = calloc(STREAMS, sizeof(*ends));
+	size_t before, after, each;
+
+	p->sides[AGENT].like = (struct end){ .echo = true };
+	pair_wait(p, 20, NULL, NULL);
+	before = memory_used(p);
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		ends[i].to_send = 64 << 10;
+		end_open(p, SESSION, &ends[i], STREAM_TCP, i);
+		ends[i].errors = 64 << 10;
+		if (i % 100 == 99)
+			pair_wait(p, 1000, got_all, &ends[i]);
+	}
+	pair_wait(p, 10000, got_all, &ends[STREAMS - 1]);
+	each = (memory_used(p) - before) / STREAMS / 2;
+	if (mallinfo2().uordblks) /* not under AddressSanitizer */
+		tap_ok(each <= 300 && each > 50, "an idle stream takes %zu bytes", each);
+	for (unsigned int i = 0; i < STREAMS; i++)
+		stream_close(ends[i].s);
+	pair_wait(p, 200, NULL, NULL);
+	after = memory_used(p);
+	tap_ok(after < before + (STREAMS * 2 * 16), "and gives it back (%zd bytes are left)", (ssize_t)(after - before));
+	pair_free(p);
+	free(ends);
+}
+
+/* The peer's hello says how many streams it takes. */
+static void test_peer_streams(void)
+{
+	struct pair *p = pair_new_raw(SESSION, 0);
+	struct end ends[3] = { 0 };
+
+	raw_hello(p, AGENT, 2);
+	pair_wait(p, 1000, is_ready, &p->sides[SESSION]);
+	for (unsigned int i = 0; i < 3; i++)
+		end_open(p, SESSION, &ends[i], STREAM_TCP, i);
+	tap_ok(ends[0].s && ends[1].s && !ends[2].s && ends[2].reset == ENOBUFS, "no more streams than the peer takes");
+	stream_close(ends[0].s);
+	end_open(p, SESSION, &ends[2], STREAM_TCP, 2);
+	tap_ok(ends[2].s, "another in the place of one");
+	pair_free(p);
+}
+
 int main(void)
 {
+	test_peer_streams();
 	test_blocked();
 	test_unread();
 	test_window(true);
 	test_window(false);
 	test_budget();
+	test_order();
+	test_overtaking();
+	test_fair();
+	test_datagram_flood();
+	test_memory();
 	return tap_done();
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -270,6 +271,7 @@ static inline struct pair *pair_alloc(void)
 
 	p->loop = loop_new(&err);
 	p->raw = -1;
+	signal(SIGPIPE, SIG_IGN); /* as mux_new() wants it for pipes */
 	return p;
 }
 
@@ -362,9 +364,9 @@ static inline bool any_gone(void *arg)
 	return p->sides[0].gone || p->sides[1].gone;
 }
 
-static inline void raw_hello(struct pair *p, int role)
+static inline void raw_hello(struct pair *p, int role, uint32_t streams)
 {
-	struct hello h = { .lowest = 1, .highest = 1, .role = role == SESSION ? HELLO_SESSION : HELLO_AGENT };
+	struct hello h = { .lowest = 1, .highest = 1, .streams = streams, .role = role == SESSION ? HELLO_SESSION : HELLO_AGENT };
 	uint8_t out[HELLO_LEN];
 
 	hello_encode(&h, out);
