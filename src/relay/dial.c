@@ -138,6 +138,16 @@ static void on_outcome(struct watch *w, uint32_t events)
 	dial_tell(d, connect_to(d->fd, &d->remote));
 }
 
+/* An ICMP error that came while connect() still held the socket's lock (from a router on this machine it does) is a "soft" one, on which the
+ * kernel acts at the next retransmission; SO_ERROR tells it now. Returns EINPROGRESS or the error. */
+static int error_so_far(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error ? error : EINPROGRESS;
+}
+
 /* Owns @fd; a socket that failed is not used again. Returns 0, EINPROGRESS or the errno of the failure. */
 static int dial_connect(struct socket_dial *d, int fd)
 {
@@ -147,6 +157,8 @@ static int dial_connect(struct socket_dial *d, int fd)
 		error = connect_to(fd, &d->remote);
 	if (error == EINPROGRESS)
 		error = connect_to(fd, &d->remote);
+	if (error == EINPROGRESS)
+		error = error_so_far(fd);
 	if (error == EINPROGRESS) {
 		int r = loop_watch(egress_of(d)->loop, &d->watch, fd, EPOLLOUT, on_outcome);
 

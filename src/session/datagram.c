@@ -245,8 +245,6 @@ static int port_for(struct mapping *m, enum exit exit, struct port **ret)
 
 	if (!egress || m->broken[exit])
 		return ENETUNREACH;
-	if (m->key.kind == PORT_UDP && local.port >= m->all->c.low_port && local.port <= m->all->c.high_port)
-		local.port = 0;
 	if (!m->ports[exit])
 		rc = egress->ops->open(egress, m->key.kind, &local, &port_events, m, &m->ports[exit]);
 	*ret = m->ports[exit];

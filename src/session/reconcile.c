@@ -3,7 +3,7 @@
  *
  * A UDP socket that is closed says nothing on the wire, and neither does a TCP socket that gives up connecting. In the target their
  * ports would be free at once; here the egress still has a socket for each. So once a second, while there are any (ten times a second
- * while there are very many: a resolver that opens a socket a question), the twin's kernel is asked which UDP ports are bound and which
+ * while a connection is being made, or there are very many UDP sockets: a resolver that opens one a question), the twin's kernel is asked which UDP ports are bound and which
  * TCP ports are connecting (sock_diag(7)). The answer is complete when the last recv() returns: the kernel writes it in our own calls. */
 #include "session/reconcile.h"
 
@@ -23,7 +23,7 @@
 
 enum { MANY = 1024, PORTS = 65536, WORD = 64 };
 #define PERIOD LOOP_SECOND
-#define PERIOD_MANY (100 * (uint64_t)LOOP_MS)
+#define PERIOD_SHORT (100 * (uint64_t)LOOP_MS)
 
 struct reconciler {
 	struct loop *loop;
@@ -109,8 +109,16 @@ static void on_due(struct timer *t)
 	if (tcp_pending(r->tcp) && list_both(r, IPPROTO_TCP, 1U << TCP_SYN_SENT))
 		tcp_reconcile(r->tcp, tcp_alive, r);
 	if (n && list_both(r, IPPROTO_UDP, ~0U))
-		datagrams_reconcile(r->datagrams, udp_alive, r, PERIOD_MANY / 2);
-	loop_arm(r->loop, t, loop_now(r->loop) + (n > MANY ? PERIOD_MANY : PERIOD));
+		datagrams_reconcile(r->datagrams, udp_alive, r, PERIOD_SHORT / 2);
+	loop_arm(r->loop, t, loop_now(r->loop) + (tcp_pending(r->tcp) || n > MANY ? PERIOD_SHORT : PERIOD));
+}
+
+void reconciler_poke(struct reconciler *r)
+{
+	uint64_t soon = loop_now(r->loop) + PERIOD_SHORT;
+
+	if (r->timer.due > soon)
+		loop_arm(r->loop, &r->timer, soon);
 }
 
 struct reconciler *reconciler_new(struct loop *loop, int diag, struct tcp *tcp, struct datagrams *datagrams, struct error *err)

@@ -228,6 +228,8 @@ static void on_packet(void *arg, const struct packet *p)
 		datagrams_on_packet(s->datagrams, p);
 	else if ((p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
 		tcp_on_syn(s->tcp, p);
+	if (tcp_pending(s->tcp))
+		reconciler_poke(s->reconciler);
 }
 
 static void on_connection(void *arg, int fd, const struct endpoint *from)
@@ -238,18 +240,6 @@ static void on_connection(void *arg, int fd, const struct endpoint *from)
 }
 
 static const struct gate_events gate_events = { .on_packet = on_packet, .on_connection = on_connection };
-
-/* The twin's ephemeral ports are the target's, or the kernel's default. */
-static void find_ephemeral_ports(const struct target_info *info, struct tcp_context *c)
-{
-	unsigned int low = 32768, high = 60999;
-
-	for (size_t i = 0; i < info->n_sysctls; i++)
-		if (strcmp(info->sysctls[i].name, "ipv4/ip_local_port_range") == 0)
-			sscanf(info->sysctls[i].value, "%u %u", &low, &high);
-	c->low_port = (uint16_t)low;
-	c->high_port = (uint16_t)high;
-}
 
 /* Without the target's names, the twin uses the host's resolv.conf. */
 static void find_name_servers(struct session *s, const struct target_info *info)
@@ -287,7 +277,6 @@ static int open_flows(struct session *s, const struct target_info *info, struct 
 {
 	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits };
 
-	find_ephemeral_ports(info, &c);
 	find_name_servers(s, info);
 	if (open_exits(s, err) < 0 || !(s->gate = gate_new(s->loop, &s->twin, &gate_events, s, err)) || !(s->tcp = tcp_new(&c, err)) ||
 	    !(s->datagrams = datagrams_new(&c, err)))

@@ -145,37 +145,33 @@ static void offer(struct flow *f)
 	gate_give_back(*f->tcp->c.gate, f->syn, f->syn_len);
 }
 
-static void on_dialed(void *arg, int error)
-{
-	struct flow *f = arg;
-
-	if (error)
-		fail(f, error);
-	else
-		offer(f);
-}
-
 static void on_timeout(struct timer *timer)
 {
 	flow_end(container_of(timer, struct flow, timer));
 }
 
+static void take_outcome(struct flow *f, int error)
+{
+	if (error == 0)
+		offer(f);
+	else if (error != EINPROGRESS)
+		fail(f, error);
+}
+
+static void on_dialed(void *arg, int error)
+{
+	take_outcome(arg, error);
+}
+
+/* The program's own source port is asked for, so that the peer sees the one that getsockname() tells. */
 static void dial(struct flow *f)
 {
 	struct tcp *t = f->tcp;
 	struct endpoint local = { .ip = loopback_from_alias(&f->key.program.ip), .port = f->key.program.port };
 	struct endpoint remote = { .ip = loopback_from_alias(&f->key.remote.ip), .port = f->key.remote.port };
 	struct egress *egress = t->c.exits[routing_pick(t->c.routing, IPPROTO_TCP, &remote)];
-	int rc = ENETUNREACH;
 
-	if (local.port >= t->c.low_port && local.port <= t->c.high_port)
-		local.port = 0;
-	if (egress)
-		rc = egress->ops->dial(egress, &local, &remote, on_dialed, f, &f->dial);
-	if (rc == 0)
-		offer(f);
-	else if (rc != EINPROGRESS)
-		fail(f, rc);
+	take_outcome(f, egress ? egress->ops->dial(egress, &local, &remote, on_dialed, f, &f->dial) : ENETUNREACH);
 }
 
 static struct flow *flow_new(struct tcp *t, const struct key *key, const struct packet *syn)

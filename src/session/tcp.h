@@ -10,13 +10,12 @@
 struct tcp;
 
 /* What it works with; all outlives it. @exits may lose an egress (NULL) when the session fails: then every SYN is answered with
- * "network unreachable". @low_port, @high_port: the twin's ephemeral ports; a source port outside was chosen by the program. */
+ * "network unreachable". */
 struct tcp_context {
 	struct loop *loop;
 	struct gate **gate;
 	const struct routing *routing;
 	struct egress **exits;
-	uint16_t low_port, high_port;
 };
 
 struct tcp *tcp_new(const struct tcp_context *context, struct error *err);
