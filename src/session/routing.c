@@ -2,8 +2,10 @@
 /* Where a flow goes. */
 #include "session/routing.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DNS_PORT = 53 };
@@ -18,6 +20,26 @@ void routing_read_name_servers(struct routing *r, const char *resolv_conf)
 		    ip_parse(text, &r->name_servers[r->n_name_servers]))
 			r->n_name_servers++;
 	}
+}
+
+int routing_set_own(struct routing *r, const struct target_info *info)
+{
+	r->own = calloc(info->n_addresses + 1, sizeof(*r->own));
+	if (!r->own)
+		return -ENOMEM;
+	for (r->n_own = 0; r->n_own < info->n_addresses; r->n_own++)
+		r->own[r->n_own] = info->addresses[r->n_own].ip;
+	return 0;
+}
+
+bool routing_is_local(const struct routing *r, const struct ip *ip)
+{
+	if (ip_is_loopback(ip))
+		return true;
+	for (size_t i = 0; i < r->n_own; i++)
+		if (ip_equal(&r->own[i], ip))
+			return true;
+	return false;
 }
 
 static bool is_name_server(const struct routing *r, const struct endpoint *e)

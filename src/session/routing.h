@@ -6,6 +6,7 @@
 
 #include "net/addr.h"
 #include "relay/egress.h"
+#include "tunnel/info.h"
 
 enum { MAX_NAME_SERVERS = 16 };
 
@@ -17,7 +18,14 @@ struct routing {
 	bool tcp, udp, remote_dns; /* leave from the target */
 	struct ip name_servers[MAX_NAME_SERVERS]; /* those in force in the twin */
 	size_t n_name_servers;
+	struct ip *own; /* the target's addresses */
+	size_t n_own;
 };
+
+/* Copies the target's addresses. Returns 0 or -ENOMEM. */
+int routing_set_own(struct routing *r, const struct target_info *info);
+/* Whether a packet to @ip came by way of the twin's lo: to a loopback address, or one of the target's own. */
+bool routing_is_local(const struct routing *r, const struct ip *ip);
 
 /* Reads the "nameserver" lines of a resolv.conf (resolv.conf(5)); NULL has none. */
 void routing_read_name_servers(struct routing *r, const char *resolv_conf);

@@ -278,6 +278,8 @@ static int open_flows(struct session *s, const struct target_info *info, struct 
 	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits };
 
 	find_name_servers(s, info);
+	if (routing_set_own(&s->routing, info) < 0)
+		return error_set(err, ENOMEM, "keep the target's addresses");
 	if (open_exits(s, err) < 0 || !(s->gate = gate_new(s->loop, &s->twin, &gate_events, s, err)) || !(s->tcp = tcp_new(&c, err)) ||
 	    !(s->datagrams = datagrams_new(&c, err)))
 		return -1;

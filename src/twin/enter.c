@@ -40,7 +40,7 @@ int twin_enter(const struct twin_entry *entry, struct error *err)
 		return error_set(err, errno, "make a mount namespace");
 	if (detach_mounts(entry->user_ns >= 0, err) < 0)
 		return -1;
-	return entry->remote_dns ? twin_files_mount(entry->info, err) : 0;
+	return twin_files_mount(entry->info, entry->remote_dns, err);
 }
 
 int twin_anchor(struct error *err)

@@ -131,6 +131,23 @@ static int place_all(const char *stage, const struct target_info *info, struct e
 	return rc;
 }
 
+/* sysfs shows the network namespace of whoever mounted it, so programs that read /sys/class/net would see the host's links. Where we may
+ * not mount it (parts of /sys are masked, as in a container) they do. */
+static void place_links(const char *stage)
+{
+	static const char *const places[] = { "class/net", "devices/virtual/net" };
+	char sys[64], source[128], path[64];
+
+	snprintf(sys, sizeof(sys), "%s/sys", stage);
+	if (mkdir(sys, 0755) < 0 || mount("sysfs", sys, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(source, sizeof(source), "%s/%s", sys, places[i]);
+		snprintf(path, sizeof(path), "/sys/%s", places[i]);
+		(void)!mount(source, path, NULL, MS_BIND, NULL);
+	}
+}
+
 /* The directory must not be the working directory, or above a file that is mounted on. */
 static const char *find_stage(void)
 {
@@ -142,7 +159,7 @@ static const char *find_stage(void)
 	return NULL;
 }
 
-int twin_files_mount(const struct target_info *info, struct error *err)
+int twin_files_mount(const struct target_info *info, bool resolver, struct error *err)
 {
 	const char *stage = find_stage();
 	mode_t mask_before = umask(022);
@@ -153,7 +170,9 @@ int twin_files_mount(const struct target_info *info, struct error *err)
 	else if (mount("mirrord", stage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m") < 0)
 		error_set(err, errno, "mount a tmpfs in a mount namespace of our own");
 	else
-		rc = place_all(stage, info, err);
+		rc = resolver ? place_all(stage, info, err) : 0;
+	if (rc == 0)
+		place_links(stage);
 	if (stage)
 		umount2(stage, MNT_DETACH);
 	umask(mask_before);
