@@ -171,7 +171,7 @@ int dns_parse(const uint8_t *data, size_t len, struct dns_message *ret)
 	m.rcode = data[3] & 15;
 	m.questions = get16(data + 4);
 	for (enum dns_section s = DNS_ANSWER; s <= DNS_ADDITIONAL; s++)
-		m.records[s] = get16(data + 6 + 2 * s);
+		m.records[s] = get16(data + 6 + (size_t)2 * s);
 	while ((r = dns_next_question(&c, &q)) > 0)
 		;
 	if (r < 0)
