@@ -97,7 +97,8 @@ void mux_fail(struct mux *m, int error, const char *format, ...)
 void mux_fail_out(struct mux *m, int error)
 {
 	m->broken = error;
-	loop_defer(m->loop, &m->ending, on_ending);
+	if (!m->failed)
+		loop_defer(m->loop, &m->ending, on_ending);
 }
 
 static uint64_t clock_now(void)

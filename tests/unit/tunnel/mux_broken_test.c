@@ -176,6 +176,8 @@ static void test_cut(void)
 	p->raw = -1;
 	pair_wait(p, 1000, any_gone, p);
 	tap_str(p->sides[SESSION].why.text, "tunnel: the agent hung up in the middle of a frame", "a frame cut");
+	pair_wait(p, 5, NULL, NULL);
+	tap_int(p->sides[SESSION].gone, 1, "which is told once, though there is nobody to say goodbye to");
 	pair_free(p);
 }
 

@@ -39,7 +39,8 @@ struct end {
 
 struct side {
 	struct mux *mux;
-	bool ready, gone;
+	bool ready;
+	int gone;
 	struct error why;
 	struct end *ends; /* of the streams that the peer opens */
 	size_t n_ends, max_ends;
@@ -211,7 +212,7 @@ static void side_on_gone(void *arg, const struct error *why)
 {
 	struct side *side = arg;
 
-	side->gone = true;
+	side->gone++;
 	side->why = *why;
 }
 
