@@ -51,15 +51,6 @@ struct loop *loop_new(struct error *err)
 	return l;
 }
 
-void loop_free(struct loop *l)
-{
-	if (!l)
-		return;
-	close(l->epoll_fd);
-	free(l->heap);
-	free(l);
-}
-
 int loop_watch(struct loop *l, struct watch *w, int fd, uint32_t events,
 	       void (*on_ready)(struct watch *, uint32_t))
 {
@@ -193,6 +184,16 @@ static void run_deferred(struct loop *l)
 
 		d->run(d);
 	}
+}
+
+void loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	run_deferred(l);
+	close(l->epoll_fd);
+	free(l->heap);
+	free(l);
 }
 
 static void run_timers(struct loop *l)

@@ -35,6 +35,7 @@ struct deferred {
 
 /* NULL with @err set. */
 struct loop *loop_new(struct error *err);
+/* Runs what is deferred still. */
 void loop_free(struct loop *l);
 
 /* Watches @fd for @events (EPOLLIN, EPOLLOUT…; 0 still reports EPOLLERR and EPOLLHUP). Returns 0 or -errno. */
