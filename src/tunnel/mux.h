@@ -85,7 +85,7 @@ uint64_t mux_round_trip(const struct mux *m);
  * tunnel is gone). Datagrams may be sent at once, but those before the peer's owner attached or accepted are lost. */
 struct stream *stream_open(struct mux *m, const struct stream_request *request, const struct stream_events *events, void *arg);
 /* For an owner who answers on_open later, and wants to be told of a reset (and get datagrams) until then. Without it the handle
- * stays valid until the answer, and on_reset follows a stream_accept() that came too late. */
+ * stays valid until the answer, and on_reset follows a stream_accept() that came too late. An open stream gets another owner. */
 void stream_attach(struct stream *s, const struct stream_events *events, void *arg);
 /* Takes a stream that the peer opened. */
 void stream_accept(struct stream *s, const struct stream_events *events, void *arg);
