@@ -2,7 +2,7 @@
 /* Egress: a place where connections and datagrams leave from.
  *
  * There are two kinds. Over sockets (relay/sockets.h): of the host's own network namespace, or of the target's when its agent
- * runs on this machine and lends us sockets that were born there. Over a tunnel (session/tunnel_egress.h): the agent's egress
+ * runs on this machine and lends us sockets that were born there. Over a tunnel (relay/tunnel_egress.h): the agent's egress
  * over sockets does the work, and the bytes come as frames. The session treats all alike; the agent serves the tunnel with the
  * first kind. */
 #pragma once

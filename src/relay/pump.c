@@ -25,10 +25,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "relay/backlog.h"
 
 enum {
 	PUMP_BUFFER = 128 << 10, /* one read, and the most that a direction keeps */
@@ -41,8 +42,7 @@ static const uint32_t HANG_UP = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 /* One side, and the direction from it. */
 struct side {
 	struct watch watch;
-	uint8_t *kept; /* NULL when nothing is */
-	uint32_t kept_at, kept_end;
+	struct backlog kept;
 	bool index;
 	bool readable, more, urgent;
 	bool blocked;	    /* the other side's send buffer is full */
@@ -66,7 +66,7 @@ static void end(struct pump *p)
 	for (int s = 0; s < 2; s++) {
 		loop_unwatch(p->loop, &p->sides[s].watch);
 		close(p->sides[s].watch.fd);
-		free(p->sides[s].kept);
+		backlog_fini(&p->sides[s].kept);
 	}
 	if (p->on_end)
 		p->on_end(p->arg);
@@ -100,29 +100,13 @@ static ssize_t give(struct pump *p, struct side *from, const void *data, size_t 
 	return n;
 }
 
-static bool keep(struct side *from, const uint8_t *data, size_t len)
-{
-	from->kept = malloc(len);
-	if (!from->kept)
-		return false;
-	memcpy(from->kept, data, len);
-	from->kept_at = 0;
-	from->kept_end = (uint32_t)len;
-	return true;
-}
-
 static bool give_kept(struct pump *p, struct side *from)
 {
-	ssize_t n = give(p, from, from->kept + from->kept_at, from->kept_end - from->kept_at, 0);
+	ssize_t n = give(p, from, backlog_first(&from->kept), backlog_len(&from->kept), 0);
 
-	if (n < 0)
-		return false;
-	from->kept_at += (uint32_t)n;
-	if (from->kept_at == from->kept_end) {
-		free(from->kept);
-		from->kept = NULL;
-	}
-	return true;
+	if (n > 0)
+		backlog_take(&from->kept, (size_t)n);
+	return n >= 0;
 }
 
 /* At the mark, the urgent byte is fetched and passed on; otherwise the next read goes up to the mark. */
@@ -141,7 +125,7 @@ static bool pass_urgent(struct pump *p, struct side *from)
 	from->urgent = false;
 	n = give(p, from, &byte, 1, MSG_OOB);
 	if (n == 0) /* late is better than lost: it loses its mark */
-		return keep(from, &byte, 1);
+		return backlog_add(&from->kept, &byte, 1);
 	return n == 1;
 }
 
@@ -165,7 +149,7 @@ static ssize_t carry(struct pump *p, struct side *from)
 	if ((size_t)n < sizeof(buffer) && !from->more && !from->urgent)
 		from->readable = false;
 	sent = give(p, from, buffer, (size_t)n, 0);
-	if (sent < 0 || (sent < n && !keep(from, buffer + sent, (size_t)(n - sent))))
+	if (sent < 0 || (sent < n && !backlog_add(&from->kept, buffer + sent, (size_t)(n - sent))))
 		return -1;
 	return n;
 }
@@ -184,7 +168,7 @@ static bool move(struct pump *p, struct side *from)
 {
 	size_t turn = 0;
 
-	if (from->kept && !from->blocked && !give_kept(p, from))
+	if (!from->blocked && backlog_len(&from->kept) && !give_kept(p, from))
 		return false;
 	while (from->readable && !from->blocked) {
 		ssize_t n = carry(p, from);

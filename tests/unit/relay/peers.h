@@ -3,6 +3,7 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -153,4 +154,13 @@ static inline int await(const volatile int *value, int want)
 	for (int i = 0; i < 10000 && *value != want; i++)
 		poll(NULL, 0, 1);
 	return *value;
+}
+
+static inline int open_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 16384; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
 }

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+/* The bridge.
+ *
+ *   socket ──recv──► place in the tunnel's send queue ──► peer          reads while the stream has room (its credit, its turn)
+ *   socket ◄──send── bytes as the tunnel received them ◄── peer         what the socket doesn't take waits in the backlog
+ *
+ * The peer's credit bounds the backlog (MUX_WINDOW): bytes are consumed, which renews the credit, as the socket takes them. Neither
+ * direction copies where the socket keeps up.
+ *
+ * Watches, short reads, the end and resets are as in the pump; see there. Where the pump has a second socket, there is a stream:
+ * its room for EPOLLOUT, stream_end() for shutdown(), stream_reset() for a close with a reset.
+ *
+ * Urgent data is no word of the tunnel's. Its byte is taken as an ordinary one (SO_OOBINLINE): it loses its mark, not its place.
+ *
+ * A bridge may end in a call from the mux while it is in one to the mux, so it is freed after the turn. */
+#include "relay/bridge.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BRIDGE_TURN = 256 << 10 }; /* bytes of a socket's before others have their turn */
+
+static const uint32_t INTEREST = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+static const uint32_t HANG_UP = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+struct bridge {
+	struct watch watch;
+	struct loop *loop;
+	struct stream *stream; /* NULL: over */
+	struct list node;
+	struct deferred reap;
+	struct backlog backlog; /* from the stream */
+	bool readable, more;	/* as the pump's */
+	bool blocked;		/* the socket's send buffer is full */
+	bool read_end, got_end; /* the end of what the socket, the stream gives */
+};
+
+static void on_reap(struct deferred *d)
+{
+	free(container_of(d, struct bridge, reap));
+}
+
+/* The stream is done with already. */
+static void end(struct bridge *b)
+{
+	b->stream = NULL;
+	list_remove(&b->node);
+	loop_unwatch(b->loop, &b->watch);
+	close(b->watch.fd);
+	backlog_fini(&b->backlog);
+	loop_defer(b->loop, &b->reap, on_reap);
+}
+
+static void reset(struct bridge *b)
+{
+	stream_reset(b->stream, ECONNRESET);
+	end(b);
+}
+
+/* Ends the bridge when both directions have. */
+static void settle(struct bridge *b)
+{
+	static const struct linger off = { 0 };
+
+	if (!b->read_end || !b->got_end || backlog_len(&b->backlog))
+		return;
+	setsockopt(b->watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	stream_close(b->stream);
+	end(b);
+}
+
+/* Sends what the socket takes of @len bytes. Returns how much, or -1 when it is broken. */
+static ssize_t give(struct bridge *b, const uint8_t *data, size_t len)
+{
+	ssize_t n = send(b->watch.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno != EAGAIN && errno != ENOBUFS)
+		return -1;
+	if (n < 0)
+		n = 0;
+	if ((size_t)n < len) {
+		b->blocked = true;
+		if (loop_rewatch(b->loop, &b->watch, INTEREST | EPOLLOUT) < 0)
+			return -1;
+	}
+	if (n)
+		stream_consumed(b->stream, (size_t)n);
+	return n;
+}
+
+/* The stream's end, when all before it has gone out. The second of the two ends is passed on by closing. */
+static bool pass_end(struct bridge *b)
+{
+	if (!b->got_end || backlog_len(&b->backlog) || b->read_end)
+		return true;
+	return shutdown(b->watch.fd, SHUT_WR) == 0;
+}
+
+static bool give_backlog(struct bridge *b)
+{
+	ssize_t n;
+
+	if (b->blocked || !backlog_len(&b->backlog))
+		return true;
+	n = give(b, backlog_first(&b->backlog), backlog_len(&b->backlog));
+	if (n < 0)
+		return false;
+	backlog_take(&b->backlog, (size_t)n);
+	return pass_end(b);
+}
+
+/* One read into the stream. Returns the bytes, 0 when there is no more to do now, -1 when the socket is broken. */
+static ssize_t carry(struct bridge *b)
+{
+	size_t room;
+	uint8_t *place = stream_reserve(b->stream, &room);
+	ssize_t n;
+	bool fine;
+
+	if (!place)
+		return 0; /* on_room follows */
+	n = recv(b->watch.fd, place, room, MSG_DONTWAIT);
+	fine = n >= 0 || errno == EAGAIN;
+	stream_commit(b->stream, n > 0 ? (size_t)n : 0);
+	if (n <= 0 || ((size_t)n < room && !b->more))
+		b->readable = false;
+	if (n == 0) {
+		b->read_end = true;
+		stream_end(b->stream);
+	}
+	return !fine ? -1 : n > 0 ? n : 0;
+}
+
+/* Reads while there is something to read and room for it. False: the socket is broken. */
+static bool read_socket(struct bridge *b)
+{
+	size_t turn = 0;
+
+	while (b->readable && b->stream) {
+		ssize_t n = carry(b);
+
+		if (n <= 0)
+			return n == 0;
+		turn += (size_t)n;
+		if (turn >= BRIDGE_TURN && b->readable)
+			return loop_rearm(b->loop, &b->watch) == 0;
+	}
+	return true;
+}
+
+static void go_on(struct bridge *b, bool fine)
+{
+	if (!b->stream)
+		return;
+	if (fine)
+		settle(b);
+	else
+		reset(b);
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+	struct bridge *b = container_of(w, struct bridge, watch);
+	int on = 1;
+
+	if (events & EPOLLPRI)
+		setsockopt(w->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	if (events & (EPOLLIN | EPOLLPRI | HANG_UP))
+		b->readable = !b->read_end;
+	if (events & (EPOLLPRI | HANG_UP)) /* reads are short at the mark, too */
+		b->more = true;
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		b->blocked = false;
+	go_on(b, read_socket(b) && b->stream && give_backlog(b) && !(events & EPOLLERR));
+}
+
+static void on_data(void *arg, const uint8_t *data, size_t len)
+{
+	struct bridge *b = arg;
+	ssize_t n = b->blocked || backlog_len(&b->backlog) ? 0 : give(b, data, len);
+
+	if (n < 0 || !backlog_add(&b->backlog, data + n, len - (size_t)n))
+		reset(b);
+}
+
+static void on_end(void *arg)
+{
+	struct bridge *b = arg;
+
+	b->got_end = true;
+	go_on(b, pass_end(b));
+}
+
+static void on_reset(void *arg, int error)
+{
+	end(arg);
+}
+
+static void on_room(void *arg)
+{
+	struct bridge *b = arg;
+
+	if (b->readable)
+		go_on(b, read_socket(b));
+}
+
+static const struct stream_events events = { .on_data = on_data, .on_end = on_end, .on_reset = on_reset, .on_room = on_room };
+
+void bridge_start(struct loop *loop, struct stream *s, int fd, struct backlog *early, bool ended, struct list *all)
+{
+	struct bridge *b = calloc(1, sizeof(*b));
+
+	if (!b || loop_watch(loop, &b->watch, fd, INTEREST, on_ready) < 0) {
+		stream_reset(s, ECONNRESET);
+		close(fd);
+		free(b);
+		return;
+	}
+	b->loop = loop;
+	b->stream = s;
+	b->got_end = ended;
+	if (early) {
+		b->backlog = *early;
+		*early = (struct backlog){ 0 };
+	}
+	list_append(all, &b->node);
+	stream_attach(s, &events, b);
+	go_on(b, backlog_len(&b->backlog) ? give_backlog(b) : pass_end(b));
+}
+
+void bridge_reset_all(struct list *all)
+{
+	while (!list_empty(all))
+		reset(container_of(all->next, struct bridge, node));
+}
