@@ -63,7 +63,7 @@ int command_find(const char *name, char ret_path[PATH_MAX], struct error *err)
 static int exec_script(const char *path, char *const argv[])
 {
 	size_t n = 0;
-	char **args;
+	const char **args;
 
 	while (argv[n])
 		n++;
@@ -71,10 +71,10 @@ static int exec_script(const char *path, char *const argv[])
 	if (!args)
 		return -1;
 	args[0] = "sh";
-	args[1] = (char *)path;
+	args[1] = path;
 	for (size_t i = 1; i < n; i++)
 		args[i + 1] = argv[i];
-	execv("/bin/sh", args);
+	execv("/bin/sh", (char **)args);
 	free(args);
 	return -1;
 }

@@ -43,7 +43,7 @@ static int find_agent(char path[PATH_MAX], struct error *err)
 static _Noreturn void run_agent(const char *path, const struct target *t, int tunnel, int lend, int log_fd)
 {
 	char pid[16];
-	char *argv[] = { "mirrord-agent", "--target", (char *)t->text, "--pid", pid, "--netns", (char *)t->netns, "--etc", (char *)t->etc,
+	const char *argv[] = { "mirrord-agent", "--target", t->text, "--pid", pid, "--netns", t->netns, "--etc", t->etc,
 			 lend >= 0 ? "--lend" : NULL, NULL };
 	int high_tunnel = fcntl(tunnel, F_DUPFD, 16), high_lend = lend >= 0 ? fcntl(lend, F_DUPFD, 16) : -1;
 
@@ -56,7 +56,7 @@ static _Noreturn void run_agent(const char *path, const struct target *t, int tu
 	if (high_lend >= 0)
 		dup2(high_lend, LEND_FD);
 	close_range(high_lend >= 0 ? LEND_FD + 1 : LEND_FD, ~0U, 0);
-	execv(path, argv);
+	execv(path, (char **)argv);
 	_exit(127);
 }
 
