@@ -2,6 +2,7 @@
 /* Tests that change what a process is (its user, its namespaces) run in one of their own. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
