@@ -103,3 +103,11 @@ def process_state(pid):
 def make_dumpable():
     """After a change of user /proc/self belongs to root, until this."""
     _libc.prctl(4, 1, 0, 0, 0)
+
+
+def no_new_privileges():
+    _libc.prctl(38, 1, 0, 0, 0)
+
+
+def personality(value):
+    return _libc.personality(ctypes.c_ulong(value))

@@ -113,9 +113,9 @@ class Sandbox:
                 f.write(text)
             os.chmod(path, 0o644)
         with open("/etc/passwd") as f:
-            accounts = [line for line in f if line.split(":")[2] != str(self.uid) or self.uid == 0]
-        if self.uid != 0:
-            accounts.append(f"labuser:x:{self.uid}:{self.gid}::/tmp/lab/home:/bin/sh\n")
+            user = self.uid or USER_ID
+            accounts = [line for line in f if line.split(":")[2] != str(user)]
+        accounts.append(f"labuser:x:{user}:{self.gid or USER_ID}::/tmp/lab/home:/bin/sh\n")
         os.unlink("/etc/passwd")
         with open("/etc/passwd", "w") as f:
             f.writelines(accounts)
