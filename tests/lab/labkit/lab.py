@@ -27,8 +27,9 @@ class Done:
 
 
 class Lab:
-    def __init__(self, sandbox, cluster, tunnel):
-        self.sandbox, self.cluster, self.tunnel, self.mode = sandbox, cluster, tunnel, sandbox.mode
+    def __init__(self, sandbox, cluster, tunnel, way):
+        """@way: "twin", or where what should run under mirrord runs instead, to test the tests: "target" or "host"."""
+        self.sandbox, self.cluster, self.tunnel, self.mode, self.way = sandbox, cluster, tunnel, sandbox.mode, way
         self.target = f"pid/{cluster.target}"
         self.target2 = f"pid/{cluster.target2}"
         self.clean = snapshot.take(cluster)
@@ -82,10 +83,14 @@ class Lab:
 
     def mirrord(self, argv, target=None, options=(), **more):
         self.forget_log()
+        if self.way != "twin":
+            return self.run(argv, self.in_target if self.way == "target" else self.plainly, **more)
         return self.run(self.command(argv, target, options), **more)
 
     def start_mirrord(self, argv, target=None, options=(), **more):
         self.forget_log()
+        if self.way != "twin":
+            return self.start(argv, self.in_target if self.way == "target" else self.plainly, **more)
         return self.start(self.command(argv, target, options), **more)
 
     def forget_log(self):

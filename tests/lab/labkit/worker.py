@@ -26,7 +26,7 @@ def main(sock, mode, stage, options):
 
 def _work(sock, sandbox, options):
     linux.set_name("lab-worker")
-    lab = Lab(sandbox, Cluster(sandbox), options.tunnel)
+    lab = Lab(sandbox, Cluster(sandbox), options.tunnel, options.against)
     tests = {t.name: t for t in TESTS}
     signal.signal(signal.SIGALRM, _out_of_time)
     _answer(sock, {"ready": True})
