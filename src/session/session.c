@@ -115,7 +115,7 @@ static void fail(struct session *s, const struct error *why)
 		return;
 	s->state = FAILED;
 	dprintf(STDERR_FILENO, "mirrord: %s: the program has lost its network and is being terminated\n", why->text);
-	log_error("session: %s", why->text);
+	log_info("session: %s", why->text);
 	close_flows(s);
 	if (s->program >= 0)
 		syscall(SYS_pidfd_send_signal, s->program, SIGTERM, NULL, 0);
@@ -372,8 +372,10 @@ static int start(struct session *s, struct error *err)
 	int tunnel, rc;
 
 	s->loop = loop_new(err);
-	if (!s->loop || keeper_start(o->uid, o->gid, &s->keeper, err) < 0 ||
-	    agent_process_start(&o->target, !o->force_tunnel, s->log_fd, &tunnel, &s->lend, err) < 0)
+	if (!s->loop || keeper_start(o->uid, o->gid, &s->keeper, err) < 0)
+		return -1;
+	privilege_drop();
+	if (agent_process_start(&o->target, !o->force_tunnel, s->log_fd, &tunnel, &s->lend, err) < 0)
 		return -1;
 	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, &mux_events, s, err);
 	if (!s->mux)

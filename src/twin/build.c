@@ -222,6 +222,24 @@ static int build_twin(const struct target_info *info, const char *target, struct
 	return 0;
 }
 
+static bool is_link_name(const char *name)
+{
+	size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+
+	return len && !name[len] && strcmp(name, "lo") != 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+/* The description comes from the agent, which may be on another machine, and some of it becomes rules and paths here. */
+static int check_info(const struct target_info *info, struct error *err)
+{
+	if (!is_link_name(info->interface))
+		return error_set(err, 0, "the agent tells of a link \"%s\", which is no name of one", info->interface);
+	for (size_t i = 0; i < info->n_sysctls; i++)
+		if (info->sysctls[i].name[0] == '/' || strstr(info->sysctls[i].name, ".."))
+			return error_set(err, 0, "the agent tells of a sysctl \"%s\", which is no name of one", info->sysctls[i].name);
+	return 0;
+}
+
 int twin_build(struct twin *t, const struct target_info *info, const char *target, struct error *err)
 {
 	const struct veth_end twin_end = { .name = info->interface, .mac = twin_mac, .netns = -1 };
@@ -229,7 +247,7 @@ int twin_build(struct twin *t, const struct target_info *info, const char *targe
 	struct rtnl *in_twin = NULL, *in_relay = NULL;
 	int rc = -1;
 
-	if (switch_net(t->net_ns, err) == 0 && (in_twin = rtnl_open(err)) &&
+	if (check_info(info, err) == 0 && switch_net(t->net_ns, err) == 0 && (in_twin = rtnl_open(err)) &&
 	    rtnl_add_veth(in_twin, &twin_end, &relay_end, TWIN_MTU, err) == 0 && twin_sockets_open(t, err) == 0 &&
 	    build_twin(info, target, in_twin, err) == 0 && switch_net(t->relay_ns, err) == 0 && (in_relay = rtnl_open(err)) &&
 	    build_relay(t, in_relay, err) == 0)

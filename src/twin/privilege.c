@@ -64,3 +64,12 @@ int privilege_become(uid_t uid, gid_t gid, struct error *err)
 	}
 	return 0;
 }
+
+void privilege_drop(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const struct __user_cap_data_struct none[2] = { 0 };
+
+	if (geteuid() != 0)
+		syscall(SYS_capset, &header, none);
+}

@@ -13,3 +13,5 @@ bool privilege_may_make_namespaces(void);
 int privilege_sudo_user(uid_t *ret_uid, gid_t *ret_gid);
 /* Becomes that user for good: groups, ids, HOME, USER, LOGNAME, SHELL. */
 int privilege_become(uid_t uid, gid_t gid, struct error *err);
+/* Gives up every capability of this process; for an ordinary user whose mirrord has file capabilities. Root keeps its own. */
+void privilege_drop(void);

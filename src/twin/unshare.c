@@ -26,7 +26,8 @@ static int explain_user_namespace(struct error *err, int saved)
 		return error_hint(err, "there may be no more of them: see `sysctl user.max_user_namespaces`; `sudo sysctl -w user.max_user_namespaces=10000` allows some");
 	return error_hint(err, "user namespaces are not allowed for you here: `sudo sysctl -w kernel.unprivileged_userns_clone=1` (Debian) or "
 			       "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu) allows them; in a container, a seccomp "
-			       "profile without it (--security-opt seccomp=unconfined); or run mirrord with sudo");
+			       "profile without it (--security-opt seccomp=unconfined); or do without them: `sudo setcap "
+			       "cap_sys_admin,cap_net_admin,cap_net_raw+ep $(command -v mirrord)`, or run mirrord with sudo");
 }
 
 static int enter_user_namespace(uid_t uid, gid_t gid, struct error *err)
@@ -59,7 +60,8 @@ static int explain_net_namespace(struct error *err, int saved)
 	error_set(err, saved, "make a network namespace");
 	if (saved == EPERM)
 		error_hint(err, "a new user namespace has no rights here (Ubuntu 23.10 and later: `sudo sysctl -w "
-				"kernel.apparmor_restrict_unprivileged_userns=0`), or run mirrord with sudo");
+				"kernel.apparmor_restrict_unprivileged_userns=0`); or do without one: `sudo setcap "
+				"cap_sys_admin,cap_net_admin,cap_net_raw+ep $(command -v mirrord)`, or run mirrord with sudo");
 	return -1;
 }
 
