@@ -81,7 +81,8 @@ class Sandbox:
         if self.real_root:
             os.chown(f"/run/user/{self.uid}", self.uid, self.gid)
             os.makedirs("/tmp/lab/home")
-            os.chown("/tmp/lab/home", self.uid, self.gid)
+            for d in ("/tmp/lab", "/tmp/lab/home"):  # the session's log is written to the first
+                os.chown(d, self.uid, self.gid)
         else:
             os.makedirs("/tmp/lab/home")
         linux.mount(None, "/", None, linux.MS_REC | 1 << 20)  # shared, as a system's mounts are
