@@ -34,13 +34,18 @@ struct borrower {
 	void (*on_gone)(void *arg);
 	void *arg;
 	int fd; /* -1: the lender is gone */
+	size_t size; /* of a shelf, at most */
 	struct shelf shelves[SOCKET_KINDS];
 };
 
-/* Pings are rare. */
-static size_t shelf_size(enum socket_kind kind)
+enum { LEAST = 2, PART = 64 /* a shelf is that part of all descriptors */ };
+
+/* Pings are rare. The shelves together take no more than a small part of the descriptors. */
+static size_t shelf_size(const struct borrower *b, enum socket_kind kind)
 {
-	return kind == SOCKET_ECHO4 || kind == SOCKET_ECHO6 ? 4 : LEND_BATCH;
+	size_t most = kind == SOCKET_ECHO4 || kind == SOCKET_ECHO6 ? 4 : LEND_BATCH;
+
+	return b->size < most ? b->size : most;
 }
 
 static bool has_failed(const struct borrower *b, const struct shelf *s)
@@ -52,7 +57,7 @@ static bool has_failed(const struct borrower *b, const struct shelf *s)
 static void ask(struct borrower *b, enum socket_kind kind)
 {
 	struct shelf *s = &b->shelves[kind];
-	struct lend_request request = { .kind = (uint8_t)kind, .count = (uint8_t)(shelf_size(kind) - s->n) };
+	struct lend_request request = { .kind = (uint8_t)kind, .count = (uint8_t)(shelf_size(b, kind) - s->n) };
 
 	if (s->asked || has_failed(b, s))
 		return;
@@ -72,7 +77,7 @@ static int take(struct socket_source *source, enum socket_kind kind, bool *ret_r
 	if (!s->n && has_failed(b, s))
 		return -s->error;
 	fd = s->n ? s->fds[--s->n] : -EAGAIN;
-	if (2 * s->n < shelf_size(kind))
+	if (2 * s->n < shelf_size(b, kind))
 		ask(b, kind);
 	if (fd >= 0 && ret_raw)
 		*ret_raw = s->raw;
@@ -98,7 +103,7 @@ static bool fill(struct borrower *b, const struct lend_answer *answer, const int
 {
 	struct shelf *s = &b->shelves[answer->kind % SOCKET_KINDS];
 
-	if (answer->kind >= SOCKET_KINDS || !s->asked || n > shelf_size(answer->kind) - s->n) {
+	if (answer->kind >= SOCKET_KINDS || !s->asked || n > shelf_size(b, answer->kind) - s->n) {
 		for (size_t i = 0; i < n; i++)
 			close(fds[i]);
 		return false;
@@ -139,7 +144,7 @@ static void on_answer(struct watch *w, uint32_t events)
 		b->on_gone(b->arg);
 }
 
-struct borrower *borrower_new(struct loop *loop, int fd, void (*on_gone)(void *arg), void *arg, struct error *err)
+struct borrower *borrower_new(struct loop *loop, int fd, size_t descriptors, void (*on_gone)(void *arg), void *arg, struct error *err)
 {
 	struct borrower *b = calloc(1, sizeof(*b));
 	int r = -ENOMEM;
@@ -150,6 +155,7 @@ struct borrower *borrower_new(struct loop *loop, int fd, void (*on_gone)(void *a
 		b->fd = fd;
 		b->on_gone = on_gone;
 		b->arg = arg;
+		b->size = descriptors / PART < LEAST ? LEAST : descriptors / PART;
 		r = loop_watch(loop, &b->watch, fd, EPOLLIN, on_answer);
 	}
 	if (r < 0) {

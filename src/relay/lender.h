@@ -16,9 +16,10 @@ struct lender;
 struct lender *lender_new(struct loop *loop, int fd, struct error *err);
 void lender_free(struct lender *l);
 
-/* The session's side: a source that keeps some of each kind at hand. @fd is owned. @on_gone is called when the agent hung up. */
+/* The session's side: a source that keeps some of each kind at hand, a small part of the @descriptors that this process may have. @fd is
+ * owned. @on_gone is called when the agent hung up. */
 struct borrower;
-struct borrower *borrower_new(struct loop *loop, int fd, void (*on_gone)(void *arg), void *arg, struct error *err);
+struct borrower *borrower_new(struct loop *loop, int fd, size_t descriptors, void (*on_gone)(void *arg), void *arg, struct error *err);
 void borrower_free(struct borrower *b);
 struct socket_source *borrower_source(struct borrower *b);
 /* The egress that is told when sockets came in. */

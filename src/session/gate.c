@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
@@ -48,6 +49,7 @@ struct gate {
 	int packet_out;
 	struct watch in, listeners[2];
 	int listener_fds[2];
+	int spare; /* a descriptor for what can't be accepted; -1: none */
 	uint32_t relay_index, lo_index;
 	struct fragments *fragments;
 	struct deferred flush;
@@ -181,6 +183,22 @@ void gate_send(struct gate *g, size_t len, struct packet_sum sum)
 		queue(g, packet, len, sum);
 }
 
+static int open_spare(void)
+{
+	return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Without a descriptor nothing can be accepted, and what isn't accepted keeps the loop awake: it gets the spare one, and a reset. */
+static void turn_away(struct gate *g, int listener)
+{
+	int fd;
+
+	fd_closep(&g->spare);
+	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd_closep(&fd);
+	g->spare = open_spare();
+}
+
 static void accept_ready(struct gate *g, int listener)
 {
 	for (int i = 0; i < ACCEPTS; i++) {
@@ -190,7 +208,9 @@ static void accept_ready(struct gate *g, int listener)
 		int fd = accept4(listener, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0) {
-			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+			if (errno == EMFILE || errno == ENFILE)
+				turn_away(g, listener);
+			else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 				log_limited(LOG_LEVEL_WARN, "gate: accept a connection of the program: %s", strerror(errno));
 			return;
 		}
@@ -307,7 +327,8 @@ struct gate *gate_new(struct loop *loop, struct twin *twin, const struct gate_ev
 		return NULL;
 	}
 	*g = (struct gate){ .loop = loop, .events = events, .arg = arg, .relay_index = twin->relay_index, .lo_index = twin->lo_index,
-			    .packet_out = fd_steal(&twin->packet_out), .listener_fds = { -1, -1 }, .trim.on_due = trim_memory };
+			    .packet_out = fd_steal(&twin->packet_out), .listener_fds = { -1, -1 }, .spare = open_spare(),
+			    .trim.on_due = trim_memory };
 	g->in_memory = map_memory((size_t)IN_BATCH * IN_SIZE);
 	g->out_memory = map_memory(OUT_BYTES + 2 * IN_SIZE);
 	g->fragments = fragments_new(FRAGMENTED);
@@ -333,6 +354,7 @@ void gate_free(struct gate *g)
 	if (g->in.fd > 0)
 		close(g->in.fd);
 	fd_closep(&g->packet_out);
+	fd_closep(&g->spare);
 	loop_disarm(g->loop, &g->trim);
 	list_remove(&g->flush.node);
 	fragments_free(g->fragments);

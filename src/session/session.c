@@ -54,6 +54,7 @@ struct session {
 	struct watch launcher_watch, keeper_watch, anchor_watch;
 	struct timer timer;
 	uint64_t drain_until;
+	size_t descriptors; /* that we may have */
 	struct deferred drop_mux;
 
 	struct mux *mux;
@@ -380,7 +381,7 @@ static int start(struct session *s, struct error *err)
 	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, &mux_events, s, err);
 	if (!s->mux)
 		return -1;
-	if (s->lend >= 0 && !(s->borrower = borrower_new(s->loop, s->lend, on_lender_gone, s, err)))
+	if (s->lend >= 0 && !(s->borrower = borrower_new(s->loop, s->lend, s->descriptors, on_lender_gone, s, err)))
 		return -1;
 	rc = loop_watch(s->loop, &s->launcher_watch, s->launcher, EPOLLIN, on_launcher);
 	if (rc == 0)
@@ -428,7 +429,7 @@ void session_run(const struct session_options *options, int launcher)
 
 	detach(options, &launcher, &s.log_fd);
 	s.launcher = launcher;
-	fd_raise_limit();
+	s.descriptors = fd_raise_limit();
 	if (start(&s, &err) < 0)
 		give_up(&s, &err);
 	else if (loop_run(s.loop, &err) < 0)

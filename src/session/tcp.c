@@ -10,16 +10,21 @@
  *   FAILED    the answer was sent. A socket that was locked by its own connect() at that moment does not take an ICMP error, and sends
  *             its SYN again: then the answer is repeated. Ends: FAILED_TIMEOUT
  *
- * A SYN with another sequence number is another connection: the old flow is abandoned. */
+ * A SYN with another sequence number is another connection: the old flow is abandoned.
+ *
+ * A descriptor for the connection to come is kept from the first SYN on. So where descriptors run out, connect() fails, and nothing is
+ * offered that can't be accepted. */
 #include "session/tcp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "twin/layout.h"
@@ -41,6 +46,7 @@ struct flow {
 	struct key key;
 	enum state state;
 	struct dial *dial;
+	int place; /* the descriptor that is kept; -1: none */
 	int error; /* FAILED */
 	struct timer timer;
 	struct deferred reap;
@@ -52,6 +58,7 @@ struct flow {
 struct tcp {
 	struct tcp_context c;
 	struct table flows;
+	size_t pending;
 };
 
 static bool flow_equal(const struct table_node *node, const void *key)
@@ -77,6 +84,11 @@ static void flow_free(struct deferred *d)
 	free(container_of(d, struct flow, reap));
 }
 
+static bool is_pending(const struct flow *f)
+{
+	return f->state != FAILED;
+}
+
 /* Takes the flow out of everything; a dial that is still its own is abandoned. */
 static void flow_end(struct flow *f)
 {
@@ -85,6 +97,8 @@ static void flow_end(struct flow *f)
 	if (f->dial)
 		f->dial->egress->ops->abandon(f->dial);
 	f->dial = NULL;
+	fd_closep(&f->place);
+	t->pending -= is_pending(f);
 	loop_disarm(t->c.loop, &f->timer);
 	table_remove(&t->flows, &f->node);
 	loop_defer(t->c.loop, &f->reap, flow_free);
@@ -133,6 +147,8 @@ static void fail(struct flow *f, int error)
 	f->state = FAILED;
 	f->error = error;
 	f->dial = NULL;
+	f->tcp->pending--;
+	fd_closep(&f->place);
 	loop_arm(f->tcp->c.loop, &f->timer, loop_now(f->tcp->c.loop) + FAILED_TIMEOUT * LOOP_SECOND);
 	if (packet_parse(f->syn, f->syn_len, &syn) == 0)
 		answer(f->tcp, &syn, error);
@@ -142,6 +158,7 @@ static void offer(struct flow *f)
 {
 	f->state = OFFERED;
 	loop_arm(f->tcp->c.loop, &f->timer, loop_now(f->tcp->c.loop) + OFFER_TIMEOUT * LOOP_SECOND);
+	fd_closep(&f->place);
 	gate_give_back(*f->tcp->c.gate, f->syn, f->syn_len);
 }
 
@@ -171,7 +188,13 @@ static void dial(struct flow *f)
 	struct endpoint remote = { .ip = loopback_from_alias(&f->key.remote.ip), .port = f->key.remote.port };
 	struct egress *egress = t->c.exits[routing_pick(t->c.routing, IPPROTO_TCP, &remote)];
 
-	take_outcome(f, egress ? egress->ops->dial(egress, &local, &remote, on_dialed, f, &f->dial) : ENETUNREACH);
+	f->place = egress ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : -1;
+	if (!egress)
+		take_outcome(f, ENETUNREACH);
+	else if (f->place < 0)
+		take_outcome(f, errno);
+	else
+		take_outcome(f, egress->ops->dial(egress, &local, &remote, on_dialed, f, &f->dial));
 }
 
 static struct flow *flow_new(struct tcp *t, const struct key *key, const struct packet *syn)
@@ -181,11 +204,12 @@ static struct flow *flow_new(struct tcp *t, const struct key *key, const struct 
 
 	if (!f)
 		return NULL;
-	*f = (struct flow){ .tcp = t, .key = *key, .seq = syn->tcp_seq, .syn_len = syn->len, .timer.on_due = on_timeout };
+	*f = (struct flow){ .tcp = t, .key = *key, .place = -1, .seq = syn->tcp_seq, .syn_len = syn->len, .timer.on_due = on_timeout };
 	memcpy(f->syn, syn->ip, syn->len);
 	if (packet_parse(f->syn, f->syn_len, &copy) == 0)
 		packet_complete_sum(f->syn, &copy);
 	table_add(&t->flows, &f->node, &f->key, sizeof(f->key));
+	t->pending++;
 	return f;
 }
 
@@ -257,5 +281,5 @@ void tcp_reconcile(struct tcp *t, bool (*alive)(void *arg, const struct endpoint
 
 size_t tcp_pending(const struct tcp *t)
 {
-	return t->flows.n;
+	return t->pending;
 }

@@ -28,5 +28,5 @@ void tcp_on_connection(struct tcp *t, int fd, const struct endpoint *from);
 void tcp_abandon_all(struct tcp *t);
 /* The sockets in SYN_SENT in the twin are those for which @alive says so: the others' programs gave up, and so do we. */
 void tcp_reconcile(struct tcp *t, bool (*alive)(void *arg, const struct endpoint *local, const struct endpoint *remote), void *arg);
-/* Connections that wait for the remote's answer. */
+/* Connections that wait for the remote's answer, or to be joined. */
 size_t tcp_pending(const struct tcp *t);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/memory.h"
 
 const char *mux_peer_name(const struct mux *m)
 {
@@ -140,6 +141,7 @@ static void on_tick(struct timer *t)
 		send_ping(m);
 	if (!queue_len(&m->bulk))
 		pool_trim(&m->pool);
+	memory_trim();
 	if (!m->failed)
 		loop_arm(m->loop, &m->timer, now + m->times.tick);
 }

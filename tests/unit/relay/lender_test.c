@@ -43,7 +43,7 @@ static void start_borrower(void *arg)
 	struct error err = { 0 };
 
 	gone = 0;
-	borrower = borrower_new(loop, *(int *)arg, on_gone, NULL, &err);
+	borrower = borrower_new(loop, *(int *)arg, 64 * LEND_BATCH, on_gone, NULL, &err);
 	if (!borrower)
 		abort();
 	egress = socket_egress_new(loop, borrower_source(borrower));
