@@ -67,7 +67,7 @@ size_t stream_room(struct stream *s)
 	struct mux *m = s->mux;
 	size_t room;
 
-	if (m->failed || s->sent_end || s->want_end || s->state == STATE_DEAD || stream_is_datagram(s))
+	if (m->failed || s->sent_end || s->state == STATE_DEAD || stream_is_datagram(s))
 		return 0;
 	if (s->state != STATE_OPEN || !s->credit) {
 		s->starved = true;

@@ -131,6 +131,46 @@ static bool push_all(struct pair *p, struct end *ends, unsigned int n, unsigned 
 	return all;
 }
 
+static unsigned int recalled(struct mux *m)
+{
+	unsigned int n = 0;
+
+	for (struct table_node *node = table_first(&m->streams); node; node = table_after(&m->streams, node))
+		n += container_of(node, struct stream, node)->recalled;
+	return n;
+}
+
+/* With little of the budget left, a busy stream keeps a small window, but its credit isn't called back; an idle one's is. */
+static void test_tight(void)
+{
+	struct pair *p = pair_new(3);
+	struct end ends[2] = { 0 };
+	struct mux *agent = p->sides[AGENT].mux;
+	size_t others;
+
+	end_open(p, SESSION, &ends[0], STREAM_TCP, 0);
+	pair_wait(p, 1000, end_is_opened, &ends[0]);
+	push_all(p, ends, 1, 4 << 20);
+	tap_int(only_stream(agent)->window, MUX_WINDOW, "a busy stream's window has grown");
+	others = MUX_BUDGET / 4 * 3; /* as if other streams had so much */
+	agent->budget_used += others;
+	push_all(p, ends, 1, 4 << 20);
+	tap_int(only_stream(agent)->window, 64 << 10, "it shrinks when the budget gets tight");
+	end_open(p, SESSION, &ends[1], STREAM_TCP, 1);
+	tap_ok(pair_wait(p, 1000, end_is_opened, &ends[1]), "a new stream opens");
+	tap_int(recalled(agent), 0, "not at the cost of the busy one");
+	tap_int(p->sides[AGENT].n_ends, 2, "both are there");
+	stream_close(ends[1].s);
+	pair_wait(p, 1100, NULL, NULL);
+	tap_int(only_stream(agent)->window, 64 << 10, "when it has been idle for a second");
+	end_open(p, SESSION, &ends[1], STREAM_TCP, 1);
+	pair_wait(p, 1000, end_is_opened, &ends[1]);
+	pair_wait(p, 20, NULL, NULL);
+	tap_int(agent->budget_used - others, 2 * MUX_WINDOW_MIN, "both have the least");
+	agent->budget_used -= others;
+	pair_free(p);
+}
+
 /* Busy streams get as much of the budget as streams may. When they have gone idle, more new ones come than what is left is enough
  * for: the idle ones' credit is called back, and the budget is never exceeded. */
 static void test_budget(void)
@@ -300,6 +340,70 @@ static void test_fair(void)
 	free(ends);
 }
 
+/* Four streams with much to say each, and a peer that reads: how often a stream has two frames in a row, of a hundred. */
+static void test_turns(void)
+{
+	static uint8_t in[8 << 20];
+	struct pair *p = pair_new_raw(SESSION, 0);
+	struct end ends[4] = { 0 };
+	size_t len = 0, n = 0, again = 0;
+	uint32_t last = 0;
+
+	raw_hello(p, AGENT, MUX_STREAMS);
+	for (unsigned int i = 0; i < 4; i++) {
+		ends[i].to_send = 4 << 20;
+		end_open(p, SESSION, &ends[i], STREAM_TCP, i);
+		raw_frame(p, &(struct frame){ .type = FRAME_OPENED, .stream = ends[i].s->id, .amount = 4 << 20 });
+		pair_wait(p, 10, NULL, NULL);
+	}
+	for (int i = 0; i < 10000 && len < sizeof(in) - 65536; i++) {
+		ssize_t r = recv(p->raw, in + len, 65536, MSG_DONTWAIT);
+
+		len += r > 0 ? (size_t)r : 0;
+		pair_wait(p, 0, NULL, NULL);
+	}
+	for (size_t at = HELLO_LEN; at < len;) {
+		struct frame f;
+		ssize_t r = frame_decode(in + at, len - at, &f);
+
+		if (r <= 0)
+			break;
+		if (f.type == FRAME_DATA && n++ > 10)
+			again += f.stream == last;
+		last = f.type == FRAME_DATA ? f.stream : last;
+		at += (size_t)r;
+	}
+	tap_ok(n >= 100 && again <= n / 20, "streams take turns frame by frame (%zu of %zu frames are out of turn)", again, n);
+	pair_free(p);
+}
+
+/* So many streams send little at a time that bulk would never move if all of it went first. */
+static void test_urgent_share(void)
+{
+	enum { STREAMS = 200 };
+	struct pair *p = pair_new_raw(SESSION, 0);
+	struct mux *m = p->sides[SESSION].mux;
+	struct end bulk = { .to_send = 1 << 20 }, *ends = calloc(STREAMS, sizeof(*ends));
+
+	raw_hello(p, AGENT, MUX_STREAMS);
+	end_open(p, SESSION, &bulk, STREAM_TCP, 0);
+	raw_frame(p, &(struct frame){ .type = FRAME_OPENED, .stream = bulk.s->id, .amount = 1 << 20 });
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		end_open(p, SESSION, &ends[i], STREAM_TCP, i);
+		raw_frame(p, &(struct frame){ .type = FRAME_OPENED, .stream = ends[i].s->id, .amount = 1 << 20 });
+	}
+	pair_wait(p, 50, NULL, NULL);
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		ends[i].to_send = 1000;
+		end_push(&ends[i]);
+	}
+	tap_ok(m->urgent_share >= URGENT_SHARE && m->urgent_share <= URGENT_SHARE + URGENT_DATA, "%zu bytes overtake, no more",
+	       m->urgent_share);
+	tap_int(ends[STREAMS - 1].sent, 0, "the rest waits its turn");
+	pair_free(p);
+	free(ends);
+}
+
 /* Datagrams that nobody takes are dropped; the queue stays bounded. */
 static void test_datagram_flood(void)
 {
@@ -394,10 +498,13 @@ int main(void)
 	test_unread();
 	test_window(true);
 	test_window(false);
+	test_tight();
 	test_budget();
 	test_order();
 	test_overtaking();
 	test_fair();
+	test_turns();
+	test_urgent_share();
 	test_datagram_flood();
 	test_memory();
 	return tap_done();

@@ -79,6 +79,31 @@ static void test_half_close(void)
 	free(e);
 }
 
+/* Who closes behind both half-closes ends nothing for the other, who still has bytes to get rid of. */
+static void test_close(void)
+{
+	struct pair *p = pair_new(1);
+	struct end *e = calloc(1, sizeof(*e)), *f = p->sides[AGENT].ends;
+
+	p->sides[AGENT].like = (struct end){ .end_after = true, .hold = true };
+	e->to_send = 1000;
+	e->end_after = e->close_at_end = true;
+	end_open(p, SESSION, e, STREAM_TCP, 1);
+	tap_ok(pair_wait(p, 1000, end_is_over, e), "closed on one side");
+	tap_ok(pair_wait(p, 1000, got_end, f), "half-closed on the other");
+	pair_wait(p, 20, NULL, NULL);
+	tap_int(mux_stream_count(p->sides[SESSION].mux), 0, "gone from one");
+	tap_ok(!f->reset && f->received == 1000, "which isn't reset");
+	tap_int(p->sides[AGENT].mux->budget_used, 1000, "and has no more of the budget than it holds");
+	stream_consumed(f->s, 400);
+	tap_int(p->sides[AGENT].mux->budget_used, 600, "and less as it goes");
+	stream_reset(f->s, EPIPE);
+	pair_wait(p, 20, NULL, NULL);
+	tap_ok(!e->reset && !p->sides[SESSION].gone, "its reset comes too late for the one, and is no error");
+	pair_free(p);
+	free(e);
+}
+
 static void test_refuse(void)
 {
 	struct pair *p = pair_new(0);
@@ -292,6 +317,7 @@ int main(void)
 		test_echo(AGENT, lens[i]);
 	}
 	test_half_close();
+	test_close();
 	test_refuse();
 	test_reset(SESSION);
 	test_reset(AGENT);
