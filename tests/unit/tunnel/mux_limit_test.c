@@ -175,7 +175,7 @@ static void test_tight(void)
  * for: the idle ones' credit is called back, and the budget is never exceeded. */
 static void test_budget(void)
 {
-	enum { BUSY = 120, NEW = 20000, MORE = 2 << 20 };
+	enum { BUSY = 120, NEW = 20000, MORE = 1 << 20 };
 	struct pair *p = pair_new(BUSY + NEW);
 	struct end *ends = calloc(BUSY + NEW, sizeof(*ends));
 	struct mux *agent = p->sides[AGENT].mux;
@@ -199,7 +199,7 @@ static void test_budget(void)
 		opened += ends[i].opened && !ends[i].reset;
 	tap_int(opened, BUSY + NEW, "%d new ones open beside them when they are idle", NEW);
 	tap_ok(most <= MUX_BUDGET, "the budget is never exceeded (%zu MiB)", most >> 20);
-	tap_ok(push_all(p, ends, BUSY, 1 << 20), "those that gave credit back go on");
+	tap_ok(push_all(p, ends, BUSY, 256 << 10), "those that gave credit back go on");
 	for (unsigned int i = 0; i < BUSY; i++)
 		wrong += p->sides[AGENT].ends[i].wrong;
 	tap_int(wrong, 0, "with the right bytes");
@@ -446,7 +446,7 @@ static size_t memory_used(struct pair *p)
 /* Memory of our own per stream that has carried 64 KiB each way and is idle. */
 static void test_memory(void)
 {
-	enum { STREAMS = 2000 };
+	enum { STREAMS = 500 };
 	struct pair *p = pair_new(STREAMS);
 	struct end *ends = calloc(STREAMS, sizeof(*ends));
 	size_t before, after, each;

@@ -34,7 +34,6 @@ struct end {
 	struct packet_marks marks;
 	struct icmp_error icmp;
 	size_t datagram_len;
-	uint8_t datagram[65536];
 };
 
 struct side {
@@ -59,6 +58,9 @@ struct pair {
 	struct side sides[2];
 	int raw; /* the test's own end, with one mux */
 };
+
+/* The datagram that came last, to whomever. */
+static uint8_t last_datagram[65536];
 
 static inline uint8_t pattern(unsigned int number, size_t at)
 {
@@ -148,7 +150,7 @@ static void end_on_datagram(void *arg, const struct endpoint *peer, struct packe
 	e->marks = marks;
 	e->datagram_len = len;
 	if (len)
-		memcpy(e->datagram, data, len);
+		memcpy(last_datagram, data, len);
 	if (e->echo)
 		stream_send_datagram(e->s, peer, marks, data, len);
 }
@@ -162,7 +164,7 @@ static void end_on_error(void *arg, const struct endpoint *peer, const struct ic
 	e->icmp = *error;
 	e->datagram_len = len;
 	if (len)
-		memcpy(e->datagram, data, len);
+		memcpy(last_datagram, data, len);
 }
 
 static const struct stream_events end_events = { end_on_opened, end_on_data,	 end_on_end,  end_on_reset,
