@@ -145,13 +145,23 @@ static int fill_session(const struct exec_options *o, struct session_options *s,
 	return o->log_file && s->log_fd < 0 ? -1 : 0;
 }
 
-/* Starts the session as nobody's child. *ret_sock is the launcher's end of the handshake. */
+/* A child that makes no SIGCHLD: the program might find it pending. */
+static pid_t fork_quietly(void)
+{
+	return (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+}
+
+/* Starts the session as nobody's child, also where this process is one that orphans come to (a subreaper, prctl(2)).
+ * *ret_sock is the launcher's end of the handshake. */
 static int start_session(const struct session_options *s, int *ret_sock, struct error *err)
 {
-	int pair[2], status;
+	int pair[2], status, subreaper = 0;
 	pid_t child;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 || (child = fork()) < 0)
+	prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
+	if (subreaper)
+		prctl(PR_SET_CHILD_SUBREAPER, 0);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 || (child = fork_quietly()) < 0)
 		return error_set(err, errno, "start the session");
 	if (child == 0) {
 		close(pair[0]);
@@ -161,8 +171,10 @@ static int start_session(const struct session_options *s, int *ret_sock, struct 
 		_exit(0);
 	}
 	close(pair[1]);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(child, &status, __WALL) < 0 && errno == EINTR)
 		;
+	if (subreaper)
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
 	*ret_sock = pair[0];
 	return 0;
 }

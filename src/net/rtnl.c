@@ -239,12 +239,14 @@ int rtnl_add_rule(struct rtnl *nl, const struct rule *rule, struct error *err)
 	int rc;
 
 	h->family = (uint8_t)rule->family;
-	h->action = FR_ACT_TO_TBL;
+	h->action = rule->table ? FR_ACT_TO_TBL : FR_ACT_UNREACHABLE;
 	h->table = (uint8_t)rule->table;
 	if (rule->iif)
 		mnl_attr_put_strz(r.header, FRA_IIFNAME, rule->iif);
 	if (rule->mark)
 		mnl_attr_put_u32(r.header, FRA_FWMARK, rule->mark);
+	if (rule->priority)
+		mnl_attr_put_u32(r.header, FRA_PRIORITY, rule->priority);
 	rc = carry_out(nl, &r);
 	return rc < 0 ? error_set(err, -rc, "add a routing rule (CONFIG_IP_MULTIPLE_TABLES)") : 0;
 }

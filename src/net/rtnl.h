@@ -51,11 +51,12 @@ struct route {
 };
 int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err);
 
-/* "Packets that come in by @iif (NULL: any) and carry @mark (0: any) look in @table". */
+/* "Packets that come in by @iif (NULL: any) and carry @mark (0: any) look in @table", or are unreachable where @table is 0.
+ * @priority 0: before all rules that are there but the first. */
 struct rule {
 	int family;
 	const char *iif;
-	uint32_t mark, table;
+	uint32_t mark, table, priority;
 };
 int rtnl_add_rule(struct rtnl *nl, const struct rule *rule, struct error *err);
 

@@ -91,7 +91,7 @@ static void note_size(struct gate *g, size_t len)
 	loop_arm(g->loop, &g->trim, loop_now(g->loop) + TRIM_AFTER * LOOP_SECOND);
 }
 
-static void flush(struct gate *g)
+void gate_flush(struct gate *g)
 {
 	size_t done = 0;
 
@@ -113,13 +113,13 @@ static void flush(struct gate *g)
 
 static void flush_later(struct deferred *d)
 {
-	flush(container_of(d, struct gate, flush));
+	gate_flush(container_of(d, struct gate, flush));
 }
 
 uint8_t *gate_buffer(struct gate *g)
 {
 	if (g->n_out == OUT_BATCH || g->out_used > OUT_BYTES)
-		flush(g);
+		gate_flush(g);
 	return g->out_memory + g->out_used;
 }
 
@@ -147,7 +147,7 @@ static void queue_piece(void *arg, const uint8_t *piece, size_t len)
 	uint8_t *place;
 
 	if (g->n_out == OUT_BATCH || g->out_used + len > OUT_BYTES + IN_SIZE)
-		flush(g);
+		gate_flush(g);
 	place = g->out_memory + g->out_used;
 	memcpy(place, piece, len);
 	queue(g, place, len, (struct packet_sum){ 0 });
@@ -166,7 +166,7 @@ static void send_in_pieces(struct gate *g, uint8_t *packet, size_t len)
 	}
 	packet_complete_sum(packet, &p);
 	memcpy(copy, packet, len);
-	flush(g);
+	gate_flush(g);
 	fragment_cut(copy, len, TWIN_MTU, ++g->fragment_id, queue_piece, g);
 	free(copy);
 }

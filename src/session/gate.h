@@ -26,6 +26,8 @@ void gate_send(struct gate *g, size_t len, struct packet_sum sum);
 /* Gives a SYN from the twin back to the relay namespace, where a listener takes it, and accepts what is ready then. */
 void gate_give_back(struct gate *g, const uint8_t *syn, size_t len);
 
+/* Sends what is collected now. */
+void gate_flush(struct gate *g);
 /* Handles every packet that the twin has sent so far. */
 void gate_read_all(struct gate *g);
 

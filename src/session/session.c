@@ -85,10 +85,11 @@ static void give_up(struct session *s, const struct error *e)
 	stop(s);
 }
 
-static void close_flows(struct session *s)
+/* Every connection is reset; those that wait for an answer get @error, unless it is 0. */
+static void close_flows(struct session *s, int error)
 {
 	if (s->tcp)
-		tcp_abandon_all(s->tcp);
+		tcp_end_all(s->tcp, error);
 	if (s->datagrams)
 		datagrams_close_all(s->datagrams);
 	for (int i = 0; i < EXITS; i++) {
@@ -117,7 +118,12 @@ static void fail(struct session *s, const struct error *why)
 	s->state = FAILED;
 	dprintf(STDERR_FILENO, "mirrord: %s: the program has lost its network and is being terminated\n", why->text);
 	log_info("session: %s", why->text);
-	close_flows(s);
+	close_flows(s, ENETUNREACH);
+	gate_flush(s->gate);
+	if (s->keeper >= 0)
+		keeper_cut(s->keeper);
+	else
+		twin_cut_from_outside(&s->twin);
 	if (s->program >= 0)
 		syscall(SYS_pidfd_send_signal, s->program, SIGTERM, NULL, 0);
 }
@@ -313,8 +319,6 @@ static void on_target(struct session *s, const uint8_t *data, size_t len)
 	else
 		s->state = READY;
 	target_info_fini(&info);
-	/* The keeper and the launcher hold the namespaces; we have no use for them. */
-	twin_close(&s->twin);
 }
 
 static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
@@ -434,7 +438,7 @@ void session_run(const struct session_options *options, int launcher)
 		give_up(&s, &err);
 	else if (loop_run(s.loop, &err) < 0)
 		fail(&s, &err);
-	close_flows(&s);
+	close_flows(&s, 0);
 	gate_free(s.gate);
 	if (s.mux)
 		mux_free(s.mux);

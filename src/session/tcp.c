@@ -104,11 +104,18 @@ static void flow_end(struct flow *f)
 	loop_defer(t->c.loop, &f->reap, flow_free);
 }
 
-void tcp_abandon_all(struct tcp *t)
+static void answer(struct tcp *t, const struct packet *syn, int error);
+
+void tcp_end_all(struct tcp *t, int error)
 {
 	for (struct table_node *n = table_first(&t->flows), *next; n; n = next) {
+		struct flow *f = container_of(n, struct flow, node);
+		struct packet syn;
+
 		next = table_after(&t->flows, n);
-		flow_end(container_of(n, struct flow, node));
+		if (error && f->state == DIALING && packet_parse(f->syn, f->syn_len, &syn) == 0)
+			answer(t, &syn, error);
+		flow_end(f);
 	}
 }
 
@@ -116,7 +123,7 @@ void tcp_free(struct tcp *t)
 {
 	if (!t)
 		return;
-	tcp_abandon_all(t);
+	tcp_end_all(t, 0);
 	table_fini(&t->flows);
 	free(t);
 }

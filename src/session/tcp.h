@@ -24,8 +24,8 @@ void tcp_free(struct tcp *t);
 void tcp_on_syn(struct tcp *t, const struct packet *syn);
 /* An accepted connection from @from; owned from here. */
 void tcp_on_connection(struct tcp *t, int fd, const struct endpoint *from);
-/* Ends every connection that is not joined yet. */
-void tcp_abandon_all(struct tcp *t);
+/* Ends every connection that is not joined yet; unless @error is 0, connect() of those that wait fails with it. */
+void tcp_end_all(struct tcp *t, int error);
 /* The sockets in SYN_SENT in the twin are those for which @alive says so: the others' programs gave up, and so do we. */
 void tcp_reconcile(struct tcp *t, bool (*alive)(void *arg, const struct endpoint *local, const struct endpoint *remote), void *arg);
 /* Connections that wait for the remote's answer, or to be joined. */

@@ -257,7 +257,7 @@ int twin_build(struct twin *t, const struct target_info *info, const char *targe
 	return rc;
 }
 
-void twin_cut(const struct twin *t, const char *link)
+void twin_cut(const struct twin *t)
 {
 	struct error ignored = { 0 };
 	struct rtnl *nl;
@@ -265,10 +265,19 @@ void twin_cut(const struct twin *t, const char *link)
 	if (switch_net(t->net_ns, &ignored) < 0)
 		return;
 	nl = rtnl_open(&ignored);
-	if (nl)
-		rtnl_change_link(nl, link, &(struct link_change){ .down = true }, &ignored);
+	for (int f = 0; nl && f < 2; f++)
+		rtnl_add_rule(nl, &(struct rule){ .family = families[f], .priority = 1 }, &ignored);
 	rtnl_close(nl);
 	twin_rules_remove();
+}
+
+void twin_cut_from_outside(const struct twin *t)
+{
+	if (fork() != 0)
+		return;
+	if (t->user_ns < 0 || setns(t->user_ns, CLONE_NEWUSER) == 0)
+		twin_cut(t);
+	_exit(0);
 }
 
 void twin_close(struct twin *t)

@@ -4,6 +4,7 @@
  *   (start)   unshares; a failure waits for the first request to be told
  *   BUILD     with the target's description in a memfd: builds, answers with every descriptor, or with the error
  *   GUARD     with a pidfd: the program's
+ *   CUT       the session has no way to the target any more: cuts the twin off
  *   (end)     the session is gone. When it said QUIT before, all is over. Otherwise it was killed: its sockets in the relay namespace are
  *             gone (and have reset the program's connections); the keeper cuts the twin off, says why on stderr, and ends the program.
  *
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +25,8 @@
 #include "base/fd.h"
 #include "twin/info_file.h"
 
-enum { REQUEST_BUILD = 'b', REQUEST_GUARD = 'g', REQUEST_QUIT = 'q' };
+enum { REQUEST_BUILD = 'b', REQUEST_GUARD = 'g', REQUEST_CUT = 'c', REQUEST_QUIT = 'q' };
+enum { KEPT_FDS = 64, SESSION_END = 2000 }; /* milliseconds */
 enum { TARGET_TEXT = 256 };
 
 struct request {
@@ -75,8 +78,7 @@ static void let_go_of_sockets(struct twin *t)
 }
 
 struct keeper {
-	int sock, program;
-	char link[16];
+	int sock, program, session;
 	struct twin twin;
 	struct error unshare_error;
 };
@@ -88,7 +90,6 @@ static void build(struct keeper *k, const struct request *r, int memfd)
 
 	if (!error_is_set(&a.error) && target_info_from_fd(memfd, &info, &a.error) == 0)
 		twin_build(&k->twin, &info, r->target, &a.error);
-	memcpy(k->link, info.interface, sizeof(k->link));
 	send_answer(k->sock, &a, &k->twin);
 	let_go_of_sockets(&k->twin);
 	target_info_fini(&info);
@@ -98,7 +99,11 @@ static void end_program(struct keeper *k)
 {
 	static const char why[] = "mirrord: the session ended unexpectedly (killed?): the program has lost its network and is being terminated\n";
 
-	twin_cut(&k->twin, k->link);
+	struct pollfd session = { .fd = k->session, .events = POLLIN };
+
+	/* All sockets of the dying session are closed, and the connections reset, when its process has ended. */
+	poll(&session, 1, SESSION_END);
+	twin_cut(&k->twin);
 	if (k->program < 0)
 		return;
 	(void)!write(STDERR_FILENO, why, sizeof(why) - 1);
@@ -119,6 +124,8 @@ static void serve(struct keeper *k)
 			return;
 		if (r.what == REQUEST_BUILD)
 			build(k, &r, fd);
+		else if (r.what == REQUEST_CUT)
+			twin_cut(&k->twin);
 		else if (r.what == REQUEST_GUARD && n)
 			k->program = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		fd_closep(&fd);
@@ -126,16 +133,18 @@ static void serve(struct keeper *k)
 	end_program(k);
 }
 
-static _Noreturn void run(int sock, uid_t uid, gid_t gid)
+static _Noreturn void run(int sock, int session, uid_t uid, gid_t gid)
 {
 	struct keeper k = { .program = -1 };
 
 	prctl(PR_SET_NAME, "mirrord-keeper");
-	/* Everything the session had open but stderr goes; the socket moves to 3. */
-	if (dup2(sock, 3) < 0 || close_range(4, ~0U, 0) < 0)
+	/* Everything the session had open but stderr goes. */
+	k.sock = fcntl(sock, F_DUPFD_CLOEXEC, KEPT_FDS);
+	k.session = fcntl(session, F_DUPFD_CLOEXEC, KEPT_FDS);
+	for (int fd = STDERR_FILENO + 1; fd < KEPT_FDS; fd++)
+		close(fd);
+	if (k.sock < 0 || k.session < 0 || close_range((unsigned int)(k.sock > k.session ? k.sock : k.session) + 1, ~0U, 0) < 0)
 		_exit(1);
-	k.sock = 3;
-	fcntl(3, F_SETFD, FD_CLOEXEC);
 	twin_unshare(uid, gid, &k.twin, &k.unshare_error);
 	serve(&k);
 	_exit(0);
@@ -143,15 +152,16 @@ static _Noreturn void run(int sock, uid_t uid, gid_t gid)
 
 pid_t keeper_start(uid_t uid, gid_t gid, int *ret_sock, struct error *err)
 {
+	_cleanup_fd_ int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	int pair[2];
 	pid_t pid;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+	if (self < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "make a socket pair for the keeper");
 	pid = fork();
 	if (pid == 0) {
 		close(pair[0]);
-		run(pair[1], uid, gid);
+		run(pair[1], self, uid, gid);
 	}
 	close(pair[1]);
 	if (pid < 0) {
@@ -198,6 +208,13 @@ int keeper_guard(int sock, int pidfd, struct error *err)
 	const struct request r = { .what = REQUEST_GUARD };
 
 	return fd_send(sock, &r, sizeof(r), &pidfd, 1) < 0 ? error_set(err, errno, "talk to the keeper") : 0;
+}
+
+void keeper_cut(int sock)
+{
+	const struct request r = { .what = REQUEST_CUT };
+
+	fd_send(sock, &r, sizeof(r), NULL, 0);
 }
 
 void keeper_quit(int sock)
