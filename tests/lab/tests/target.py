@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 
 from labkit import linux, plan
@@ -57,21 +58,19 @@ def expect_refused(lab, target, *parts):
 @test("target.netns")
 def netns(lab):
     """A name; the resolver's files are the machine's but for those in /etc/netns/NAME."""
-    directory = "/etc/netns/shop"
+    directory = "/etc/netns/lab-shop"
     os.makedirs(directory)
     try:
         with open(directory + "/resolv.conf", "w") as f:
             f.write("nameserver 10.96.0.10\nsearch of-the-name\n")
-        with named(lab, "shop", lab.cluster.pod.pid):
-            done = lab.mirrord(LOOK, "netns/shop")
+        with named(lab, "lab-shop", lab.cluster.pod.pid):
+            done = lab.mirrord(LOOK, "netns/lab-shop")
         expect("status", done.status, 0, str(done))
         expect("source address", done.out.splitlines()[0], plan.HOSTS["pod"][0], str(done))
         expect_in("resolv.conf", done.out, "search of-the-name")
         expect_in("hosts", done.out, "from-the-hosts-own-file")
     finally:
-        os.unlink(directory + "/resolv.conf")
-        os.rmdir(directory)
-        os.rmdir("/etc/netns")
+        shutil.rmtree(directory)
 
 
 @test("target.own_network")
