@@ -73,5 +73,7 @@ int figure_unread(const struct options *o)
 	       (double)samples_percentile(&beside, 99) / 1e3, (double)samples_percentile(&beside, 100) / 1e6, (double)poured / (1 << 20));
 	samples_fini(&alone);
 	samples_fini(&beside);
+	remote_close(stuck, true); /* or whoever carries it would have to wait for its peer */
+	remote_close(fd, true);
 	return 0;
 }
