@@ -104,7 +104,8 @@ class Node:
 
 SYSCTLS = ("sysctl -qw net.ipv4.tcp_tw_reuse=1",  # else TIME_WAIT is what connect-rate measures
            "sysctl -qw net.ipv4.ip_local_port_range='10000 65000'",
-           "sysctl -qw net.ipv4.tcp_congestion_control=cubic",  # Debian's; another machine default would be compared, too
+           # Debian's, or the one that every namespace may have; a machine whose default is bbr would time packets.
+           "for c in cubic reno; do sysctl -qw net.ipv4.tcp_congestion_control=$c 2>/dev/null && break; done",
            "sysctl -qw net.ipv4.ip_unprivileged_port_start=0",
            "ip link set lo up")
 

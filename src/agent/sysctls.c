@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Which settings are carried over to the twin: those that decide what a socket call returns, or when.
  *
- * Left out on purpose: what shapes the packets on the wire (congestion control, buffer sizes, ECN, timestamps, retries
- * of an established connection), since the connections on the wire are the agent's, in the target's namespace, where
- * its settings hold already; ping_group_range and ip_unprivileged_port_start, since users and groups are this
+ * Left out on purpose: what shapes the packets on the wire (buffer sizes, ECN, timestamps, retries of an established
+ * connection), since the connections on the wire are the agent's, in the target's namespace, where its settings hold already; ping_group_range and ip_unprivileged_port_start, since users and groups are this
  * machine's; disable_ipv6 of links other than lo, since addresses and routes say it already, and the twin needs IPv6 on
  * its own link. */
 #include "agent/sysctls.h"
@@ -29,6 +28,7 @@ static const struct {
 	{ "ipv4/tcp_keepalive_intvl", "TCP_KEEPINTVL" },
 	{ "ipv4/tcp_keepalive_probes", "TCP_KEEPCNT" },
 	{ "ipv4/tcp_fin_timeout", "TCP_LINGER2" },
+	{ "ipv4/tcp_congestion_control", "TCP_CONGESTION; also, one that paces would pace in the twin what the target doesn't" },
 	{ "ipv4/ip_default_ttl", "IP_TTL, which datagrams carry to their receiver" },
 	{ "ipv4/ip_nonlocal_bind", "whether bind() takes an address that isn't there" },
 	{ "ipv6/ip_nonlocal_bind", "whether bind() takes an address that isn't there" },

@@ -95,6 +95,8 @@ static int open_listener(int family, struct error *err)
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
 	    bind(fd, (struct sockaddr *)&any, v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0 || listen(fd, BACKLOG) < 0)
 		return error_set(err, errno, "open the transparent listener (IPv%d)", v6 ? 6 : 4);
+	/* Nothing is lost between here and the twin, and where bbr is the default it would pace. Every namespace may have reno. */
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
 	return fd_steal(&fd);
 }
 
