@@ -236,8 +236,8 @@ static void test_opens(enum stream_kind kind, bool read_back)
 
 	s->later = true;
 	sent = flood(p, 100000, f, 2, read_back);
-	tap_ok(mux_stream_count(s->mux) <= MUX_STREAMS && s->mux->budget_used <= MUX_BUDGET, "100,000 opens of kind %u: %zu stay within the limits",
-	       kind, mux_stream_count(s->mux));
+	tap_ok(mux_stream_count(s->mux) <= MUX_STREAMS && s->mux->budget_used <= MUX_BUDGET, "100,000 opens of kind %d: %zu stay within the limits",
+	       (int)kind, mux_stream_count(s->mux));
 	if (kind == STREAM_UDP)
 		tap_ok(s->gone && sent < MUX_STREAMS + 8000 && strstr(s->why.text, "more streams than it may open"), "%zu sent: %s", sent,
 		       s->why.text);

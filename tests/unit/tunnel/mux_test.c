@@ -282,6 +282,33 @@ static void test_many(void)
 	free(ends);
 }
 
+/* Ids wrap around, past 0 and past one that is in use. */
+static void test_ids(int opener)
+{
+	static const uint32_t want[2][5] = { { 1, 0xffffffff, 3, 5, 7 }, { 2, 0xfffffffe, 4, 6, 8 } };
+	struct pair *p = pair_new(5);
+	struct end *ends = calloc(5, sizeof(*ends));
+	size_t wrong = 0;
+
+	for (unsigned int i = 0; i < 5; i++) {
+		end_open(p, opener, &ends[i], STREAM_TCP, i);
+		tap_int(ends[i].s->id, want[opener][i], "id %u of the %s", ends[i].s->id, opener == SESSION ? "session" : "agent");
+		pair_wait(p, 1000, end_is_opened, &ends[i]);
+		ends[i].to_send = 1000;
+		end_push(&ends[i]);
+		if (i == 0) {
+			p->sides[opener].mux->next_id = want[opener][1];
+			p->sides[!opener].mux->peer_id = want[opener][1] - 2;
+		}
+	}
+	pair_wait(p, 20, NULL, NULL);
+	for (unsigned int i = 0; i < 5; i++)
+		wrong += !ends[i].opened || ends[i].reset || p->sides[!opener].ends[i].received != 1000;
+	tap_int(wrong, 0, "all are streams like any other");
+	pair_free(p);
+	free(ends);
+}
+
 /* Pipes instead of a socket. */
 static void test_pipes(void)
 {
@@ -326,6 +353,8 @@ int main(void)
 	test_datagrams();
 	test_info();
 	test_many();
+	test_ids(SESSION);
+	test_ids(AGENT);
 	test_pipes();
 	return tap_done();
 }
