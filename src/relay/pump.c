@@ -8,7 +8,11 @@
  *     └─ end: when nothing is kept, passed on as a half-close; with both directions ended the pump ends
  *
  * The usual exchange, a few bytes in and out, takes one epoll_wait, one recv and one send, and no memory: all pumps read
- * into one buffer, and only what a slow reader didn't take is copied (at most PUMP_BUFFER bytes per direction).
+ * into one buffer, and only what a slow reader didn't take is copied (at most PUMP_BUFFER bytes per direction, and PUMP_KEPT in
+ * all before reads get short).
+ *
+ * splice(2) through a pipe was tried for bulk: it saves the pump some work, but all three (sender, pump, receiver) together take
+ * no less processor time than with reads this long, and two descriptors more.
  *
  * Watches are edge-triggered, so the interest never changes with the state but once: EPOLLOUT joins when a write first was
  * short (earlier it would report each new socket as writable). What an edge told is remembered until a recv or send
@@ -32,8 +36,10 @@
 #include "relay/backlog.h"
 
 enum {
-	PUMP_BUFFER = 128 << 10, /* one read, and the most that a direction keeps */
-	PUMP_TURN = 256 << 10,	 /* bytes of a direction before others have their turn */
+	PUMP_BUFFER = 512 << 10, /* one read, and the most that a direction keeps */
+	PUMP_LEAN = 32 << 10,	 /* the same while more than PUMP_KEPT bytes are kept in all */
+	PUMP_KEPT = 64 << 20,
+	PUMP_TURN = 512 << 10, /* bytes of a direction before others have their turn */
 };
 
 static const uint32_t INTEREST = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
@@ -59,6 +65,7 @@ struct pump {
 
 /* Of all pumps: it holds bytes only between a recv and the send behind it. */
 static uint8_t buffer[PUMP_BUFFER];
+static size_t kept_in_all;
 
 static void end(struct pump *p)
 {
@@ -66,6 +73,7 @@ static void end(struct pump *p)
 	for (int s = 0; s < 2; s++) {
 		loop_unwatch(p->loop, &p->sides[s].watch);
 		close(p->sides[s].watch.fd);
+		kept_in_all -= backlog_len(&p->sides[s].kept);
 		backlog_fini(&p->sides[s].kept);
 	}
 	if (p->on_end)
@@ -100,13 +108,23 @@ static ssize_t give(struct pump *p, struct side *from, const void *data, size_t 
 	return n;
 }
 
+static bool keep(struct side *from, const uint8_t *data, size_t len)
+{
+	if (!backlog_add(&from->kept, data, len))
+		return false;
+	kept_in_all += len;
+	return true;
+}
+
 static bool give_kept(struct pump *p, struct side *from)
 {
 	ssize_t n = give(p, from, backlog_first(&from->kept), backlog_len(&from->kept), 0);
 
-	if (n > 0)
-		backlog_take(&from->kept, (size_t)n);
-	return n >= 0;
+	if (n < 0)
+		return false;
+	kept_in_all -= (size_t)n;
+	backlog_take(&from->kept, (size_t)n);
+	return true;
 }
 
 /* At the mark, the urgent byte is fetched and passed on; otherwise the next read goes up to the mark. */
@@ -125,20 +143,21 @@ static bool pass_urgent(struct pump *p, struct side *from)
 	from->urgent = false;
 	n = give(p, from, &byte, 1, MSG_OOB);
 	if (n == 0) /* late is better than lost: it loses its mark */
-		return backlog_add(&from->kept, &byte, 1);
+		return keep(from, &byte, 1);
 	return n == 1;
 }
 
 /* One read and the write behind it. Returns the bytes read, 0 when there is no more to do now, -1 on an error. */
 static ssize_t carry(struct pump *p, struct side *from)
 {
+	size_t room = kept_in_all > PUMP_KEPT ? PUMP_LEAN : PUMP_BUFFER;
 	ssize_t n, sent;
 
 	if (from->urgent && !pass_urgent(p, from))
 		return -1;
 	if (from->blocked)
 		return 0;
-	n = recv(from->watch.fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+	n = recv(from->watch.fd, buffer, room, MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN)
 		return -1;
 	if (n <= 0) {
@@ -146,10 +165,10 @@ static ssize_t carry(struct pump *p, struct side *from)
 		from->ended = n == 0;
 		return 0;
 	}
-	if ((size_t)n < sizeof(buffer) && !from->more && !from->urgent)
+	if ((size_t)n < room && !from->more && !from->urgent)
 		from->readable = false;
 	sent = give(p, from, buffer, (size_t)n, 0);
-	if (sent < 0 || (sent < n && !backlog_add(&from->kept, buffer + sent, (size_t)(n - sent))))
+	if (sent < 0 || (sent < n && !keep(from, buffer + sent, (size_t)(n - sent))))
 		return -1;
 	return n;
 }

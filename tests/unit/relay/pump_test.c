@@ -7,7 +7,7 @@
 #include "isolate.h"
 
 /* Four socket buffers of twice SMALL (socket(7)), what TCP allows over that, and a read of the pump's. */
-enum { MOST = 8 * 2 * SMALL + (128 << 10) };
+enum { MOST = 8 * 2 * SMALL + (512 << 10) };
 
 static struct list all;
 static volatile int ended;
