@@ -28,7 +28,7 @@ static void on_tunnel_gone(void *arg, const struct error *why)
 static const struct mux_events tunnel_events = { .on_open = on_tunnel_open, .on_gone = on_tunnel_gone };
 
 /* @arg is the source of the agent's sockets, or NULL. */
-static void tunnel_start(void *arg)
+static inline void tunnel_start(void *arg)
 {
 	struct error err = { 0 };
 	int fds[2];
@@ -45,7 +45,7 @@ static void tunnel_start(void *arg)
 		abort();
 }
 
-static void tunnel_stop(void *arg)
+static inline void tunnel_stop(void *arg)
 {
 	tunnel_egress_free(tunnel.egress);
 	tunnel_server_free(tunnel.server);
@@ -54,7 +54,7 @@ static void tunnel_stop(void *arg)
 	mux_free(tunnel.muxes[1]);
 }
 
-static void tunnel_cut(void *arg)
+static inline void tunnel_cut(void *arg)
 {
 	shutdown(tunnel.transport, SHUT_RDWR);
 }
@@ -62,9 +62,9 @@ static void tunnel_cut(void *arg)
 static void tunnel_count(void *arg)
 {
 	int *n = arg;
+	size_t session = mux_stream_count(tunnel.muxes[MUX_SESSION]), agent = mux_stream_count(tunnel.muxes[MUX_AGENT]);
 
-	*n = (int)(mux_stream_count(tunnel.muxes[0]) > mux_stream_count(tunnel.muxes[1]) ? mux_stream_count(tunnel.muxes[0]) :
-											    mux_stream_count(tunnel.muxes[1]));
+	*n = (int)(session > agent ? session : agent);
 }
 
 /* Streams that either side knows. */
@@ -74,4 +74,12 @@ static inline int tunnel_streams(void)
 
 	on_loop(tunnel_count, &n);
 	return n;
+}
+
+/* Waits until no more than @n are left, at most ten seconds. Returns how many are. */
+static inline int await_streams(int n)
+{
+	for (int i = 0; i < 10000 && tunnel_streams() > n; i++)
+		usleep(1000);
+	return tunnel_streams();
 }
