@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 
 #ifndef LIBEXECDIR
 #define LIBEXECDIR "/usr/libexec"
@@ -49,6 +50,9 @@ static _Noreturn void run_agent(const char *path, const struct target *t, int tu
 
 	snprintf(pid, sizeof(pid), "%d", t->pid);
 	signal(SIGCHLD, SIG_DFL);
+	/* Without a log, the agent has nothing to say there, and must not keep a pipe open that somebody reads to its end. */
+	if (log_fd < 0 && !log_enabled(LOG_LEVEL_WARN))
+		log_fd = open("/dev/null", O_WRONLY);
 	if (log_fd >= 0)
 		dup2(log_fd, STDERR_FILENO);
 	dup2(high_tunnel, STDIN_FILENO);

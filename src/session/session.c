@@ -169,6 +169,9 @@ static void on_anchor(struct watch *w, uint32_t events)
 		return;
 	}
 	s->state = DRAINING;
+	loop_unwatch(s->loop, &s->keeper_watch); /* it holds stderr, too, and has nothing left to do */
+	if (s->keeper >= 0)
+		keeper_quit(fd_steal(&s->keeper));
 	s->drain_until = loop_now(s->loop) + DRAIN_TIME;
 	gate_read_all(s->gate);
 	datagrams_close_all(s->datagrams);
