@@ -59,7 +59,8 @@ static const struct cli_option options[] = {
 	{ "Network", 0, "no-udp-outgoing", NULL, "UDP leaves from this machine (default: from the target)", set_no_udp },
 	{ "Network", 0, "no-remote-dns", NULL, "names resolve as on this machine (default: as in the target)", set_no_dns },
 	{ "Output", 'q', "quiet", NULL, "no progress lines (default: a few, when stderr is a terminal)", set_quiet },
-	{ "Output", 0, "log-file", "FILE", "append the log to FILE (default: errors alone, to stderr; MIRRORD_LOG=error|warn|info|debug sets the level)",
+	{ "Output", 0, "log-file", "FILE", "append the log to FILE (default: errors alone, to stderr; MIRRORD_LOG=error|warn|info|debug\n"
+	  "                               sets the level)",
 	  set_log_file },
 };
 

@@ -58,7 +58,8 @@ static void name_missing_piece(struct error *err)
 
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		if (run(pieces[i].rules, message, sizeof(message)) < 0) {
-			error_hint(err, "the kernel lacks %s (%s): load it with `sudo modprobe %s`, or use a kernel that has it (Linux 5.14 or later)",
+			error_hint(err, "the kernel lacks %s (%s): load it with `sudo modprobe %s`, or use a kernel that has it "
+					"(Linux 5.14 or later)",
 				   pieces[i].module, pieces[i].config, pieces[i].module);
 			return;
 		}

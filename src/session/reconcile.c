@@ -3,8 +3,9 @@
  *
  * A UDP socket that is closed says nothing on the wire, and neither does a TCP socket that gives up connecting. In the target their
  * ports would be free at once; here the egress still has a socket for each. So once a second, while there are any (ten times a second
- * while a connection is being made, or there are very many UDP sockets: a resolver that opens one a question), the twin's kernel is asked which UDP ports are bound and which
- * TCP ports are connecting (sock_diag(7)). The answer is complete when the last recv() returns: the kernel writes it in our own calls. */
+ * while a connection is being made, or there are very many UDP sockets: a resolver that opens one a question), the twin's kernel is asked
+ * which UDP ports are bound and which TCP ports are connecting (sock_diag(7)). The answer is complete when the last recv() returns: the
+ * kernel writes it in our own calls. */
 #include "session/reconcile.h"
 
 #include <errno.h>

@@ -23,7 +23,8 @@ static int explain_user_namespace(struct error *err, int saved)
 {
 	error_set(err, saved, "make a user namespace");
 	if (saved == ENOSPC)
-		return error_hint(err, "there may be no more of them: see `sysctl user.max_user_namespaces`; `sudo sysctl -w user.max_user_namespaces=10000` allows some");
+		return error_hint(err, "there may be no more of them: see `sysctl user.max_user_namespaces`; `sudo sysctl -w "
+				       "user.max_user_namespaces=10000` allows some");
 	return error_hint(err, "user namespaces are not allowed for you here: `sudo sysctl -w kernel.unprivileged_userns_clone=1` (Debian) or "
 			       "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu) allows them; in a container, a seccomp "
 			       "profile without it (--security-opt seccomp=unconfined); or do without them: `sudo setcap "
