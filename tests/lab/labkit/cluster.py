@@ -11,7 +11,7 @@ from .tcp_servers import FullListener, TcpServer
 from .udp_servers import UdpServer
 
 SLOW_LINK = {"services": plan.HOSTS["slow"], "router": ("10.0.22.1", "fd00:22::1")}
-NODES = ["router", "pod", "pod2", "services", "cable", "outside"]
+NODES = ["router", "pod", "pod2", "services", "cable", "edge", "outside"]
 
 HOSTS_FILE = f"""127.0.0.1 localhost
 ::1 localhost ip6-localhost ip6-loopback
@@ -71,6 +71,7 @@ def serve_pod2(w):
 
 def serve_cable(w):
     slow_link.start("near", "far", plan.SLOW_SECONDS / 2)
+    slow_link.start("near2", "far2", plan.FAR_SECONDS / 2)
 
 
 SERVE = {"services": serve_services, "outside": serve_outside, "pod": serve_pod, "pod2": serve_pod2, "cable": serve_cable}
@@ -89,6 +90,7 @@ class Cluster:
         self._pod()
         self._services()
         self._router()
+        self._edge()
         for name in SERVE:
             self.nodes[name].ask("serve")
         self._dns()
@@ -140,10 +142,11 @@ class Cluster:
     def _wire(self):
         n = self.nodes
         links = [("pod", "eth0", "router", "pod0"), ("pod2", "eth0", "router", "pod1"), ("services", "eth0", "router", "svc0"),
-                 ("cable", "near", "router", "slow0"), ("cable", "far", "services", "eth1"), ("outside", "eth1", "router", "out0")]
+                 ("cable", "near", "router", "slow0"), ("cable", "far", "services", "eth1"), ("cable", "near2", "router", "far0"), ("cable", "far2", "edge", "eth0"),
+                 ("edge", "lan0", "edge", "lan1"), ("outside", "eth1", "router", "out0")]
         for a, name_a, b, name_b in links:
             n[a].ip(f"link add {name_a} mtu 1450 type veth peer name {name_b} mtu 1450 netns {n[b].pid}")
-        n["cable"].ip("link set near up", "link set far up")
+        n["cable"].ip(*(f"link set {name} up" for name in ("near", "far", "near2", "far2")))
         self._address("pod", "eth0", "10.244.1.7/24", "fd00:244:1::7/64", gateway="pod_gateway")
         self._address("pod2", "eth0", "10.244.2.8/24", "fd00:244:2::8/64", gateway=("10.244.2.1", "fd00:244:2::1"))
         self._address("services", "eth0", "10.0.20.5/24", "10.0.20.6/24", "fd00:20::5/64", "fd00:20::6/64", gateway="services_gateway")
@@ -156,6 +159,7 @@ class Cluster:
         self._address("outside", "lo", "198.51.100.7/32", "2001:db8:51::7/128")
         for interface, addresses in (("pod0", _both("pod_gateway")), ("pod1", ("10.244.2.1", "fd00:244:2::1")),
                                      ("svc0", _both("services_gateway")), ("slow0", ("10.0.22.1", "fd00:22::1")),
+                                     ("far0", ("10.0.24.1", "fd00:24::1")),
                                      ("out0", ("192.0.3.1", "2001:db8:3::1"))):
             self._address("router", interface, addresses[0] + "/24", addresses[1] + "/64")
         ends = (("router", "slow0", "02:00:00:00:22:01"), ("services", "eth1", "02:00:00:00:22:05"))
@@ -205,29 +209,40 @@ class Cluster:
 
     def _router(self):
         router = self.nodes["router"]
-        router.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1, ipv4__neigh__svc0__retrans_time_ms=200,
-                      ipv6__neigh__svc0__retrans_time_ms=200)
+        router.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
         router.ip("route add 10.96.0.10 via 10.0.20.5", "route add fd00:96::10 via fd00:20::5",
                   "route add 198.51.100.0/24 via 192.0.3.7", "route add 2001:db8:51::/64 via 2001:db8:3::7",
-                  # Errors of IPv4 routes are limited to one per second, and no namespace may change that: a rule rejects instead
-                  "route add 10.0.30.0/23 via 10.0.20.5", "route add 10.0.33.0/24 via 10.0.20.5",
-                  "route add unreachable fd00:30::/64", "route add prohibit fd00:31::/64",
-                  "route add blackhole 10.0.32.0/24", "route add blackhole fd00:32::/64")
-        rules = ["ip daddr 10.0.30.0/24 reject with icmp type host-unreachable", "ip daddr 10.0.31.0/24 reject with icmp type admin-prohibited",
-                 "ip daddr 10.0.33.0/24 reject with icmp type net-unreachable"]
+                  "route add unreachable 10.0.36.0/24", "route add unreachable fd00:36::/64",
+                  "route add blackhole 10.0.32.0/24", "route add blackhole fd00:32::/64",
+                  *(f"route add 10.0.{n}.0/24 via 10.0.24.2" for n in (23, 25, 30, 31, 33)),
+                  *(f"route add fd00:{n}::/64 via fd00:24::2" for n in (23, 25, 30, 31, 33)))
+
+    def _edge(self):
+        """The end of the world: rejections of every kind. (The errors of IPv4 routes are limited to one per second, which no namespace
+        may change; so a packet filter rejects.)"""
+        edge = self.nodes["edge"]
+        self._address("edge", "eth0", "10.0.24.2/24", "fd00:24::2/64", gateway=("10.0.24.1", "fd00:24::1"))
+        self._address("edge", "lo", "10.0.23.5/32", "fd00:23::5/128")
+        self._address("edge", "lan0", "10.0.25.1/24", "fd00:25::1/64")
+        edge.ip("link set lan1 up", "route add 10.0.30.0/23 via 10.0.25.5", "route add 10.0.33.0/24 via 10.0.25.5",
+                "route add unreachable fd00:30::/64", "route add prohibit fd00:31::/64", "route add unreachable fd00:33::/64")
+        edge.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1, ipv4__neigh__lan0__retrans_time_ms=200,
+                    ipv6__neigh__lan0__retrans_time_ms=200)
+        rules = ["chain forward { type filter hook forward priority 0;", "ip daddr 10.0.30.0/24 reject with icmp type host-unreachable",
+                 "ip daddr 10.0.31.0/24 reject with icmp type admin-prohibited", "ip daddr 10.0.33.0/24 reject with icmp type net-unreachable",
+                 "}", "chain input { type filter hook input priority 0;"]
         for port, (v4, v6) in plan.REJECTED.items():
             for family, verdict, icmp in (("ip", v4, "icmp"), ("ip6", v6, "icmpv6")):
                 if verdict is None:
                     continue
-                host = f"{family} daddr {plan.address('payment', 4 if family == 'ip' else 6)}"
+                host = f"{family} daddr {plan.address('far', 4 if family == 'ip' else 6)}"
                 if verdict == "drop":
                     rules.append(f"{host} th dport {port} drop")
                 elif verdict == "tcp reset":
                     rules.append(f"{host} tcp dport {port} reject with tcp reset")
                 else:
                     rules.append(f"{host} th dport {port} meta l4proto {{ tcp, udp }} reject with {icmp} type {verdict}")
-        router.run(["nft", "-f", "-"], "table inet lab { chain forward { type filter hook forward priority 0;\n"
-                   + "\n".join(rules) + "\n}\n}\n")
+        edge.run(["nft", "-f", "-"], "table inet lab {\n" + "\n".join(rules) + "\n}\n}\n")
 
     def _services(self):
         services = self.nodes["services"]

@@ -13,7 +13,7 @@ from .registry import Failure
 # An ordinary user may not be able to reach the one that runs this
 PYTHON = ["/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable, "-S", "-E", "-B"]
 MIRRORD = "/tmp/lab/bin/mirrord"
-LOG = "/tmp/lab/session.log"
+LOG = "/tmp/lab/home/session.log"
 
 
 class Done:

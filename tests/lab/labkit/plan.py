@@ -3,8 +3,11 @@
 
         host ── uplink0                     pod2 ── eth0 ┐
          │ 192.0.2.10                  pod ── eth0 ──────┤ router ── services    (10.0.20.0/24, 10.96.0.10)
-         │                             10.244.1.7        │        ── slow link ── services (10.0.22.5, 400 ms)
-       outside (198.51.100.7) ───────────────────────────┘        ── routes that lead nowhere (10.0.30.0/24 …)
+         │                             10.244.1.7        │        ── slow cable (400 ms) ── services (10.0.22.5)
+       outside (198.51.100.7) ───────────────────────────┘        ── cable (10 ms) ── edge: routes that lead nowhere (10.0.30.0/24 …)
+
+An ICMP error from a router on the same machine arrives while connect() still holds the socket, which Linux then treats otherwise than
+in real life ("soft", until the SYN is sent again). So the places that don't exist are behind a cable that takes its time.
 
 What the program under test should see is "pod"'s. "host" is where `mirrord exec` is called.
 """
@@ -18,12 +21,14 @@ HOSTS = {
     "payment": ("10.0.20.5", "fd00:20::5"),
     "stranger": ("10.0.20.6", "fd00:20::6"),  # another address of the same machine
     "services_gateway": ("10.0.20.1", "fd00:20::1"),
-    "absent": ("10.0.20.99", "fd00:20::99"),  # the router asks for its MAC address in vain
+    "absent": ("10.0.25.99", "fd00:25::99"),  # the edge asks for its MAC address in vain
     "dns": ("10.96.0.10", "fd00:96::10"),
     "slow": ("10.0.22.5", "fd00:22::5"),
     "outside": ("198.51.100.7", "2001:db8:51::7"),
     "host": ("192.0.2.10", "2001:db8:2::10"),
-    # Places that don't exist: by the router's routes …
+    "far": ("10.0.23.5", "fd00:23::5"),  # the edge itself
+    "near_unreachable": ("10.0.36.5", "fd00:36::5"),  # by the first router's routes
+    # Places that don't exist: by the edge's routes …
     "unreachable": ("10.0.30.5", "fd00:30::5"),
     "prohibited": ("10.0.31.5", "fd00:31::5"),
     "blackhole": ("10.0.32.5", "fd00:32::5"),
@@ -35,14 +40,14 @@ HOSTS = {
     "pod_throw": ("10.0.43.5", "fd00:43::5"),
 }
 
-SLOW_SECONDS = 0.4  # round trip to "slow"
+SLOW_SECONDS, FAR_SECONDS = 0.4, 0.01  # round trips to "slow" and to what is behind the edge
 
 # TCP on payment, stranger and slow
 ECHO, HELLO, PEER, SUM, SOURCE, RESET_AT_ONCE, RESET_AFTER_DATA = 7, 13, 8080, 8084, 8085, 8081, 8082
 HALF_CLOSE, NEVER_READ, RECORD, CLOSE_UNREAD, OUT_OF_BAND, FULL, LATE_ACCEPT, IDLE = 8083, 8086, 8087, 8088, 8089, 8090, 8091, 8092
 SPEAK_AFTER_EOF, LOSE_FIRST_SYN, REFUSED, CLOSE_AT_ONCE = 8093, 8094, 81, 8095
 HTTP = 80
-# Answered by the router's packet filter: (name of the reject type for IPv4, for IPv6)
+# On far, answered by the packet filter: (name of the reject type for IPv4, for IPv6)
 REJECTED = {
     9001: ("net-unreachable", "no-route"),
     9002: ("host-unreachable", "addr-unreachable"),

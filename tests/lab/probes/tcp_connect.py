@@ -152,6 +152,17 @@ def connect_neighbour_absent(p):
 
 
 @probe()
+def connect_refused_far(p):
+    _fails(p, "far", plan.REFUSED)
+
+
+@probe()
+def connect_unreachable_near(p):
+    """The error comes while connect() holds the socket: told when the SYN is sent again."""
+    _fails(p, "near_unreachable", 80)
+
+
+@probe()
 def connect_pod_route_unreachable(p):
     _fails(p, "pod_unreachable", 80)
 
@@ -173,7 +184,7 @@ def connect_pod_route_throw(p):
 
 def _rejected(port):
     def run(p):
-        _fails(p, "payment", port)
+        _fails(p, "far", port)
     run.__module__ = __name__
     run.__name__ = "connect_rejected_" + (plan.REJECTED[port][0]).replace("-", "_").replace(" ", "_")
     probe(families=(4, 6) if plan.REJECTED[port][1] else (4,))(run)
@@ -187,7 +198,7 @@ for _port in plan.REJECTED:
 @probe()
 def connect_timed_out(p):
     """tcp_syn_retries is 1 in the target."""
-    s = p.connect("payment", 9009, timeout=None)
+    s = p.connect("far", 9009, timeout=None)
     p.so_error(s)
 
 
@@ -202,7 +213,7 @@ def connect_timed_out_nonblocking(p):
 def connect_own_timeout(p):
     """The program's own patience ends first."""
     s = p.tcp(0.5)
-    p.connect("payment", 9009, s=s)
+    p.connect("far", 9009, s=s)
 
 
 @probe()

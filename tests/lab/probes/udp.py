@@ -285,7 +285,7 @@ def udp_error_queue_absent(p):
 def udp_error_queue_rejected(p):
     for port, (v4, v6) in plan.REJECTED.items():
         if (v4, v6)[p.family == 6] not in (None, "drop", "tcp reset"):
-            _error_of(p, "payment", port)
+            _error_of(p, "far", port)
 
 
 @probe()
