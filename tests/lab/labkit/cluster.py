@@ -214,6 +214,7 @@ class Cluster:
                   "route add 198.51.100.0/24 via 192.0.3.7", "route add 2001:db8:51::/64 via 2001:db8:3::7",
                   "route add unreachable 10.0.36.0/24", "route add unreachable fd00:36::/64",
                   "route add blackhole 10.0.32.0/24", "route add blackhole fd00:32::/64",
+                  "route add default via 10.0.24.2", "route add default via fd00:24::2",
                   *(f"route add 10.0.{n}.0/24 via 10.0.24.2" for n in (23, 25, 30, 31, 33)),
                   *(f"route add fd00:{n}::/64 via fd00:24::2" for n in (23, 25, 30, 31, 33)))
 
@@ -221,15 +222,15 @@ class Cluster:
         """The end of the world: rejections of every kind. (The errors of IPv4 routes are limited to one per second, which no namespace
         may change; so a packet filter rejects.)"""
         edge = self.nodes["edge"]
-        self._address("edge", "eth0", "10.0.24.2/24", "fd00:24::2/64", gateway=("10.0.24.1", "fd00:24::1"))
+        self._address("edge", "eth0", "10.0.24.2/24", "fd00:24::2/64")
         self._address("edge", "lo", "10.0.23.5/32", "fd00:23::5/128")
         self._address("edge", "lan0", "10.0.25.1/24", "fd00:25::1/64")
-        edge.ip("link set lan1 up", "route add 10.0.30.0/23 via 10.0.25.5", "route add 10.0.33.0/24 via 10.0.25.5",
-                "route add unreachable fd00:30::/64", "route add prohibit fd00:31::/64", "route add unreachable fd00:33::/64")
+        edge.ip("link set lan1 up", "route add 10.244.0.0/16 via 10.0.24.1", "route add fd00:244::/32 via fd00:24::1",
+                "route add default via 10.0.25.5", "-6 route add unreachable default", "route add prohibit fd00:31::/64")
         edge.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1, ipv4__neigh__lan0__retrans_time_ms=200,
                     ipv6__neigh__lan0__retrans_time_ms=200)
         rules = ["chain forward { type filter hook forward priority 0;", "ip daddr 10.0.30.0/24 reject with icmp type host-unreachable",
-                 "ip daddr 10.0.31.0/24 reject with icmp type admin-prohibited", "ip daddr 10.0.33.0/24 reject with icmp type net-unreachable",
+                 "ip daddr 10.0.31.0/24 reject with icmp type admin-prohibited", "ip daddr != 10.0.25.0/24 ip daddr != 10.244.0.0/16 reject with icmp type net-unreachable",
                  "}", "chain input { type filter hook input priority 0;"]
         for port, (v4, v6) in plan.REJECTED.items():
             for family, verdict, icmp in (("ip", v4, "icmp"), ("ip6", v6, "icmpv6")):

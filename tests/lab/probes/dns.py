@@ -11,10 +11,11 @@ import time
 from probes.kit import error_name, plan, probe
 
 
-def lookup(p, name, port=80, key=None, **hints):
+def lookup(p, name, port=80, key=None, in_order=True, **hints):
     try:
         infos = socket.getaddrinfo(name, port, **{"type": socket.SOCK_STREAM, **hints})
-        p.note(key or name, [[i[0].name, i[4][0], i[3]] for i in infos])
+        found = [[i[0].name, i[4][0], i[3]] for i in infos]
+        p.note(key or name, found if in_order else sorted(found))
     except OSError as e:
         p.note(key or name, error_name(e))
 
@@ -50,9 +51,9 @@ def host_names_are_not_the_targets(p):
 
 @probe(families=(4,), oracle="host", options=("--no-remote-dns",), modes=("root", "user"))
 def no_remote_dns(p):
-    """The host's name server and hosts file."""
+    """The host's name server and hosts file. (The order of the answers follows from the target's addresses.)"""
     for name in ("laptop.example.test", "laptop", "api.example.test", "payment.shop.svc.cluster.test", "from-the-hosts-own-file", "workstation", "from-hosts-file"):
-        lookup(p, name)
+        lookup(p, name, in_order=False)
     p.note("resolv.conf", open("/etc/resolv.conf").read())
 
 

@@ -210,8 +210,8 @@ def events_of_data(p):
     p.poll(s, select.POLLIN, 1, "rest")
     p.call("recv", s.recv, 10)
     p.poll(s, select.POLLIN, 0.1, "nothing")
-    p.call("MSG_DONTWAIT", s.recv, 10, socket.MSG_DONTWAIT)
     s.settimeout(None)
+    p.call("MSG_DONTWAIT", s.recv, 10, socket.MSG_DONTWAIT)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 300000))
     with p.timed("SO_RCVTIMEO"):
         p.call("recv", s.recv, 10)

@@ -22,7 +22,7 @@ def complain(lab, argv, status, words, prepare=None, env=None, most_lines=6):
     detail = str(done) + lab.log()
     expect("exit status", done.status, status, detail)
     expect("stdout", done.out, "", detail)
-    expect("beginning of stderr", done.err[:9], "mirrord: ", detail)
+    expect("beginning of stderr", done.err.partition(":")[0], lambda who: who in ("mirrord", "mirrord exec"), detail)
     missing = [w for w in words if w.lower() not in done.err.lower()]
     expect("words that are missing in the message", missing, [], detail)
     expect("lines on stderr", done.err.count("\n"), lambda n: 1 <= n <= most_lines, detail)
@@ -39,7 +39,14 @@ E = ["exec", "-t"]
 CMD = ["--", "/bin/true"]
 
 # Usage: status 2
-row("no_command_word", [], 2, ["exec"])
+@test("bad_input.no_command_word")
+def no_command_word(lab):
+    """Nothing asked: the help, on stderr."""
+    done = lab.run([MIRRORD])
+    expect("status, stdout", (done.status, done.out), (2, ""), str(done))
+    expect("the help", "exec" in done.err and "Usage" in done.err, True, str(done))
+
+
 row("unknown_command", ["exce"], 2, ["exce", "exec"])
 row("unknown_option", [*E, "TARGET", "--no-outgonig", *CMD], 2, ["--no-outgonig"])
 row("no_program", [*E, "TARGET"], 2, ["command"])
@@ -134,7 +141,7 @@ def user_namespaces_off(lab):
 
 @test("bad_input.few_descriptors")
 def few_descriptors(lab):
-    complain(lab, [MIRRORD, "exec", "-t", lab.target, "--", "/bin/true"], 1, ["descriptors", "ulimit"],
+    complain(lab, [MIRRORD, "exec", "-t", lab.target, "--", "/bin/true"], 1, ["open files", "ulimit"],
              lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)))
 
 

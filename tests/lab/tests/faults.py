@@ -31,8 +31,8 @@ def kill(lab, names):
             os.kill(pid, signal.SIGKILL)
 
 
-def check_victim(lab, p, who):
-    """What is the same after every death."""
+def check_victim(lab, p, survivors):
+    """What is the same after every death; with no survivors nobody is there to say why and to send SIGTERM."""
     try:
         out, err = p.communicate(timeout=25)
     except subprocess.TimeoutExpired:
@@ -46,10 +46,11 @@ def check_victim(lab, p, who):
     expect("connections still pending", ends["pending"], [], detail)
     for name, how in ends["ends"].items():
         expect(f"the end of {name}", how, lambda h: h in ("ECONNRESET", "ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "ECONNABORTED"), detail)
-    for kind in ("connect", "again"):
+    for kind in ("connect", "again", "datagram"):
         expect(f"new {kind}", tries[kind][0], "ENETUNREACH", detail)
         expect(f"seconds of {kind}", tries[kind][1], lambda s: s < 0.5, detail)
-    expect("a datagram", tries["datagram"][0], lambda h: h in ("ENETUNREACH", "EHOSTUNREACH", "ENETDOWN"), detail)
+    if not survivors:
+        return
     expect("SIGTERM came", last["terminated"], True, detail)
     lines = err.splitlines()
     expect("lines on stderr", len(lines), 1, detail)
@@ -61,7 +62,7 @@ def death_test(name, victims, family):
     def run(lab):
         p = start_victim(lab, family)
         kill(lab, victims)
-        check_victim(lab, p, victims)
+        check_victim(lab, p, set(OURS) - set(victims))
 
 
 for _family in (4, 6):
