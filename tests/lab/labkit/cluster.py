@@ -226,7 +226,8 @@ class Cluster:
         self._address("edge", "lo", "10.0.23.5/32", "fd00:23::5/128")
         self._address("edge", "lan0", "10.0.25.1/24", "fd00:25::1/64")
         edge.ip("link set lan1 up", "route add 10.244.0.0/16 via 10.0.24.1", "route add fd00:244::/32 via fd00:24::1",
-                "route add default via 10.0.25.5", "-6 route add unreachable default", "route add prohibit fd00:31::/64")
+                "route add default via 10.0.25.5", "route add prohibit fd00:31::/64")
+        edge.ip("route add unreachable default", family="-6")
         edge.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1, ipv4__neigh__lan0__retrans_time_ms=200,
                     ipv6__neigh__lan0__retrans_time_ms=200)
         rules = ["chain forward { type filter hook forward priority 0;", "ip daddr 10.0.30.0/24 reject with icmp type host-unreachable",
