@@ -52,7 +52,13 @@ class Lab:
     def environment(self, **more):
         if self.tunnel:
             more.setdefault("MIRRORD_TUNNEL", "1")
-        return self.sandbox.environment(MIRRORD_LOG="debug", **more)
+        return self.sandbox.environment(**{"MIRRORD_LOG": "debug", **more})
+
+    def quiet_environment(self, **more):
+        """Without MIRRORD_LOG, as users have it: only what a user must know reaches stderr."""
+        env = self.environment(**more)
+        del env["MIRRORD_LOG"]
+        return env
 
     # Running to the end
 

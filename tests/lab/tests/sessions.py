@@ -20,7 +20,7 @@ def peer(text, lab):
 @test("sessions.five_on_one_target", timeout=60)
 def five(lab):
     started = [lab.start(lab.command([*PYTHON, "-c", f"import socket, time; s = socket.create_connection(('10.0.20.5', 7), 5); time.sleep(1); s.sendall(b'n{i}'); print(s.recv(9))"],
-                                     log=False)) for i in range(5)]
+                                     log=False), env=lab.quiet_environment()) for i in range(5)]
     for i, p in enumerate(started):
         out, err = p.communicate(timeout=20)
         expect(f"session {i}", (p.returncode, out, err), (0, f"b'n{i}'\n", ""))
@@ -28,7 +28,7 @@ def five(lab):
 
 @test("sessions.two_targets")
 def two_targets(lab):
-    started = [lab.start(lab.command([*PYTHON, *PEER], target=t, log=False)) for t in (lab.target, lab.target2, lab.target, lab.target2)]
+    started = [lab.start(lab.command([*PYTHON, *PEER], target=t, log=False), env=lab.quiet_environment()) for t in (lab.target, lab.target2, lab.target, lab.target2)]
     seen = [peer(p.communicate(timeout=20)[0], lab) for p in started]
     expect("addresses that the server saw", seen, ["10.244.1.7", "10.244.2.8"] * 2)
 
@@ -38,7 +38,7 @@ def same_port(lab):
     """Two programs listen on one port, each in its own twin."""
     code = ("import socket, time; s = socket.create_server(('127.0.0.1', 20500)); time.sleep(1)\n"
             "c = socket.create_connection(('127.0.0.1', 20500)); a, _ = s.accept(); a.sendall(b'mine'); print(c.recv(9))")
-    started = [lab.start(lab.command([*PYTHON, "-c", code], log=False)) for _ in range(2)]
+    started = [lab.start(lab.command([*PYTHON, "-c", code], log=False), env=lab.quiet_environment()) for _ in range(2)]
     for p in started:
         out, err = p.communicate(timeout=20)
         expect("own listener", (out, err), ("b'mine'\n", ""))
