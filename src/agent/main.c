@@ -21,6 +21,7 @@
 #include "tunnel/mux.h"
 
 enum { LEND_FD = 3 };
+#define LAST_STEP (20 * (uint64_t)LOOP_MS)
 
 struct agent {
 	struct loop *loop;
@@ -28,6 +29,7 @@ struct agent {
 	struct egress *egress;
 	struct tunnel_server *server;
 	struct lender *lender;
+	struct timer last; /* armed when no stream will come any more */
 };
 
 static void on_open(void *arg, struct stream *s, const struct stream_request *request)
@@ -48,7 +50,30 @@ static void on_gone(void *arg, const struct error *why)
 	loop_stop(a->loop);
 }
 
-static const struct mux_events mux_events = { .on_open = on_open, .on_gone = on_gone };
+/* Hangs up when the last stream is over. */
+static void on_last(struct timer *t)
+{
+	struct agent *a = container_of(t, struct agent, last);
+
+	if (mux_stream_count(a->mux))
+		loop_arm(a->loop, t, loop_now(a->loop) + LAST_STEP);
+	else
+		loop_stop(a->loop);
+}
+
+static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
+{
+	struct agent *a = arg;
+
+	if (topic != INFO_ENDING || len < 1)
+		return;
+	if (data[0] == ENDING_QUIET)
+		fd_drop_stderr();
+	else if (data[0] == ENDING_LAST && !a->last.index)
+		loop_arm(a->loop, &a->last, loop_now(a->loop));
+}
+
+static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
 
 /* Tells the session why there is no service, and ends when it has heard it. */
 static void tell_failure(struct agent *a, const struct error *e)
@@ -140,6 +165,7 @@ int main(int argc, char **argv)
 		return usage();
 	log_init("mirrord-agent", (enum log_level)log_level_from_environment(), STDERR_FILENO);
 	signal(SIGPIPE, SIG_IGN);
+	a.last.on_due = on_last;
 	fd_raise_limit();
 	a.loop = loop_new(&err);
 	a.mux = a.loop ? mux_new(a.loop, MUX_AGENT, STDIN_FILENO, STDOUT_FILENO, &mux_events, &a, &err) : NULL;

@@ -107,6 +107,16 @@ ssize_t fd_receive(int sock, void *data, size_t len, int *fds, size_t max, size_
 	return r;
 }
 
+void fd_drop_stderr(void)
+{
+	int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (nowhere < 0)
+		nowhere = open("/", O_PATH | O_CLOEXEC);
+	dup2(nowhere, STDERR_FILENO);
+	close(nowhere);
+}
+
 int fd_set_nonblocking(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -23,6 +23,8 @@ int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n);
  * Returns the bytes, 0 at the end, -1 with errno; @ret_n only with ≥ 0. @flags as for recvmsg(2). */
 ssize_t fd_receive(int sock, void *data, size_t len, int *fds, size_t max, size_t *ret_n, int flags);
 
+/* Lets go of what stderr is, for good: /dev/null takes its place. */
+void fd_drop_stderr(void);
 int fd_set_nonblocking(int fd, bool on);
 /* Raises the soft limit of descriptors to the hard one. Returns the limit in force then. */
 size_t fd_raise_limit(void);

@@ -7,8 +7,8 @@
  *   RUNNING   flows pass. Ends: the anchor hangs up (no process is left in the twin) → DRAINING; agent or keeper are lost → FAILED
  *   FAILED    every flow was reset, new ones get ENETUNREACH at once, one line on stderr said why, the program got SIGTERM. Ends: the anchor
  *             hangs up
- *   DRAINING  what the program sent before it ended still goes out; stderr is closed, so nobody waits for us. Ends: no connection is left,
- *             or DRAIN_TIME is over */
+ *   DRAINING  what the program sent before it ended still goes out; stderr is closed here, in the agent and in the keeper, so nobody waits
+ *             for us. Ends: no connection is left and, where the bytes go by the tunnel, the agent hung up behind the last; or DRAIN_TIME is over */
 #include "session/session.h"
 
 #include <errno.h>
@@ -54,6 +54,7 @@ struct session {
 	struct watch launcher_watch, keeper_watch, anchor_watch;
 	struct timer timer;
 	uint64_t drain_until;
+	bool last; /* the agent knows that nothing more comes */
 	size_t descriptors; /* that we may have */
 	struct deferred drop_mux;
 
@@ -135,9 +136,20 @@ static bool busy(const struct session *s)
 	return tcp_pending(s->tcp) || target || socket_egress_count(s->exits[EXIT_HOST]);
 }
 
+static void say_ending(struct session *s, uint8_t what)
+{
+	mux_send_info(s->mux, INFO_ENDING, &what, sizeof(what));
+}
+
+/* What is over for us may still be on its way through the agent, who tells its end by hanging up. */
 static void drain(struct session *s)
 {
-	if (!busy(s) || loop_now(s->loop) >= s->drain_until)
+	bool over = !busy(s);
+
+	if (over && !s->borrower && !s->last)
+		say_ending(s, ENDING_LAST);
+	s->last |= over;
+	if ((over && s->borrower) || loop_now(s->loop) >= s->drain_until)
 		stop(s);
 	else
 		loop_arm(s->loop, &s->timer, loop_now(s->loop) + DRAIN_STEP);
@@ -159,11 +171,9 @@ static void on_timer(struct timer *t)
 static void on_anchor(struct watch *w, uint32_t events)
 {
 	struct session *s = container_of(w, struct session, anchor_watch);
-	int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	loop_unwatch(s->loop, w);
-	dup2(nowhere, STDERR_FILENO);
-	close(nowhere);
+	fd_drop_stderr();
 	if (s->state == FAILED) {
 		stop(s);
 		return;
@@ -172,6 +182,8 @@ static void on_anchor(struct watch *w, uint32_t events)
 	loop_unwatch(s->loop, &s->keeper_watch); /* it holds stderr, too, and has nothing left to do */
 	if (s->keeper >= 0)
 		keeper_quit(fd_steal(&s->keeper));
+	if (s->log_fd < 0)
+		say_ending(s, ENDING_QUIET);
 	s->drain_until = loop_now(s->loop) + DRAIN_TIME;
 	gate_read_all(s->gate);
 	datagrams_close_all(s->datagrams);

@@ -8,7 +8,11 @@
 #include "base/error.h"
 #include "net/addr.h"
 
-enum { INFO_TARGET = 1, INFO_FAILURE = 2 };
+enum { INFO_TARGET = 1, INFO_FAILURE = 2, INFO_ENDING = 3 };
+
+/* INFO_ENDING, one byte, from the session. QUIET: the program has ended, nobody reads stderr any more. LAST: no stream will be opened; the
+ * agent hangs up when those that there are have been served to the end. */
+enum { ENDING_QUIET = 1, ENDING_LAST = 2 };
 
 /* An address of the target's. */
 struct info_address {
