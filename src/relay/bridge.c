@@ -4,8 +4,8 @@
  *   socket ──recv──► place in the tunnel's send queue ──► peer          reads while the stream has room (its credit, its turn)
  *   socket ◄──send── bytes as the tunnel received them ◄── peer         what the socket doesn't take waits in the backlog
  *
- * The peer's credit bounds the backlog (MUX_WINDOW): bytes are consumed, which renews the credit, as the socket takes them. Neither
- * direction copies where the socket keeps up.
+ * The peer's credit bounds the backlog (MUX_WINDOW): bytes are consumed, which renews the credit, as the socket takes them. While there
+ * is a backlog, its rest waits for EPOLLOUT and what comes joins it. Neither direction copies where the socket keeps up.
  *
  * Watches, short reads, the end and resets are as in the pump; see there. Where the pump has a second socket, there is a stream:
  * its room for EPOLLOUT, stream_end() for shutdown(), stream_reset() for a close with a reset.
@@ -33,7 +33,6 @@ struct bridge {
 	struct deferred reap;
 	struct backlog backlog; /* from the stream */
 	bool readable, more;	/* as the pump's */
-	bool blocked;		/* the socket's send buffer is full */
 	bool read_end, got_end; /* the end of what the socket, the stream gives */
 };
 
@@ -80,11 +79,8 @@ static ssize_t give(struct bridge *b, const uint8_t *data, size_t len)
 		return -1;
 	if (n < 0)
 		n = 0;
-	if ((size_t)n < len) {
-		b->blocked = true;
-		if (loop_rewatch(b->loop, &b->watch, INTEREST | EPOLLOUT) < 0)
-			return -1;
-	}
+	if ((size_t)n < len && loop_rewatch(b->loop, &b->watch, INTEREST | EPOLLOUT) < 0)
+		return -1;
 	if (n)
 		stream_consumed(b->stream, (size_t)n);
 	return n;
@@ -102,8 +98,6 @@ static bool give_backlog(struct bridge *b)
 {
 	ssize_t n;
 
-	if (b->blocked || !backlog_len(&b->backlog))
-		return true;
 	n = give(b, backlog_first(&b->backlog), backlog_len(&b->backlog));
 	if (n < 0)
 		return false;
@@ -164,6 +158,7 @@ static void on_ready(struct watch *w, uint32_t events)
 {
 	struct bridge *b = container_of(w, struct bridge, watch);
 	int on = 1;
+	bool fine;
 
 	if (events & EPOLLPRI)
 		setsockopt(w->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
@@ -171,15 +166,16 @@ static void on_ready(struct watch *w, uint32_t events)
 		b->readable = !b->read_end;
 	if (events & (EPOLLPRI | HANG_UP)) /* reads are short at the mark, too */
 		b->more = true;
-	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-		b->blocked = false;
-	go_on(b, read_socket(b) && b->stream && give_backlog(b) && !(events & EPOLLERR));
+	fine = read_socket(b);
+	if (fine && b->stream && backlog_len(&b->backlog) && events & (EPOLLOUT | HANG_UP))
+		fine = give_backlog(b);
+	go_on(b, fine && !(events & EPOLLERR));
 }
 
 static void on_data(void *arg, const uint8_t *data, size_t len)
 {
 	struct bridge *b = arg;
-	ssize_t n = b->blocked || backlog_len(&b->backlog) ? 0 : give(b, data, len);
+	ssize_t n = backlog_len(&b->backlog) ? 0 : give(b, data, len);
 
 	if (n < 0 || !backlog_add(&b->backlog, data + n, len - (size_t)n))
 		reset(b);

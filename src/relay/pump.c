@@ -4,7 +4,7 @@
  * Two sides, and from each side a direction to the other. Both are handled by the same code, indexed by the side that is read.
  *
  *   read ──► written in full ──► read again, until a short read or PUMP_TURN bytes
- *     │            └─ in part: the rest is kept, the direction is blocked until the other side is writable
+ *     │            └─ in part: the rest is kept, and nothing is read until the other side was writable and took it
  *     └─ end: when nothing is kept, passed on as a half-close; with both directions ended the pump ends
  *
  * The usual exchange, a few bytes in and out, takes one epoll_wait, one recv and one send, and no memory: all pumps read
@@ -16,7 +16,7 @@
  *
  * Watches are edge-triggered, so the interest never changes with the state but once: EPOLLOUT joins when a write first was
  * short (earlier it would report each new socket as writable). What an edge told is remembered until a recv or send
- * says otherwise: `readable` until a read came back short, `blocked` from a short write until EPOLLOUT. A short read is the last
+ * says otherwise: a side is `readable` until a read came back short. A short read is the last
  * one only without `more` to tell: a FIN, a reset or urgent data behind the bytes came with the same edge, and no other will.
  *
  * Resets: whatever error a side reports, both are closed with SO_LINGER 0. Bytes that came before the reset are passed on first as far as
@@ -51,7 +51,6 @@ struct side {
 	struct backlog kept;
 	bool index;
 	bool readable, more, urgent;
-	bool blocked;	    /* the other side's send buffer is full */
 	bool ended, passed; /* the end was read, and passed on */
 };
 
@@ -90,7 +89,7 @@ static void end_gracefully(struct pump *p)
 	end(p);
 }
 
-/* Sends what it can. Returns how much, or -1 on an error that ends the pump. Less than @len: the direction is blocked. */
+/* Sends what it can. Returns how much, or -1 on an error that ends the pump. The caller keeps the rest. */
 static ssize_t give(struct pump *p, struct side *from, const void *data, size_t len, int flags)
 {
 	struct side *to = &p->sides[!from->index];
@@ -100,11 +99,8 @@ static ssize_t give(struct pump *p, struct side *from, const void *data, size_t 
 		return -1;
 	if (n < 0)
 		n = 0;
-	if ((size_t)n < len) {
-		from->blocked = true;
-		if (loop_rewatch(p->loop, &to->watch, INTEREST | EPOLLOUT) < 0)
-			return -1;
-	}
+	if ((size_t)n < len && loop_rewatch(p->loop, &to->watch, INTEREST | EPOLLOUT) < 0)
+		return -1;
 	return n;
 }
 
@@ -155,7 +151,7 @@ static ssize_t carry(struct pump *p, struct side *from)
 
 	if (from->urgent && !pass_urgent(p, from))
 		return -1;
-	if (from->blocked)
+	if (backlog_len(&from->kept))
 		return 0;
 	n = recv(from->watch.fd, buffer, room, MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN)
@@ -187,9 +183,7 @@ static bool move(struct pump *p, struct side *from)
 {
 	size_t turn = 0;
 
-	if (!from->blocked && backlog_len(&from->kept) && !give_kept(p, from))
-		return false;
-	while (from->readable && !from->blocked) {
+	while (from->readable && !backlog_len(&from->kept)) {
 		ssize_t n = carry(p, from);
 
 		if (n < 0)
@@ -218,10 +212,8 @@ static void on_ready(struct watch *w, uint32_t events)
 	if (events & EPOLLPRI)
 		side->urgent = true;
 	fine = move(p, side);
-	if (fine && other->blocked && events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-		other->blocked = false;
-		fine = move(p, other);
-	}
+	if (fine && backlog_len(&other->kept) && events & (EPOLLOUT | HANG_UP))
+		fine = give_kept(p, other) && move(p, other);
 	if (!fine || events & EPOLLERR)
 		end(p);
 	else if (side->passed && other->passed)

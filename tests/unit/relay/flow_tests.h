@@ -118,18 +118,25 @@ static void test_graceful_end_loses_nothing(const struct carrier *c)
 	close(f.peers[1]);
 }
 
-static void test_reset(const struct carrier *c, int first, bool half_closed)
+/* @half_closed: which peer half-closed before, -1 for none. */
+static void test_reset(const struct carrier *c, int first, int half_closed)
 {
 	struct flow f = c->flow(0);
 	int a = f.peers[first], b = f.peers[!first];
 
 	tap_ok(send_pattern(a, 0, 10, 4) && receive_pattern(b, 0, 10, 4) == 10, "%s: joined", c->name);
-	if (half_closed) {
-		shutdown(b, SHUT_WR);
-		tap_int(read_outcome(a), 0, "%s: half-closed before", c->name);
+	if (half_closed >= 0) {
+		shutdown(f.peers[half_closed], SHUT_WR);
+		tap_int(read_outcome(f.peers[!half_closed]), 0, "%s: half-closed by %d", c->name, half_closed);
 	}
 	reset(a);
-	tap_int(read_outcome(b), ECONNRESET, "%s: a reset arrives as one", c->name);
+	if (half_closed != first) {
+		tap_int(read_outcome(b), ECONNRESET, "%s: a reset arrives as one", c->name);
+	} else { /* behind an end that was read, no read tells of it */
+		struct pollfd p = { .fd = b };
+
+		tap_ok(poll(&p, 1, 5000) == 1 && p.revents & POLLERR, "%s: a reset behind an end arrives", c->name);
+	}
 	close(b);
 	tap_int(await_count(c, 0), 0, "%s: over", c->name);
 }
@@ -202,12 +209,17 @@ static void test_slow_reader(const struct carrier *c, int writer)
 	tap_int(await_count(c, 0), 0, "%s: over", c->name);
 }
 
-/* The end comes while bytes wait. */
-static void test_end_behind_waiting_bytes(const struct carrier *c, int writer)
+/* The end comes while bytes wait; the reader may have ended its own direction before. */
+static void test_end_behind_waiting_bytes(const struct carrier *c, int writer, bool reader_ended)
 {
 	struct flow f = c->flow(SMALL);
-	uint64_t sent = fill(f.peers[writer]);
+	uint64_t sent;
 
+	if (reader_ended) {
+		shutdown(f.peers[!writer], SHUT_WR);
+		tap_int(read_outcome(f.peers[writer]), 0, "%s: the reader has ended its direction", c->name);
+	}
+	sent = fill(f.peers[writer]);
 	close(f.peers[writer]);
 	tap_int(receive_pattern(f.peers[!writer], 0, sent + 1, 6), sent, "%s: bytes that waited arrive", c->name);
 	tap_int(read_outcome(f.peers[!writer]), 0, "%s: the end comes behind them", c->name);
@@ -294,13 +306,14 @@ static void test_carrier(const struct carrier *c)
 	for (int side = 0; side < 2; side++) {
 		test_half_close(c, side);
 		test_slow_reader(c, side);
-		test_end_behind_waiting_bytes(c, side);
+		test_end_behind_waiting_bytes(c, side, false);
+		test_end_behind_waiting_bytes(c, side, true);
 	}
 	test_graceful_end_loses_nothing(c);
 	test_bulk(c);
 	for (int side = 0; side < 2 && c->resets; side++) {
-		test_reset(c, side, false);
-		test_reset(c, side, true);
+		for (int half_closed = -1; half_closed < 2; half_closed++)
+			test_reset(c, side, half_closed);
 		test_reset_behind_bytes(c, side);
 		test_reset_of_full(c, side, side);
 		test_reset_of_full(c, side, !side);
