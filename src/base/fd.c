@@ -107,14 +107,30 @@ ssize_t fd_receive(int sock, void *data, size_t len, int *fds, size_t max, size_
 	return r;
 }
 
+/* The number that is closed is the lowest free one then, and there is one however many are open. */
 void fd_drop_stderr(void)
 {
-	int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+	close(STDERR_FILENO);
+	if (open("/dev/null", O_RDWR) < 0)
+		(void)!open("/", O_PATH);
+}
 
-	if (nowhere < 0)
-		nowhere = open("/", O_PATH | O_CLOEXEC);
-	dup2(nowhere, STDERR_FILENO);
-	close(nowhere);
+/* In two steps, since one may stand where another is to go. */
+int fd_keep_only(int *fds, size_t n)
+{
+	int next = STDERR_FILENO + 1, first_free = next + (int)n;
+
+	for (size_t i = 0; i < n; i++)
+		if (fds[i] >= 0 && (fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, first_free)) < 0)
+			return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i] < 0)
+			continue;
+		if (dup3(fds[i], next, O_CLOEXEC) < 0)
+			return -1;
+		fds[i] = next++;
+	}
+	return close_range((unsigned int)next, ~0U, 0);
 }
 
 int fd_set_nonblocking(int fd, bool on)

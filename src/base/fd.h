@@ -25,6 +25,9 @@ ssize_t fd_receive(int sock, void *data, size_t len, int *fds, size_t max, size_
 
 /* Lets go of what stderr is, for good: /dev/null takes its place. */
 void fd_drop_stderr(void);
+/* Moves the @n descriptors to 3, 4, … (CLOEXEC; those of -1 are left out and stay so) and closes all others but 0 to 2.
+ * Returns 0, or -1 with errno. */
+int fd_keep_only(int *fds, size_t n);
 int fd_set_nonblocking(int fd, bool on);
 /* Raises the soft limit of descriptors to the hard one. Returns the limit in force then. */
 size_t fd_raise_limit(void);

@@ -35,6 +35,11 @@ bool log_enabled(enum log_level level)
 	return sink.fd >= 0 && level <= sink.level;
 }
 
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
 int log_level_parse(const char *name)
 {
 	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++)

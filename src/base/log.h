@@ -11,6 +11,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 /* Lines go to @fd, marked with @process; nothing is written with an @fd of -1. @fd stays the caller's. */
 void log_init(const char *process, enum log_level level, int fd);
 bool log_enabled(enum log_level level);
+const char *log_level_name(enum log_level level);
 /* Level from its name ("error", "warn", "info", "debug"); -1 for any other. */
 int log_level_parse(const char *name);
 

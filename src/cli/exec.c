@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/inherited.h"
 #include "cli/options.h"
 #include "session/handshake.h"
 #include "session/session.h"
@@ -32,7 +33,7 @@
 #include "twin/info_file.h"
 #include "twin/privilege.h"
 
-enum { MIN_DESCRIPTORS = 64, FIRST_FREE = 3 };
+enum { MIN_DESCRIPTORS = 64 };
 
 struct exec_options {
 	const char *target, *log_file;
@@ -99,7 +100,7 @@ static int check_descriptors(struct error *err)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= MIN_DESCRIPTORS)
 		return 0;
-	error_set(err, 0, "the limit of open files is too low: %lu, at least %d are needed", (unsigned long)limit.rlim_max, MIN_DESCRIPTORS);
+	error_set(err, 0, "the limit of open descriptors (RLIMIT_NOFILE) is too low: %lu, at least %d are needed", (unsigned long)limit.rlim_max, MIN_DESCRIPTORS);
 	return error_hint(err, "raise it: `ulimit -Hn 4096` in the shell that has a higher one, or limits.conf(5)");
 }
 
@@ -246,7 +247,7 @@ static double milliseconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) * 1e3 + (double)(now.tv_nsec - start->tv_nsec) / 1e6;
 }
 
-static int become(const struct exec_options *o, char **argv, const char *path, struct error *err)
+static int become(const struct exec_options *o, const struct inherited *inherited, char **argv, const char *path, struct error *err)
 {
 	struct session_options s;
 	struct timespec start;
@@ -267,12 +268,14 @@ static int become(const struct exec_options *o, char **argv, const char *path, s
 		return -1;
 	if (show)
 		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", argv[0], s.target.text, milliseconds_since(&start));
+	inherited_give_back(inherited);
 	return command_exec(path, argv, err);
 }
 
 int cli_exec(int argc, char **argv)
 {
 	struct exec_options o = { 0 };
+	struct inherited inherited;
 	struct error err = { 0 };
 	char path[PATH_MAX];
 	int at = cli_parse(&command, argc, argv, &o);
@@ -284,7 +287,8 @@ int cli_exec(int argc, char **argv)
 		fprintf(stderr, "see `mirrord exec --help`\n");
 		return 2;
 	}
-	if (refuse_nesting(&err) == 0 && command_find(argv[at], path, &err) == 0 && check_descriptors(&err) == 0)
-		become(&o, argv + at, path, &err);
+	inherited_set_aside(&inherited);
+	if (check_descriptors(&err) == 0 && refuse_nesting(&err) == 0 && command_find(argv[at], path, &err) == 0)
+		become(&o, &inherited, argv + at, path, &err);
 	return print_error(&err);
 }

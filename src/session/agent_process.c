@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/log.h"
 
 #ifndef LIBEXECDIR
 #define LIBEXECDIR "/usr/libexec"
@@ -41,18 +40,16 @@ static int find_agent(char path[PATH_MAX], struct error *err)
 	return error_hint(err, "the installation is not complete: install the package again, or run ./dev build");
 }
 
-static _Noreturn void run_agent(const char *path, const struct target *t, int tunnel, int lend, int log_fd)
+static _Noreturn void run_agent(const char *path, const struct target *t, int tunnel, int lend, enum log_level level, int log_fd)
 {
 	char pid[16];
 	const char *argv[] = { "mirrord-agent", "--target", t->text, "--pid", pid, "--netns", t->netns, "--etc", t->etc,
 			 lend >= 0 ? "--lend" : NULL, NULL };
-	int high_tunnel = fcntl(tunnel, F_DUPFD, 16), high_lend = lend >= 0 ? fcntl(lend, F_DUPFD, 16) : -1;
+	int high_tunnel = fcntl(tunnel, F_DUPFD, LEND_FD + 1), high_lend = lend >= 0 ? fcntl(lend, F_DUPFD, LEND_FD + 1) : -1;
 
 	snprintf(pid, sizeof(pid), "%d", t->pid);
 	signal(SIGCHLD, SIG_DFL);
-	/* Without a log, the agent has nothing to say there, and must not keep a pipe open that somebody reads to its end. */
-	if (log_fd < 0 && !log_enabled(LOG_LEVEL_WARN))
-		log_fd = open("/dev/null", O_WRONLY);
+	setenv("MIRRORD_LOG", log_level_name(level), 1);
 	if (log_fd >= 0)
 		dup2(log_fd, STDERR_FILENO);
 	dup2(high_tunnel, STDIN_FILENO);
@@ -64,7 +61,8 @@ static _Noreturn void run_agent(const char *path, const struct target *t, int tu
 	_exit(127);
 }
 
-int agent_process_start(const struct target *target, bool lend, int log_fd, int *ret_tunnel, int *ret_lend, struct error *err)
+int agent_process_start(const struct target *target, bool lend, enum log_level level, int log_fd, int *ret_tunnel, int *ret_lend,
+			struct error *err)
 {
 	char path[PATH_MAX];
 	int tunnel[2] = { -1, -1 }, lending[2] = { -1, -1 };
@@ -76,7 +74,7 @@ int agent_process_start(const struct target *target, bool lend, int log_fd, int 
 	    (lend && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, lending) < 0) || (pid = fork()) < 0)
 		error_set(err, errno, "start the agent");
 	if (pid == 0)
-		run_agent(path, target, tunnel[1], lending[1], log_fd);
+		run_agent(path, target, tunnel[1], lending[1], level, log_fd);
 	fd_closep(&tunnel[1]);
 	fd_closep(&lending[1]);
 	if (pid < 0) {

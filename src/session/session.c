@@ -29,6 +29,7 @@
 #include "relay/tunnel_egress.h"
 #include "session/agent_process.h"
 #include "session/datagram.h"
+#include "session/detach.h"
 #include "session/gate.h"
 #include "session/handshake.h"
 #include "session/reconcile.h"
@@ -395,7 +396,7 @@ static int start(struct session *s, struct error *err)
 	if (!s->loop || keeper_start(o->uid, o->gid, &s->keeper, err) < 0)
 		return -1;
 	privilege_drop();
-	if (agent_process_start(&o->target, !o->force_tunnel, s->log_fd, &tunnel, &s->lend, err) < 0)
+	if (agent_process_start(&o->target, !o->force_tunnel, o->log_level, s->log_fd, &tunnel, &s->lend, err) < 0)
 		return -1;
 	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, &mux_events, s, err);
 	if (!s->mux)
@@ -412,33 +413,6 @@ static int start(struct session *s, struct error *err)
 	return 0;
 }
 
-/* Nothing of the terminal's or the caller's is kept but stderr. */
-static void detach(const struct session_options *o, int *launcher, int *ret_log)
-{
-	int log_fd = o->log_fd, nowhere = open("/dev/null", O_RDWR);
-	sigset_t none;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGCHLD, SIG_IGN); /* agent and keeper are reaped by the kernel */
-	prctl(PR_SET_NAME, "mirrord-session");
-	dup2(nowhere, STDIN_FILENO);
-	dup2(nowhere, STDOUT_FILENO);
-	if (fcntl(STDERR_FILENO, F_GETFD) < 0)
-		dup2(nowhere, STDERR_FILENO);
-	*launcher = fcntl(*launcher, F_DUPFD_CLOEXEC, 64);
-	*ret_log = log_fd = log_fd >= 0 ? fcntl(log_fd, F_DUPFD_CLOEXEC, 64) : -1;
-	for (int fd = 3; fd < 64; fd++)
-		close(fd);
-	close_range((unsigned int)(log_fd > *launcher ? log_fd : *launcher) + 1, ~0U, 0);
-	log_init("mirrord-session", o->log_level, log_fd >= 0 ? log_fd : STDERR_FILENO);
-	(void)!chdir("/");
-}
-
 void session_run(const struct session_options *options, int launcher)
 {
 	struct session s = { .options = options, .keeper = -1, .lend = -1, .anchor = -1, .program = -1,
@@ -446,8 +420,7 @@ void session_run(const struct session_options *options, int launcher)
 				       .listeners = { -1, -1 }, .diag = -1 } };
 	struct error err = { 0 };
 
-	detach(options, &launcher, &s.log_fd);
-	s.launcher = launcher;
+	session_detach(options, launcher, &s.launcher, &s.log_fd);
 	s.descriptors = fd_raise_limit();
 	if (start(&s, &err) < 0)
 		give_up(&s, &err);

@@ -26,7 +26,7 @@
 #include "twin/info_file.h"
 
 enum { REQUEST_BUILD = 'b', REQUEST_GUARD = 'g', REQUEST_CUT = 'c', REQUEST_QUIT = 'q' };
-enum { KEPT_FDS = 64, SESSION_END = 2000 }; /* milliseconds */
+enum { SESSION_END = 2000 }; /* milliseconds */
 enum { TARGET_TEXT = 256 };
 
 struct request {
@@ -127,7 +127,7 @@ static void serve(struct keeper *k)
 		else if (r.what == REQUEST_CUT)
 			twin_cut(&k->twin);
 		else if (r.what == REQUEST_GUARD && n)
-			k->program = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+			k->program = fd_steal(&fd);
 		fd_closep(&fd);
 	}
 	end_program(k);
@@ -135,16 +135,15 @@ static void serve(struct keeper *k)
 
 static _Noreturn void run(int sock, int session, uid_t uid, gid_t gid)
 {
+	int kept[] = { sock, session };
 	struct keeper k = { .program = -1 };
 
 	prctl(PR_SET_NAME, "mirrord-keeper");
 	/* Everything the session had open but stderr goes. */
-	k.sock = fcntl(sock, F_DUPFD_CLOEXEC, KEPT_FDS);
-	k.session = fcntl(session, F_DUPFD_CLOEXEC, KEPT_FDS);
-	for (int fd = STDERR_FILENO + 1; fd < KEPT_FDS; fd++)
-		close(fd);
-	if (k.sock < 0 || k.session < 0 || close_range((unsigned int)(k.sock > k.session ? k.sock : k.session) + 1, ~0U, 0) < 0)
+	if (fd_keep_only(kept, 2) < 0)
 		_exit(1);
+	k.sock = kept[0];
+	k.session = kept[1];
 	twin_unshare(uid, gid, &k.twin, &k.unshare_error);
 	serve(&k);
 	_exit(0);
@@ -176,6 +175,7 @@ int keeper_build(int sock, const struct target_info *info, const char *target, s
 {
 	struct request r = { .what = REQUEST_BUILD };
 	struct answer a;
+	ssize_t len;
 	struct twin twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
 			     .listeners = { -1, -1 }, .diag = -1 };
 	_cleanup_fd_ int memfd = target_info_memfd(info, err);
@@ -185,9 +185,12 @@ int keeper_build(int sock, const struct target_info *info, const char *target, s
 	if (memfd < 0)
 		return -1;
 	snprintf(r.target, sizeof(r.target), "%s", target);
-	if (fd_send(sock, &r, sizeof(r), &memfd, 1) < 0 ||
-	    fd_receive(sock, &a, sizeof(a), fds, TWIN_FDS, &n, 0) != sizeof(a))
+	if (fd_send(sock, &r, sizeof(r), &memfd, 1) < 0 || (len = fd_receive(sock, &a, sizeof(a), fds, TWIN_FDS, &n, 0)) < 0)
 		return error_set(err, errno, "talk to the keeper");
+	if (len != sizeof(a)) {
+		error_set(err, 0, "the keeper died while it made the twin");
+		return error_hint(err, "was it killed? `dmesg` tells of the kernel's own reasons, a lack of memory above all");
+	}
 	twin_fds(&twin, slots);
 	for (size_t i = 0; i < TWIN_FDS; i++)
 		if (a.fd_mask & 1U << i && next < n)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""The launch, seen from around it: whose descriptors, children and limits it touches."""
+
+import os
+import resource
+import subprocess
+import time
+
+from labkit import linux
+from labkit.lab import LOG, PYTHON
+from labkit.registry import expect, test
+
+SILENT_PORT = 20999
+SILENT = f"import socket, time; s = socket.create_server(('127.0.0.1', {SILENT_PORT})); print('ready', flush=True); c, _ = s.accept(); time.sleep(100)"
+LEAVE_UNSENT = f"import socket; s = socket.create_connection(('127.0.0.1', {SILENT_PORT})); s.sendall(b'x')"
+
+
+@test("launch.nobody_holds_stderr_after_the_program")
+def stderr_after_the_program(lab):
+    """The session may have something to send when the program has ended; who reads its stderr doesn't wait for that. No log file here: then
+    the agent's messages would go to stderr, too."""
+    server = lab.cluster.pod.start([*PYTHON, "-c", SILENT], stdout=subprocess.PIPE)
+    try:
+        server.stdout.readline()
+        done = lab.run(lab.command([*PYTHON, "-c", LEAVE_UNSENT], log=False), env=lab.sandbox.environment(MIRRORD_TUNNEL="1" if lab.tunnel else "0"), timeout=10)
+        expect("status and output", (done.status, done.out, done.err), (0, "", ""), str(done))
+        expect("sessions that still send", len(lab.processes("mirrord-session")), 1)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+@test("launch.low_soft_limits", timeout=60)
+def low_soft_limits(lab):
+    """The soft limit of descriptors is the program's affair; the launch has more, and leaves it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for soft in (4, 5, 8, 16, 32, 64):
+        def limit():
+            lab.plainly()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        done = lab.mirrord(["/bin/sh", "-c", "ulimit -Sn; ulimit -Hn"], where=limit)
+        expect(f"limits with {soft}", (done.status, done.out.split()), (0, [str(soft), str(hard)]), str(done))
+
+
+@test("launch.least_hard_limit")
+def least_hard_limit(lab):
+    """The limit that the message names is enough."""
+    def limit():
+        lab.plainly()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    done = lab.mirrord(["/tmp/lab/bin/tcpget", "10.0.20.5", "13"], where=limit)
+    expect("a connection", (done.status, done.out, done.err), (0, "hello\n", ""), str(done) + lab.log())
+
+
+@test("launch.session_keeps_no_descriptor")
+def session_keeps_no_descriptor(lab):
+    """A pipe's end at any number: whoever reads the other sees the end when the program closes it."""
+    for number in (3, 4, 5, 63, 64, 65, 200):
+        reading, writing = os.pipe()
+
+        def place():
+            lab.plainly()
+            os.dup2(writing, number)
+        p = lab.start_mirrord(["/bin/sh", "-c", f"eval 'exec {number}>&-'; echo closed; sleep 5"] if number < 10 else
+                              ["/usr/bin/bash", "-c", f"exec {number}>&-; echo closed; sleep 5"], where=place, close_fds=False)
+        os.close(writing)
+        expect("first line", p.stdout.readline(), "closed\n")
+        began = time.monotonic()
+        expect(f"the end of a pipe at {number}", os.read(reading, 1), b"")
+        expect(f"seconds until the end of a pipe at {number}", time.monotonic() - began, lambda s: s < 3)
+        os.close(reading)
+        p.kill()
+        p.communicate()
+
+
+@test("launch.subreaper_gets_no_child")
+def subreaper(lab):
+    """A program that inherits to be the reaper of orphans has no child of ours."""
+    def before():
+        lab.plainly()
+        linux.become_subreaper()
+    done = lab.mirrord([*PYTHON, "-c", "import os\ntry: print(os.waitpid(-1, os.WNOHANG))\nexcept ChildProcessError: print('none')"], where=before)
+    expect("children", done.out, "none\n", str(done))
+
+
+@test("launch.parent_dies_meanwhile")
+def parent_dies(lab):
+    """A death signal that was asked for stands, also in a user namespace."""
+    code = ("import ctypes, os, signal, subprocess, sys\n"
+            "p = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGTERM), stdout=subprocess.PIPE)\n"
+            "p.stdout.readline(); print(p.pid, flush=True); os._exit(0)")
+    done = lab.run([*PYTHON, "-c", code, *lab.command(["/bin/sh", "-c", "echo ready; exec sleep 30 >/dev/null 2>&1"])])
+    lab.wait_for("the program's end", lambda: linux.process_state(int(done.out)) in ("", "Z"), 3)
+
+
+@test("launch.limits_are_the_programs")
+def limits(lab):
+    """A limit of file size that the log reaches does not end the session."""
+    most = 16384
+
+    def before():
+        lab.plainly()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    done = lab.mirrord([*PYTHON, "-c", "import socket\nfor i in range(300): socket.socket().connect_ex(('127.0.0.1', 9))\n"
+                        "print(socket.create_connection(('10.0.20.5', 13)).recv(99))"], where=before)
+    expect("a connection", (done.status, done.out), (0, "b'hello\\n'\n"), str(done))
+    expect("size of the log", os.path.getsize(LOG), most)
+
+
+@test("launch.quiet_about_little")
+def quiet(lab):
+    """Without a log file nothing but errors goes to stderr: not the agent's warnings either."""
+    env = lab.sandbox.environment()
+    hosts = f"/tmp/lab/{lab.cluster.pod.name}_etc_hosts"
+    size = os.path.getsize(hosts)
+    with open(hosts, "a") as f:
+        f.write("#" * (2 << 20) + "\n")  # larger than it takes: a warning
+    try:
+        done = lab.run(lab.command(["/bin/echo", "ran"], log=False), env=env)
+        expect("status and output", (done.status, done.out, done.err), (0, "ran\n", ""), str(done))
+        done = lab.run(lab.command(["/bin/echo", "ran"], log=False), env=dict(env, MIRRORD_LOG="warn"))
+        expect("a warning when asked for", "mirrord-agent" in done.err, True, str(done))
+    finally:
+        os.truncate(hosts, size)

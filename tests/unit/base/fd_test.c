@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+/* fd_keep_only(): in a child each, since it closes everything. What a descriptor is shows by its file's inode. */
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+enum { HIGHEST = 200, FILES = 3 };
+
+static const struct {
+	const char *name;
+	int at[FILES]; /* where three files stand before; -1: not there */
+	int want[FILES];
+	rlim_t limit;
+} rows[] = {
+	{ "in order", { 3, 4, 5 }, { 3, 4, 5 }, 1024 },
+	{ "turned round", { 5, 4, 3 }, { 3, 4, 5 }, 1024 },
+	{ "each where another goes", { 4, 5, 3 }, { 3, 4, 5 }, 1024 },
+	{ "far apart", { 150, 7, 64 }, { 3, 4, 5 }, 1024 },
+	{ "one is not there", { 64, -1, 3 }, { 3, -1, 4 }, 1024 },
+	{ "none is there", { -1, -1, -1 }, { -1, -1, -1 }, 1024 },
+	{ "few descriptors allowed", { 5, 4, 3 }, { 3, 4, 5 }, 10 },
+};
+
+static ino_t inode(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : st.st_ino;
+}
+
+static int count_open(void)
+{
+	int n = 0;
+
+	for (int fd = STDERR_FILENO + 1; fd <= HIGHEST; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* The exit status: 0, or which check failed. */
+static int try_row(size_t row)
+{
+	int fds[FILES], files[FILES], n = 0;
+	struct rlimit limit = { rows[row].limit, rows[row].limit };
+
+	for (int i = 0; i < FILES; i++)
+		files[i] = fcntl(fileno(tmpfile()), F_DUPFD, HIGHEST + 1);
+	close_range(STDERR_FILENO + 1, HIGHEST, 0);
+	for (int i = 0; i < FILES; i++)
+		fds[i] = rows[row].at[i] < 0 ? -1 : dup2(files[i], rows[row].at[i]);
+	dup2(STDERR_FILENO, rows[row].limit > 100 ? 100 : 8); /* somebody else's */
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (fd_keep_only(fds, FILES) < 0)
+		return 1;
+	for (int i = 0; i < FILES; i++) {
+		n += fds[i] >= 0;
+		if (fds[i] != rows[row].want[i])
+			return 2;
+		if (fds[i] >= 0 && !(fcntl(fds[i], F_GETFD) & FD_CLOEXEC))
+			return 3;
+	}
+	return count_open() == n ? 0 : 4;
+}
+
+/* Which file stands where. */
+static int try_identity(void)
+{
+	FILE *a = tmpfile(), *b = tmpfile();
+	ino_t first = inode(fileno(a)), second = inode(fileno(b));
+	int fds[2] = { fileno(b), fileno(a) };
+
+	return fd_keep_only(fds, 2) == 0 && inode(3) == second && inode(4) == first ? 0 : 1;
+}
+
+static int status_of(int (*test)(void), size_t row)
+{
+	pid_t child = fork();
+	int status = -1;
+
+	if (child == 0)
+		_exit(test ? test() : try_row(row));
+	waitpid(child, &status, 0);
+	return status;
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		tap_int(status_of(NULL, i), 0, "%s", rows[i].name);
+	tap_int(status_of(try_identity, 0), 0, "each number has its own file");
+	return tap_done();
+}
