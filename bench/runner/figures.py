@@ -7,7 +7,7 @@ What it needs of the far side: one of servers.REAL.
 import json
 import re
 
-from .box import DOMAIN, RUN, SERVER
+from .box import DOMAIN, RUN
 from .process import Problem, Run, need, result
 from .servers import BASE, PORTS, pgbench_program, write
 

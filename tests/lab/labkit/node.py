@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import traceback
 
 from . import linux

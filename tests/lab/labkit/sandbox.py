@@ -13,7 +13,6 @@ as a difference between two snapshots.
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess

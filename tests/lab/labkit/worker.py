@@ -2,7 +2,6 @@
 """A worker: a sandbox with a cluster in it, in which one test after the other is run."""
 
 import json
-import os
 import shutil
 import signal
 import time

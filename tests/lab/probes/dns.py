@@ -5,8 +5,6 @@ import os
 import re
 import socket
 import struct
-import sys
-import time
 
 from probes.kit import error_name, plan, probe
 

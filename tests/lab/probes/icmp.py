@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Echo requests: with ping sockets, and with the ping program."""
 
-import errno
-import os
 import re
 import select
 import socket
 import struct
 import time
 
-from probes.kit import IP_RECVERR, IP_TTL, IPV6_RECVERR, IPV6_UNICAST_HOPS, address, error_name, hash_of, pattern, plan, probe
+from probes.kit import IP_RECVERR, IP_TTL, IPV6_RECVERR, IPV6_UNICAST_HOPS, error_name, hash_of, pattern, probe
 
 
 def ping_socket(p):

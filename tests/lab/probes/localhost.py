@@ -5,10 +5,8 @@ import errno
 import os
 import select
 import socket
-import struct
-import time
 
-from probes.kit import IP_RECVERR, IPV6_RECVERR, address, error_name, hash_of, pattern, plan, probe, reset
+from probes.kit import IP_RECVERR, IPV6_RECVERR, address, error_name, pattern, plan, probe, reset
 
 OWN = 20100  # ports from here on are nobody's in the target
 
@@ -112,7 +110,7 @@ def own_listener_closed(p):
 def own_listener_full_queue(p):
     server = listener(p, p.loopback, OWN + 6)
     server.listen(0)
-    socks = [connect_to(p, p.loopback, OWN + 6, "first")]
+    _ = [connect_to(p, p.loopback, OWN + 6, "first")]
     late = p.tcp(0.5)
     with p.timed("second"):
         p.call("second", late.connect, (p.loopback, OWN + 6))
@@ -390,7 +388,7 @@ def target_and_own_side_by_side(p):
 @probe()
 def listener_from_outside_its_address(p):
     """Own pod address, own listener on the loopback only."""
-    server = listener(p, p.loopback, OWN + 21)
+    _ = listener(p, p.loopback, OWN + 21)
     connect_to(p, p.ip("pod"), OWN + 21)
 
 
@@ -531,7 +529,7 @@ def unix_sockets(p):
 @probe(families=(4,), servers="ignored")
 def localhost_round_trips(p):
     """To the target's localhost and back, 200 times."""
-    s = connect_to(p, "127.0.0.1", plan.POD_SUM)
+    _ = connect_to(p, "127.0.0.1", plan.POD_SUM)
     s2 = p.udp(1)
     lost = 0
     with p.timed("200 datagrams"):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Bytes arrive, all of them, in order, and when they should."""
 
-import array
 import fcntl
 import os
 import select
@@ -11,7 +10,7 @@ import termios
 import threading
 import time
 
-from probes.kit import error_name, event_names, pattern, plan, probe
+from probes.kit import event_names, pattern, plan, probe
 
 MIB = 1 << 20
 

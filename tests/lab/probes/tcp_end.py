@@ -3,14 +3,12 @@
 
 import os
 import select
-import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 
-from probes.kit import error_name, pattern, plan, probe, reset
+from probes.kit import pattern, plan, probe, reset
 
 ALL = select.POLLIN | select.POLLOUT | select.POLLRDHUP
 

@@ -3,13 +3,12 @@
 
 import os
 import select
-import signal
 import socket
 import sys
 import threading
 import time
 
-from probes.kit import error_name, plan, probe
+from probes.kit import plan, probe
 
 
 @probe(settle=1)

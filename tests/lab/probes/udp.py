@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """UDP: who gets what from whom, with which source port, and which errors come back."""
 
-import errno
 import json
 import select
 import socket
 import struct
 import time
 
-from probes.kit import (IP_RECVERR, IP_RECVTTL, IP_TTL, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_UNICAST_HOPS, MSG_ERRQUEUE, UDP_GRO, UDP_SEGMENT,
+from probes.kit import (IP_RECVERR, IP_RECVTTL, IP_TTL, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_UNICAST_HOPS, UDP_GRO, UDP_SEGMENT,
                         address, error_name, pattern, plan, probe)
 
 

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What a program sees when it looks at the network instead of using it."""
 
-import array
 import fcntl
 import json
 import os
 import re
 import socket
 import struct
-import subprocess
 
 from probes.kit import error_name, plan, probe
 
@@ -96,7 +94,6 @@ def who_am_i(p):
 @probe(families=(4,))
 def netlink_dump(p):
     """What getifaddrs() reads."""
-    import ctypes
     s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
     s.sendto(struct.pack("=IHHIIB3x", 20, 22, 0x301, 1, 0, socket.AF_UNSPEC), (0, 0))
     found, done = [], False

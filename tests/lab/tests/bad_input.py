@@ -8,7 +8,7 @@ import os
 import resource
 
 from labkit.lab import MIRRORD
-from labkit.registry import Failure, Skip, expect, test
+from labkit.registry import expect, test
 
 
 def complain(lab, argv, status, words, prepare=None, env=None, most_lines=6):

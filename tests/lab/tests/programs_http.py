@@ -6,8 +6,8 @@ import os
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import Failure, expect, expect_in, test
-from labkit.service import HOME, Services, find
+from labkit.registry import expect, expect_in, test
+from labkit.service import HOME, Services
 
 POD4, POD6 = plan.HOSTS["pod"]
 

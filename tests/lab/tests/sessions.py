@@ -6,7 +6,7 @@ import os
 import time
 
 from labkit import plan
-from labkit.lab import MIRRORD, PYTHON
+from labkit.lab import PYTHON
 from labkit.registry import Skip, expect, expect_in, test
 
 PEER = ["-c", f"import socket; print(socket.create_connection(('10.0.20.5', {plan.PEER}), 5).makefile().readline(), end='')"]
