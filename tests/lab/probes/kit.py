@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from labkit import pattern as pattern, plan as plan  # noqa: E402,F401
+from labkit import plan  # noqa: E402,F401
 
 AREAS = ["tcp_connect", "tcp_data", "tcp_end", "tcp_more", "udp", "icmp", "dns", "localhost", "view"]
 PROBES = {}

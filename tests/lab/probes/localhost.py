@@ -6,7 +6,8 @@ import os
 import select
 import socket
 
-from probes.kit import IP_RECVERR, IPV6_RECVERR, address, error_name, pattern, plan, probe, reset
+from probes.kit import IP_RECVERR, IPV6_RECVERR, address, error_name, plan, probe, reset
+from labkit import pattern
 
 OWN = 20100  # ports from here on are nobody's in the target
 

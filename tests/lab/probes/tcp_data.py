@@ -10,7 +10,8 @@ import termios
 import threading
 import time
 
-from probes.kit import event_names, pattern, plan, probe
+from probes.kit import event_names, plan, probe
+from labkit import pattern
 
 MIB = 1 << 20
 

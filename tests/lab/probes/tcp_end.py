@@ -8,7 +8,8 @@ import struct
 import sys
 import time
 
-from probes.kit import pattern, plan, probe, reset
+from probes.kit import plan, probe, reset
+from labkit import pattern
 
 ALL = select.POLLIN | select.POLLOUT | select.POLLRDHUP
 
