@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: MIT
+"""Many at once, few descriptors, peers that read nothing or talk nonsense: what must not cost memory, descriptors, CPU or patience."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from labkit import plan
+from labkit.lab import PYTHON
+from labkit.registry import Failure, expect, test
+
+LOAD = "/tmp/lab/bin/load"
+IP, PORT = plan.HOSTS["payment"][0], 7300
+KIB_PER_FLOW, GROWN_KIB, UNREAD_KIB = 8, 2048, 8192
+HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def load(*words):
+    return [LOAD, words[0], IP, *(str(w) for w in words[1:])]
+
+
+@contextlib.contextmanager
+def server(lab):
+    """tests/lab/programs/load.c's, on the machine of the services."""
+    p = lab.cluster.services.start([LOAD, "serve", IP, str(PORT)], stdout=subprocess.PIPE, text=True)
+    try:
+        expect("the server's first line", p.stdout.readline(), "ready\n")
+        yield p
+    finally:
+        p.kill()
+        p.communicate()
+
+
+def ours(lab):
+    return {name: lab.processes("mirrord-" + name)[0] for name in ("session", "agent")}
+
+
+def measure(pids):
+    """KiB of private memory and number of descriptors, of both together."""
+    memory = descriptors = 0
+    for pid in pids.values():
+        descriptors += len(os.listdir(f"/proc/{pid}/fd"))
+        with open(f"/proc/{pid}/status") as f:
+            memory += sum(int(line.split()[1]) for line in f if line.startswith("RssAnon"))
+    return memory, descriptors
+
+
+def cpu_seconds(pids):
+    ticks = 0
+    for pid in pids.values():
+        with open(f"/proc/{pid}/stat") as f:
+            ticks += sum(int(x) for x in f.read().rpartition(")")[2].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+class Talk:
+    """A program under mirrord that is steered by lines."""
+
+    def __init__(self, lab, argv, **more):
+        self.p = lab.start_mirrord(argv, stdin=subprocess.PIPE, **more)
+
+    def hear(self):
+        return self.p.stdout.readline().split()
+
+    def say(self, line):
+        self.p.stdin.write(line + "\n")
+        self.p.stdin.flush()
+
+    def end(self):
+        return self.p.communicate(timeout=30)
+
+
+def many_at_once(lab, count):
+    with server(lab):
+        warm = Talk(lab, ["sh", "-c", " ".join(load("open", PORT, 1)) + " </dev/null; read x; exec " + " ".join(load("open", PORT, count))])
+        warm.hear()
+        pids = ours(lab)
+        memory, descriptors = measure(pids)
+        warm.say("")
+        expect("connections", warm.hear()[1], str(count), lab.log())
+        for what in ("open", "exchange", "rtt"):
+            if what != "open":
+                warm.say(what)
+                expect(what, warm.hear()[1], str(count), lab.log())
+            used = (measure(pids)[0] - memory) / count
+            expect(f"KiB per flow after {what}", used, lambda kib: kib <= KIB_PER_FLOW)
+        warm.say("close")
+        warm.hear()
+        lab.wait_for("descriptors as before", lambda: measure(pids)[1] <= descriptors + 130, 10)  # shelves of sockets may be fuller
+        lab.wait_for("memory as before", lambda: measure(pids)[0] <= memory + GROWN_KIB, 20)
+        warm.end()
+
+
+@test("soak.many_at_once", timeout=120)
+def many(lab):
+    many_at_once(lab, 1500)
+
+
+@test("soak.ten_thousand_at_once", long=True, timeout=600)
+def ten_thousand(lab):
+    # With lent sockets a connection has two descriptors of the session's
+    many_at_once(lab, min(10_000, HARD - 600 if lab.tunnel else HARD // 2 - 300))
+
+
+def short_ones(lab, count):
+    with server(lab):
+        script = " ".join(load("short", PORT + 4, 1000, 50)) + "; read x; " + " ".join(load("short", PORT + 4, count, 50)) + "; read x"
+        talk = Talk(lab, ["sh", "-c", script])
+        talk.hear()
+        pids = ours(lab)
+        memory, descriptors = measure(pids)
+        talk.say("")
+        expect("connections done and failed", talk.hear()[1:4:2], [str(count), "0"], lab.log())
+        lab.wait_for("descriptors as before", lambda: measure(pids)[1] <= descriptors + 130, 10)
+        lab.wait_for("memory as before", lambda: measure(pids)[0] <= memory + GROWN_KIB, 20)
+        talk.end()
+
+
+@test("soak.short_connections", timeout=120)
+def short(lab):
+    short_ones(lab, 5000)
+
+
+@test("soak.two_hundred_thousand_short", long=True, timeout=1200)
+def short_long(lab):
+    short_ones(lab, 200_000)
+
+
+@test("soak.few_descriptors", timeout=120)
+def few_descriptors(lab):
+    """What is over the hard limit is refused at once, the rest goes on, and nobody spins."""
+    def limited():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 300))
+        lab.plainly()
+    with server(lab):
+        talk = Talk(lab, load("open", PORT, 290), where=limited)
+        line = talk.hear()
+        if len(line) < 6:
+            raise Failure("a count", line, talk.p.stderr.read() + lab.log())
+        good, refused, other = int(line[1]), int(line[3]), int(line[5])
+        expect("open, refused, other", (good, refused, other), lambda n: n[0] >= 100 and n[0] + n[1] == 290 and n[2] == 0, lab.log())
+        if not lab.tunnel:
+            expect("refused", refused, lambda n: n > 0)
+        pids = ours(lab)
+        before = cpu_seconds(pids)
+        time.sleep(1)
+        expect("seconds of CPU in one of rest", cpu_seconds(pids) - before, lambda s: s < 0.2)
+        talk.say("rtt")
+        expect("those that answer", talk.hear()[1], str(good), lab.log())
+        talk.say("close")
+        talk.hear()
+        talk.end()
+
+
+@test("soak.unread", timeout=120)
+def unread(lab):
+    """A sender without end to a peer that reads nothing, and the same the other way round: memory stays, others' round trips stay."""
+    with server(lab):
+        script = (" ".join(load("pour", PORT + 1, 0)) + " & a=$!; " + " ".join(load("hold", PORT + 2, 100)) + " & b=$!; sleep 2; "
+                  + " ".join(load("rtt", PORT, 500)) + "; read x; kill $a $b")
+        talk = Talk(lab, ["sh", "-c", script])
+        expect("first line", talk.hear(), ["connected"], lab.log())
+        median = float(talk.hear()[0])
+        expect("median round trip in microseconds", median, lambda us: us < 5000)
+        pids = ours(lab)
+        expect("KiB of session and agent", measure(pids)[0], lambda kib: kib < UNREAD_KIB)
+        before = cpu_seconds(pids)
+        time.sleep(1)
+        expect("seconds of CPU in one of rest", cpu_seconds(pids) - before, lambda s: s < 0.2)
+        talk.say("")
+        talk.p.wait(10)
+    talk.end()
+
+
+@test("soak.many_questions", timeout=120)
+def many_questions(lab):
+    """Each from a socket of its own, as a resolver does."""
+    with server(lab):
+        talk = Talk(lab, load("questions", PORT, 3000))
+        expect("answered", talk.hear()[1], lambda n: int(n) >= 2990, lab.log())
+        pids = ours(lab)
+        lab.wait_for("no descriptor left behind", lambda: measure(pids)[1] <= 330, 5)
+        talk.say("")
+        talk.end()
+
+
+def took(server_process, seconds=15):
+    signal.alarm(seconds)
+    try:
+        return server_process.stdout.readline()
+    finally:
+        signal.alarm(0)
+
+
+@test("soak.exit_behind_data", timeout=120)
+def exit_behind_data(lab):
+    """All that was written before the program's end arrives."""
+    with server(lab) as s:
+        for count in (1, 100_000_000):
+            done = lab.mirrord(load("pour", PORT + 3, count))
+            expect("status", done.status, 0, str(done))
+            expect("what the server got", took(s), f"took {count}\n", lab.log())
+
+
+@test("soak.exit_behind_data_to_half_closed", timeout=60)
+def half_closed(lab):
+    """The peer has said its end before, and reads slowly what came behind it."""
+    code = """
+import socket, time
+l = socket.create_server(("%s", 7310)); print("ready", flush=True)
+c, _ = l.accept(); c.setsockopt(1, 8, 4096); c.shutdown(socket.SHUT_WR); time.sleep(1); n = 0
+while data := c.recv(65536):
+    n += len(data); time.sleep(0.001)
+print(n, flush=True)""" % IP
+    s = lab.cluster.services.start([*PYTHON, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        s.stdout.readline()
+        lab.mirrord([*PYTHON, "-c", f"import socket; s = socket.create_connection(('{IP}', 7310)); s.recv(1); s.sendall(bytes(3000000))"])
+        expect("what the peer got", s.stdout.readline(), "3000000\n", lab.log())
+    finally:
+        s.kill()
+        s.communicate()
+
+
+@test("soak.pipes_while_draining", timeout=60)
+def pipes(lab):
+    """Nobody who waits for the end of stdout or stderr waits for what still goes out."""
+    with server(lab):
+        command = " ".join(lab.command(load("pour", PORT + 1, 500_000), log=False))
+        done = lab.run(["sh", "-c", f"x=$({command} 2>&1); echo done"], env={**lab.environment(), "MIRRORD_LOG": "error"}, timeout=20)
+        expect("output", done.out, "done\n", str(done))
+        expect("seconds", done.seconds, lambda s: s < 5)
+
+
+@contextlib.contextmanager
+def hostile(how):
+    """A mirrord whose agent misbehaves."""
+    directory = "/tmp/lab/hostile"
+    os.makedirs(directory)
+    shutil.copy("/tmp/lab/bin/mirrord", directory)
+    path = directory + "/mirrord-agent"
+    with open(path, "w") as f:
+        f.write(f"#!/bin/sh\nexec {' '.join(PYTHON)} /tmp/lab/tests/programs/hostile_agent.py {how} \"$@\"\n")
+    os.chmod(path, 0o755)
+    try:
+        yield directory + "/mirrord"
+    finally:
+        shutil.rmtree(directory)
+
+
+VICTIM = """
+import errno, socket, signal, time
+told = []
+signal.signal(signal.SIGTERM, lambda *a: told.append(1))
+try:
+    socket.create_connection(("%s", %d), 10).recv(1)
+    print("connected")
+except OSError as e:
+    print(errno.errorcode.get(e.errno, e))
+end = time.monotonic() + 5
+while not told and time.monotonic() < end:
+    time.sleep(0.01)
+print("told" if told else "not told")
+""" % (IP, plan.HELLO)
+
+
+def hostile_test(how):
+    @test(f"soak.hostile_agent[{how}]", timeout=60)
+    def run(lab):
+        with hostile(how) as mirrord:
+            lab.forget_log()
+            done = lab.run([mirrord, *lab.command([*PYTHON, "-c", VICTIM])[1:]], env=lab.environment(MIRRORD_TUNNEL="1"))
+        expect("the connection and the signal", done.out.split(), lambda w: w[0] in ("ENETUNREACH", "ECONNRESET") and w[1] == "told", str(done) + lab.log())
+        expect("lines on stderr", len(done.err.splitlines()), 1, done.err)
+        expect("the line", done.err, lambda line: line.startswith("mirrord: lost the agent: tunnel: "))
+
+
+for _how in ("garbage", "cut", "huge", "unknown_stream", "text"):
+    hostile_test(_how)
+
+
+@test("soak.hostile_agent[opens]", timeout=60)
+def opens(lab):
+    """100,000 streams that nobody asked for: each is refused, and the session goes on. The connection has no answer, as from a mute agent."""
+    with hostile("opens") as mirrord:
+        lab.forget_log()
+        p = lab.start([mirrord, *lab.command([*PYTHON, "-c", VICTIM.replace(", 10)", ", 2)")])[1:]], env=lab.environment(MIRRORD_TUNNEL="1"))
+        time.sleep(1.5)
+        memory = measure({"session": lab.processes("mirrord-session")[0]})[0]
+        p.communicate(timeout=20)
+    expect("KiB of the session", memory, lambda kib: kib < UNREAD_KIB)
+
+
+@test("soak.agent_fed_garbage", modes=("root",))
+def fed(lab):
+    """The real agent, with a session that talks nonsense: it ends, and says nothing more than a line."""
+    for nonsense in (b"", b"GET / HTTP/1.1\r\n\r\n", os.urandom(100_000), b"\x89mrdt\r\n\x1a" + bytes(500)):
+        ours_, theirs = socket.socketpair()
+        p = lab.start(["/tmp/lab/bin/mirrord-agent", "--target", "x", "--pid", str(lab.cluster.target)], stdin=theirs, stdout=theirs)
+        theirs.close()
+        with contextlib.suppress(OSError):
+            ours_.sendall(nonsense)
+            ours_.shutdown(socket.SHUT_WR)
+        try:
+            _, err = p.communicate(timeout=15)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            raise Failure("the agent's end", "none") from None
+        ours_.close()
+        expect("its death", p.returncode, lambda status: status in (0, 1), err)
