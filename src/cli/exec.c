@@ -100,7 +100,7 @@ static int check_descriptors(struct error *err)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= MIN_DESCRIPTORS)
 		return 0;
-	error_set(err, 0, "the limit of open descriptors (RLIMIT_NOFILE) is too low: %lu, at least %d are needed",
+	error_set(err, 0, "the limit of open files (RLIMIT_NOFILE) is too low: %lu, at least %d are needed",
 		  (unsigned long)limit.rlim_max, MIN_DESCRIPTORS);
 	return error_hint(err, "raise it: `ulimit -Hn 4096` in the shell that has a higher one, or limits.conf(5)");
 }

@@ -4,9 +4,13 @@
 #include "net/nft.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
 
 static const struct {
 	const char *module, *config, *rules;
@@ -34,9 +38,15 @@ static const struct {
 
 static int run(const char *rules, char *ret_message, size_t room)
 {
-	struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	_cleanup_fd_ int probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	struct nft_ctx *ctx;
 	int rc;
 
+	if (probe < 0) { /* the library would end the process */
+		snprintf(ret_message, room, "open a netfilter socket: %s", strerror(errno));
+		return -1;
+	}
+	ctx = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!ctx) {
 		snprintf(ret_message, room, "out of memory");
 		return -1;

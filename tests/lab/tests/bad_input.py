@@ -138,7 +138,7 @@ def denied(name, rules, words, modes=("root", "user")):
 EPERM, ENOSPC, ENOSYS, EPROTONOSUPPORT, ENOPROTOOPT = 1, 28, 38, 93, 92
 denied("unshare", [f"unshare={EPERM}", f"clone3={ENOSYS}"], ["namespace"])
 denied("setns", [f"setns={EPERM}"], ["network", "permitted"])
-denied("user_namespaces", [f"unshare={ENOSPC}", f"clone={ENOSPC}", f"clone3={ENOSPC}"], ["user namespace", "max_user_namespaces"], modes=("user",))
+denied("user_namespaces", [f"unshare={ENOSPC}"], ["user namespace", "max_user_namespaces"], modes=("user",))
 denied("mount", [f"mount={EPERM}"], ["mount"])
 denied("packet_socket", [f"socket:0=17={EPERM}"], ["packet"])
 denied("netfilter", [f"socket:2=12={EPROTONOSUPPORT}"], ["nftables"])
