@@ -2,9 +2,9 @@
 /* Which settings are carried over to the twin: those that decide what a socket call returns, or when.
  *
  * Left out on purpose: what shapes the packets on the wire (buffer sizes, ECN, timestamps, retries of an established
- * connection), since the connections on the wire are the agent's, in the target's namespace, where its settings hold already; ping_group_range and ip_unprivileged_port_start, since users and groups are this
- * machine's; disable_ipv6 of links other than lo, since addresses and routes say it already, and the twin needs IPv6 on
- * its own link. */
+ * connection), since the connections on the wire are the agent's, in the target's namespace, where its settings hold
+ * already; ping_group_range and ip_unprivileged_port_start, since users and groups are this machine's; disable_ipv6 of
+ * links other than lo, since addresses and routes say it already, and the twin needs IPv6 on its own link. */
 #include "agent/sysctls.h"
 
 #include <assert.h>

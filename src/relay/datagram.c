@@ -8,6 +8,7 @@
  * Errors of the kernel's own in the queue (SO_EE_ORIGIN_LOCAL) repeat what a send has returned, and are passed over. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,10 @@
 #include <linux/errqueue.h> /* wants a struct timespec */
 
 #include "relay/port_internal.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 
 enum {
 	DATAGRAM_MAX = 65536,	/* with the IP header that a raw IPv4 socket gives */
@@ -42,15 +47,20 @@ void mailbox_free(struct mailbox *m)
 	free(m);
 }
 
-static void put_int(struct msghdr *msg, int level, int type, int value)
+static void put(struct msghdr *msg, int level, int type, const void *value, size_t size)
 {
 	struct cmsghdr *c = (struct cmsghdr *)(void *)((uint8_t *)msg->msg_control + msg->msg_controllen);
 
 	c->cmsg_level = level;
 	c->cmsg_type = type;
-	c->cmsg_len = CMSG_LEN(sizeof(value));
-	memcpy(CMSG_DATA(c), &value, sizeof(value));
-	msg->msg_controllen += CMSG_SPACE(sizeof(value));
+	c->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(c), value, size);
+	msg->msg_controllen += CMSG_SPACE(size);
+}
+
+static void put_int(struct msghdr *msg, int level, int type, int value)
+{
+	put(msg, level, type, &value, sizeof(value));
 }
 
 /* Multicast has a default TTL of its own, 1. */
@@ -69,17 +79,18 @@ static void put_marks(struct msghdr *msg, const struct endpoint *to, struct pack
 		put_int(msg, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, marks.tos);
 }
 
-int datagram_send(int fd, const struct endpoint *to, struct packet_marks marks, const void *head, size_t head_len,
-		  const void *data, size_t len)
+/* @segment: 0, or the length of each datagram of a train. */
+static int send_message(int fd, const struct endpoint *to, struct packet_marks marks, const struct iovec iov[2], uint16_t segment)
 {
-	_Alignas(struct cmsghdr) uint8_t control[2 * CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov[2] = { { (void *)head, head_len }, { (void *)data, len } };
+	_Alignas(struct cmsghdr) uint8_t control[3 * CMSG_SPACE(sizeof(int))] = { 0 };
 	struct sockaddr_storage sa;
-	struct msghdr msg = { .msg_name = &sa, .msg_iov = iov, .msg_iovlen = 2, .msg_control = control };
+	struct msghdr msg = { .msg_name = &sa, .msg_iov = (struct iovec *)iov, .msg_iovlen = 2, .msg_control = control };
 	int error = 0;
 
 	msg.msg_namelen = endpoint_to_sockaddr(to, &sa);
 	put_marks(&msg, to, marks);
+	if (segment)
+		put(&msg, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment));
 	for (int i = 0; i < TRIES; i++) {
 		if (sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;
@@ -88,6 +99,21 @@ int datagram_send(int fd, const struct endpoint *to, struct packet_marks marks, 
 			return 0;
 	}
 	return error;
+}
+
+int datagram_send(int fd, const struct endpoint *to, struct packet_marks marks, const void *head, size_t head_len,
+		  const void *data, size_t len)
+{
+	const struct iovec iov[2] = { { (void *)head, head_len }, { (void *)data, len } };
+
+	return send_message(fd, to, marks, iov, 0);
+}
+
+int datagram_send_train(int fd, const struct endpoint *to, struct packet_marks marks, const void *data, size_t len, size_t segment)
+{
+	const struct iovec iov[2] = { { NULL, 0 }, { (void *)data, len } };
+
+	return send_message(fd, to, marks, iov, (uint16_t)segment);
 }
 
 /* One byte or an int, as the kernel likes (IP_TOS is a byte). */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "relay/port_internal.h"
+#include "relay/train.h"
 
 enum { QUEUE_MAX = 16, QUEUE_BYTES = 64 << 10, ERRORS_PER_TURN = 64 };
 
@@ -37,12 +38,19 @@ static struct socket_egress *egress_of(struct socket_port *p)
 
 static int send_now(struct socket_port *p, const struct endpoint *to, struct packet_marks marks, const uint8_t *data, size_t len)
 {
+	struct train *train = egress_of(p)->train;
 	uint8_t head[ECHO_HEAD];
+	int error;
 
-	if (p->kind == PORT_UDP)
-		return datagram_send(p->fd, to, marks, NULL, 0, data, len);
-	echo_head(p, data, len, head);
-	return datagram_send(p->fd, to, marks, head, sizeof(head), data + 2, len - 2);
+	if (p->kind != PORT_UDP) {
+		echo_head(p, data, len, head);
+		return datagram_send(p->fd, to, marks, head, sizeof(head), data + 2, len - 2);
+	}
+	if (train_add(train, p, to, marks, data, len))
+		return 0;
+	error = datagram_send(p->fd, to, marks, NULL, 0, data, len);
+	train_open(train, p, to, marks, error ? 0 : len);
+	return error;
 }
 
 static void enqueue(struct socket_port *p, const struct endpoint *to, struct packet_marks marks, const void *data, size_t len)
@@ -74,14 +82,14 @@ int socket_port_send(struct port *port, const struct endpoint *to, struct packet
 	return 0;
 }
 
-/* The errno of a datagram that was queued comes as the ICMP error that makes the same. */
-static void report(struct socket_port *p, const struct queued *q, int error)
+void port_report(struct socket_port *p, const struct endpoint *to, const uint8_t *data, size_t len, int error)
 {
-	struct icmp_error e = { .offender = q->to.ip };
+	struct icmp_error e = { .offender = to->ip };
 
-	packet_error_from_errno(error, ip_family(&q->to.ip), &e.type, &e.code);
-	if (p->kind == PORT_UDP)
-		p->events->on_error(p->arg, &q->to, &e, q->data, q->len);
+	if (error == EMSGSIZE || p->kind != PORT_UDP)
+		return;
+	packet_error_from_errno(error, ip_family(&to->ip), &e.type, &e.code);
+	p->events->on_error(p->arg, to, &e, data, len);
 }
 
 static void flush(struct socket_port *p)
@@ -92,8 +100,8 @@ static void flush(struct socket_port *p)
 		struct queued *q = container_of(node, struct queued, node);
 		int error = p->fd < 0 ? 0 : send_now(p, &q->to, q->marks, q->data, q->len);
 
-		if (error && error != EMSGSIZE)
-			report(p, q, error);
+		if (error)
+			port_report(p, &q->to, q->data, q->len, error);
 		free(q);
 	}
 }
@@ -188,11 +196,13 @@ int socket_port_open(struct egress *egress, enum port_kind kind, const struct en
 
 	if (!e->mailbox)
 		e->mailbox = mailbox_new();
-	p = e->mailbox ? calloc(1, sizeof(*p)) : NULL;
+	if (!e->train)
+		e->train = train_new();
+	p = e->mailbox && e->train ? calloc(1, sizeof(*p)) : NULL;
 	if (!p)
 		return ENOMEM;
 	*p = (struct socket_port){ .port.egress = egress, .waiter.on_socket = on_socket, .local = *local, .events = events,
-				   .arg = arg, .fd = -1, .kind = kind };
+				   .arg = arg, .train_max = SIZE_MAX, .fd = -1, .kind = kind };
 	list_init(&p->queue);
 	list_append(&e->ports, &p->node);
 	e->count++;
@@ -211,6 +221,7 @@ void socket_port_close(struct port *port)
 	struct socket_port *p = port_of(port);
 	struct socket_egress *e = egress_of(p);
 
+	train_leave(e->train, p);
 	loop_unwatch(e->loop, &p->watch);
 	if (p->fd >= 0)
 		close(p->fd);
@@ -227,4 +238,5 @@ void socket_ports_close(struct socket_egress *e)
 	while (!list_empty(&e->ports))
 		socket_port_close(&container_of(e->ports.next, struct socket_port, node)->port);
 	mailbox_free(e->mailbox);
+	train_free(e->train);
 }

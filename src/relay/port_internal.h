@@ -14,11 +14,15 @@ struct socket_port {
 	void *arg;
 	struct list queue; /* datagrams that came before a socket did */
 	size_t n_queued, queued_bytes;
+	size_t train_max; /* longest datagrams that the kernel takes a train of, as far as we know */
 	int fd; /* -1 while waiting */
 	uint16_t wire_id; /* the identifier on the wire: 0 where the kernel sees to it */
 	uint8_t kind;	  /* enum port_kind */
 	bool raw;
 };
+
+/* port.c: the errno of a datagram that send has taken comes as the ICMP error that makes the same. */
+void port_report(struct socket_port *p, const struct endpoint *to, const uint8_t *data, size_t len, int error);
 
 /* One datagram that came, in the egress's mailbox. */
 struct arrival {
@@ -35,6 +39,8 @@ void mailbox_free(struct mailbox *m);
 /* Sends one datagram, with @head (may be empty) before @data. Returns 0 (also when dropped because of load) or an errno. */
 int datagram_send(int fd, const struct endpoint *to, struct packet_marks marks, const void *head, size_t head_len,
 		  const void *data, size_t len);
+/* Sends datagrams of @segment bytes each, the last may be shorter, that lie in @data one after the other. Returns as above. */
+int datagram_send_train(int fd, const struct endpoint *to, struct packet_marks marks, const void *data, size_t len, size_t segment);
 /* Receives up to MAILBOX_BATCH datagrams of @fd, valid until the next call. Returns how many. */
 enum { MAILBOX_BATCH = 32 };
 size_t datagram_receive(struct mailbox *m, int fd, struct arrival ret[MAILBOX_BATCH]);

@@ -11,6 +11,7 @@ struct waiter {
 };
 
 struct mailbox;
+struct train;
 
 struct socket_egress {
 	struct egress egress;
@@ -18,7 +19,8 @@ struct socket_egress {
 	struct socket_source *source;
 	struct list dials, pumps, ports;
 	struct list waiting[SOCKET_KINDS];
-	struct mailbox *mailbox; /* made with the first port */
+	struct mailbox *mailbox; /* made with the first port, as is: */
+	struct train *train;
 	size_t count;		 /* dials, pumps and ports */
 };
 
