@@ -24,6 +24,7 @@ int sysctl_set(const char *name, const char *value, struct error *err)
 		if (saved == EROFS)
 			error_hint(err, "/proc/sys is read-only here, as in a container: run the container with "
 					"--security-opt systempaths=unconfined (docker, podman) or --privileged");
+		errno = saved;
 		return -1;
 	}
 	return 0;

@@ -4,5 +4,5 @@
 
 #include "base/error.h"
 
-/* Writes @value to /proc/sys/net/@name. */
+/* Writes @value to /proc/sys/net/@name. Returns 0, or -1 with errno and @err. */
 int sysctl_set(const char *name, const char *value, struct error *err);
