@@ -204,6 +204,7 @@ int agent_inspect(const struct entry *e, struct target_info *ret, struct error *
 		memcpy(info.hostname, names.nodename, sizeof(info.hostname));
 	info.resolv_conf = target_file(e, "resolv.conf");
 	info.hosts = target_file(e, "hosts");
+	target_info_tidy(&info);
 	*ret = info;
 	return 0;
 }

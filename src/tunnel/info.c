@@ -164,6 +164,10 @@ static bool text_is_plain(const uint8_t *p, size_t len, const char *marks)
 	return true;
 }
 
+/* Besides letters and digits. */
+#define INTERFACE_MARKS "_-.:@+"
+#define HOSTNAME_MARKS "_-."
+
 static int field_copy(const struct field *f, const char *marks, char *out, size_t room)
 {
 	if (f->len >= room || !text_is_plain(f->value, f->len, marks))
@@ -277,9 +281,17 @@ static int sysctl_decode(const struct field *f, struct target_info *info)
 
 static int interface_decode(const struct field *f, struct target_info *info)
 {
-	int r = field_copy(f, "_-.:@+", info->interface, sizeof(info->interface));
+	int r = field_copy(f, INTERFACE_MARKS, info->interface, sizeof(info->interface));
 
 	return strcmp(info->interface, ".") == 0 || strcmp(info->interface, "..") == 0 ? -EINVAL : r;
+}
+
+void target_info_tidy(struct target_info *info)
+{
+	if (!info->interface[0] || !text_is_plain((uint8_t *)info->interface, strlen(info->interface), INTERFACE_MARKS))
+		strcpy(info->interface, "eth0");
+	if (!text_is_plain((uint8_t *)info->hostname, strlen(info->hostname), HOSTNAME_MARKS))
+		info->hostname[0] = '\0';
 }
 
 static int field_decode(const struct field *f, struct target_info *info)
@@ -288,7 +300,7 @@ static int field_decode(const struct field *f, struct target_info *info)
 	case TAG_INTERFACE:
 		return interface_decode(f, info);
 	case TAG_HOSTNAME:
-		return field_copy(f, "_-.", info->hostname, sizeof(info->hostname));
+		return field_copy(f, HOSTNAME_MARKS, info->hostname, sizeof(info->hostname));
 	case TAG_ADDRESS:
 		return address_decode(f, info);
 	case TAG_ROUTE:

@@ -51,6 +51,9 @@ struct target_info {
 };
 
 void target_info_fini(struct target_info *info);
+/* Names that can't be told, since they could mean something else in a rule or a file ("eth(0)", "(none)"): the interface is eth0 then, and
+ * the host has none. */
+void target_info_tidy(struct target_info *info);
 /* The encoded bytes are the caller's; NULL without memory. */
 uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len);
 /* Returns 0, or -1 with @err; @ret is set only with 0. Unknown fields are passed over. */

@@ -81,21 +81,22 @@ static const struct setting twin_settings[] = {
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Neighbour, the route to it (what dup sends needs it, also where the target has no routes at all), and the default route of one side,
- * in the namespace that the process is in. */
+/* Neighbour, the route to it (what dup sends needs it, also where the target has no routes at all), and where @default_route a route for
+ * all that has no other (of the lowest preference), in the namespace that the process is in. */
 static int add_gateway(struct rtnl *nl, const char *link, const char *const gateways[2], const struct mac *mac,
-		       bool default_route[2], struct error *err)
+		       bool default_route, struct error *err)
 {
 	for (int f = 0; f < (have_ipv6() ? 2 : 1); f++) {
 		struct ip gateway;
-		struct route route = { .prefix = *any[f], .type = RTN_UNICAST, .link = link, .gateway = &gateway };
+		struct route route = { .prefix = *any[f], .type = RTN_UNICAST, .link = link, .gateway = &gateway,
+				       .metric = UINT32_MAX };
 		struct route to_gateway = { .type = RTN_UNICAST, .link = link };
 
 		ip_parse(gateways[f], &gateway);
 		to_gateway.prefix = gateway;
 		to_gateway.prefix_len = ip_is_v4(&gateway) ? 32 : 128;
 		if (rtnl_add_neighbour(nl, link, &gateway, mac, err) < 0 || rtnl_add_route(nl, &to_gateway, err) < 0 ||
-		    (default_route[f] && rtnl_add_route(nl, &route, err) < 0))
+		    (default_route && rtnl_add_route(nl, &route, err) < 0))
 			return -1;
 	}
 	return 0;
@@ -116,13 +117,12 @@ static int allow_long_backlog(struct error *err)
 static int build_relay(struct twin *t, struct rtnl *nl, struct error *err)
 {
 	const struct link_change up = { .up = true }, relay_up = { .up = true, .no_ipv6_address = true };
-	bool both[2] = { true, true };
 
 	if (apply_settings(relay_settings, N(relay_settings), err) < 0 || allow_long_backlog(err) < 0 ||
 	    rtnl_change_link(nl, "lo", &up, err) < 0 ||
 	    rtnl_change_link(nl, RELAY_LINK, &(struct link_change){ .no_ipv6_address = have_ipv6() }, err) < 0 ||
 	    rtnl_change_link(nl, RELAY_LINK, have_ipv6() ? &relay_up : &up, err) < 0 ||
-	    add_gateway(nl, RELAY_LINK, twin_gateway, &twin_mac, both, err) < 0)
+	    add_gateway(nl, RELAY_LINK, twin_gateway, &twin_mac, true, err) < 0)
 		return -1;
 	for (int f = 0; f < (have_ipv6() ? 2 : 1); f++) {
 		const struct rule from_twin = { .family = families[f], .iif = RELAY_LINK, .table = RELAY_TABLE };
@@ -182,9 +182,7 @@ static int add_target_route(struct rtnl *nl, const struct target_info *info, con
 /* Where the target routes by more than its main table, the table alone would be wrong: then every destination has a route. */
 static int add_routes(struct rtnl *nl, const struct target_info *info, struct error *err)
 {
-	bool defaults[2] = { info->policy_routing != 0, info->policy_routing != 0 };
-
-	if (add_gateway(nl, info->interface, relay_gateway, &relay_mac, defaults, err) < 0)
+	if (add_gateway(nl, info->interface, relay_gateway, &relay_mac, info->policy_routing, err) < 0)
 		return -1;
 	for (size_t i = 0; i < info->n_routes; i++)
 		if (add_target_route(nl, info, &info->routes[i], err) < 0)
@@ -234,34 +232,27 @@ static int build_twin(const struct target_info *info, const char *target, struct
 	return 0;
 }
 
-static bool is_link_name(const char *name)
+/* A name that is taken: a namespace is born with the fallback links of some tunnel drivers (tunl0, sit0, …) where they are loaded. */
+static void fit_interface(struct target_info *info)
 {
-	size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-
-	return len && !name[len] && strcmp(name, "lo") != 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
-
-/* The description comes from the agent, which may be on another machine, and some of it becomes rules and paths here. */
-static int check_info(const struct target_info *info, struct error *err)
-{
-	if (!is_link_name(info->interface))
-		return error_set(err, 0, "the agent tells of a link \"%s\", which is no name of one", info->interface);
-	for (size_t i = 0; i < info->n_sysctls; i++)
-		if (info->sysctls[i].name[0] == '/' || strstr(info->sysctls[i].name, ".."))
-			return error_set(err, 0, "the agent tells of a sysctl \"%s\", which is no name of one", info->sysctls[i].name);
-	return 0;
+	if (if_nametoindex(info->interface))
+		strcpy(info->interface, "eth0");
 }
 
 int twin_build(struct twin *t, const struct target_info *info, const char *target, struct error *err)
 {
-	const struct veth_end twin_end = { .name = info->interface, .mac = twin_mac, .netns = -1 };
+	struct target_info fitted = *info;
+	const struct veth_end twin_end = { .name = fitted.interface, .mac = twin_mac, .netns = -1 };
 	const struct veth_end relay_end = { .name = RELAY_LINK, .mac = relay_mac, .netns = t->relay_ns };
 	struct rtnl *in_twin = NULL, *in_relay = NULL;
 	int rc = -1;
 
-	if (check_info(info, err) == 0 && switch_net(t->net_ns, err) == 0 && (in_twin = rtnl_open(err)) &&
+	if (switch_net(t->net_ns, err) < 0)
+		return -1;
+	fit_interface(&fitted);
+	if ((in_twin = rtnl_open(err)) &&
 	    rtnl_add_veth(in_twin, &twin_end, &relay_end, TWIN_MTU, err) == 0 && twin_sockets_open(t, err) == 0 &&
-	    build_twin(info, target, in_twin, err) == 0 && switch_net(t->relay_ns, err) == 0 && (in_relay = rtnl_open(err)) &&
+	    build_twin(&fitted, target, in_twin, err) == 0 && switch_net(t->relay_ns, err) == 0 && (in_relay = rtnl_open(err)) &&
 	    build_relay(t, in_relay, err) == 0)
 		rc = 0;
 	rtnl_close(in_twin);

@@ -30,6 +30,14 @@ static const struct {
 	const char *absent; /* prefix of a route that must not be there */
 } networks[] = {
 	{ "nothing", "", "eth0", 0, "", { { NULL, NULL } }, "0.0.0.0/0" },
+	{ "a link whose name can't be told",
+	  "link set lo up\nlink add eth(0) type veth peer name eth1\nlink set eth(0) up\nlink set eth1 up\n"
+	  "addr add 10.9.0.2/24 dev eth(0)\nroute add default via 10.9.0.1\n",
+	  "eth0",
+	  0,
+	  "10.9.0.2/24",
+	  { { "0.0.0.0/0 1 10.9.0.2 0", NULL } },
+	  NULL },
 	{ "one address",
 	  LINKS "addr add 10.9.0.2/24 dev eth0\nroute add default via 10.9.0.1\n",
 	  "eth0",

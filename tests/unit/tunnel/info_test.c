@@ -248,8 +248,39 @@ static void test_failure(void)
 	tap_int(failure_decode(other, len, &got), -1, "one without a text");
 }
 
+/* What has been tidied can be told. */
+static void test_tidy(void)
+{
+	static const struct {
+		const char *interface, *hostname, *want_interface, *want_hostname;
+	} rows[] = {
+		{ "ens3", "shop-7d9.test", "ens3", "shop-7d9.test" },
+		{ "eth(0)", "(none)", "eth0", "" },
+		{ "", "two words", "eth0", "" },
+		{ "a\"b", "line\nbreak", "eth0", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct target_info info = { 0 }, told = { 0 };
+		struct error err = { 0 };
+		size_t len;
+		uint8_t *data;
+
+		strcpy(info.interface, rows[i].interface);
+		strcpy(info.hostname, rows[i].hostname);
+		target_info_tidy(&info);
+		data = target_info_encode(&info, &len);
+		tap_int(target_info_decode(data, len, &told, &err), 0, "tidied row %zu is read", i);
+		tap_str(told.interface, rows[i].want_interface, "its interface");
+		tap_str(told.hostname, rows[i].want_hostname, "its host name");
+		free(data);
+		target_info_fini(&told);
+	}
+}
+
 int main(void)
 {
+	test_tidy();
 	test_there_and_back("empty", (struct target_info){ 0 });
 	test_there_and_back("example", example(false));
 	test_there_and_back("as much as there may be", example(true));
