@@ -37,6 +37,8 @@ static int find_agent(char path[PATH_MAX], struct error *err)
 	if (access(path, X_OK) == 0)
 		return 0;
 	error_set(err, errno, "find mirrord-agent beside mirrord or at %s", path);
+	if (n < 0)
+		return error_hint(err, "/proc is not there, or not that of this system: `mount -t proc proc /proc` mounts it");
 	return error_hint(err, "the installation is not complete: install the package again, or run ./dev build");
 }
 

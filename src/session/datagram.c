@@ -35,7 +35,7 @@ struct mapping {
 	struct list by_age; /* in datagrams.quiet: least recently used first */
 	struct key key;
 	struct port *ports[EXITS];
-	bool broken[EXITS];
+	bool broken[EXITS], doomed;
 	uint64_t born, used;
 	unsigned int sent, received;
 	struct timer timer;
@@ -111,7 +111,7 @@ static void on_idle(struct timer *t)
 	struct mapping *m = container_of(t, struct mapping, timer);
 	uint64_t due = m->used + idle_time(m);
 
-	if (due <= loop_now(m->all->c.loop))
+	if (m->doomed || due <= loop_now(m->all->c.loop))
 		mapping_close(m);
 	else
 		loop_arm(m->all->c.loop, t, due);
@@ -207,7 +207,7 @@ static void on_broken(void *arg, int error)
 	log_limited(LOG_LEVEL_WARN, "datagram: a port broke: %s", strerror(error));
 	for (int i = 0; i < EXITS; i++)
 		m->broken[i] = m->ports[i] != NULL;
-	m->used = 0;
+	m->doomed = true; /* whatever is sent meanwhile: the next one gets a mapping of its own */
 	loop_arm(m->all->c.loop, &m->timer, 0);
 }
 

@@ -299,6 +299,8 @@ int twin_inside(char ret_target[256], struct error *err)
 	char alias[256];
 	int rc = links && nl ? 0 : -1;
 
+	if (nl && !links)
+		error_set(err, errno, "list the network links");
 	for (struct if_nameindex *l = links; rc == 0 && l->if_index; l++) {
 		rc = rtnl_link_alias(nl, l->if_name, alias, err);
 		if (rc == 1 && strncmp(alias, "mirrord ", 8) == 0)
