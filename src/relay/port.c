@@ -16,7 +16,7 @@
 #include "relay/port_internal.h"
 #include "relay/train.h"
 
-enum { QUEUE_MAX = 256, QUEUE_BYTES = 256 << 10, ERRORS_PER_TURN = 64 }; /* waiting for a socket: as much as a socket would take */
+enum { QUEUE_MAX = 128, QUEUE_BYTES = 256 << 10, ERRORS_PER_TURN = 64 }; /* waiting for a socket: as much as a socket would take */
 
 struct queued {
 	struct list node;
