@@ -61,6 +61,7 @@ def serve_pod(w):
                           (plan.POD_RESET, tcp_servers.reset_after_data), (plan.POD_RECORD, tcp_servers.record)):
         for ip in ("127.0.0.1", "::1", pod4, pod6):
             TcpServer(w, "pod", ip, port, handler)
+    TcpServer(w, "sidecar", "127.0.0.1", plan.POD_HTTP, tcp_servers.http)
     dns_small.DnsServer(w, "docker-dns", "127.0.0.11", dns_small.docker)
 
 

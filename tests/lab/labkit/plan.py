@@ -65,7 +65,7 @@ UDP_PEERS = range(8100, 8110)  # all like UDP_PEER
 
 # On the pod's own loopback, TCP and UDP. Each server says which one it is.
 POD_LOOPBACK, POD_LOOPBACK6, POD_ADDRESS, POD_ANY, POD_OTHER_LOOPBACK = 6001, 6002, 6003, 6004, 6005
-POD_PAUSE = 6006  # TCP on every address: speaks the protocol of PEER
+POD_HTTP = 9090  # a sidecar on 127.0.0.1
 POD_SUM, POD_SOURCE, POD_HALF, POD_RESET, POD_RECORD = 6084, 6085, 6083, 6081, 6087
 
 SEARCH = ["shop.svc.cluster.test", "svc.cluster.test", "cluster.test"]

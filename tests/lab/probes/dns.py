@@ -6,7 +6,8 @@ import re
 import socket
 import struct
 
-from probes.kit import error_name, plan, probe
+from labkit import plan
+from probes.kit import error_name, probe
 
 
 def lookup(p, name, port=80, key=None, in_order=True, **hints):

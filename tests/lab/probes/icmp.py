@@ -7,8 +7,8 @@ import socket
 import struct
 import time
 
-from probes.kit import IP_RECVERR, IP_TTL, IPV6_RECVERR, IPV6_UNICAST_HOPS, error_name, hash_of, probe
 from labkit import pattern
+from probes.kit import IP_RECVERR, IP_TTL, IPV6_RECVERR, IPV6_UNICAST_HOPS, error_name, hash_of, probe
 
 
 def ping_socket(p):

@@ -6,8 +6,8 @@ import os
 import select
 import socket
 
-from probes.kit import IP_RECVERR, IPV6_RECVERR, address, error_name, plan, probe, reset
-from labkit import pattern
+from labkit import pattern, plan
+from probes.kit import IP_RECVERR, IPV6_RECVERR, address, error_name, probe, reset
 
 OWN = 20100  # ports from here on are nobody's in the target
 
@@ -111,10 +111,11 @@ def own_listener_closed(p):
 def own_listener_full_queue(p):
     server = listener(p, p.loopback, OWN + 6)
     server.listen(0)
-    _ = [connect_to(p, p.loopback, OWN + 6, "first")]
+    first = connect_to(p, p.loopback, OWN + 6, "first")
     late = p.tcp(0.5)
     with p.timed("second"):
         p.call("second", late.connect, (p.loopback, OWN + 6))
+    p.names(first)
 
 
 @probe()
@@ -389,8 +390,10 @@ def target_and_own_side_by_side(p):
 @probe()
 def listener_from_outside_its_address(p):
     """Own pod address, own listener on the loopback only."""
-    _ = listener(p, p.loopback, OWN + 21)
+    server = listener(p, p.loopback, OWN + 21)
     connect_to(p, p.ip("pod"), OWN + 21)
+    server.setblocking(False)
+    p.call("accept", server.accept)
 
 
 # UDP
@@ -528,9 +531,8 @@ def unix_sockets(p):
 
 
 @probe(families=(4,), servers="ignored")
-def localhost_round_trips(p):
+def localhost_datagrams(p):
     """To the target's localhost and back, 200 times."""
-    _ = connect_to(p, "127.0.0.1", plan.POD_SUM)
     s2 = p.udp(1)
     lost = 0
     with p.timed("200 datagrams"):

@@ -7,7 +7,8 @@ import socket
 import struct
 import time
 
-from probes.kit import error_name, event_names, plan, probe, reset
+from labkit import plan
+from probes.kit import error_name, event_names, probe, reset
 
 
 @probe()

@@ -8,8 +8,8 @@ import struct
 import sys
 import time
 
-from probes.kit import plan, probe, reset
-from labkit import pattern
+from labkit import pattern, plan
+from probes.kit import probe, reset
 
 ALL = select.POLLIN | select.POLLOUT | select.POLLRDHUP
 

@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 
-from probes.kit import plan, probe
+from labkit import plan
+from probes.kit import probe
 
 
 @probe(settle=1)

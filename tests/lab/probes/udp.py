@@ -7,9 +7,9 @@ import socket
 import struct
 import time
 
-from probes.kit import (IP_RECVERR, IP_RECVTTL, IP_TTL, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_UNICAST_HOPS, UDP_GRO, UDP_SEGMENT,
-                        address, error_name, plan, probe)
-from labkit import pattern
+from labkit import pattern, plan
+from probes.kit import (IP_RECVERR, IP_RECVTTL, IP_TTL, IPV6_RECVERR, IPV6_RECVHOPLIMIT, IPV6_UNICAST_HOPS,
+                        UDP_GRO, UDP_SEGMENT, address, error_name, probe)
 
 
 @probe()

@@ -8,7 +8,8 @@ import re
 import socket
 import struct
 
-from probes.kit import error_name, plan, probe
+from labkit import plan
+from probes.kit import error_name, probe
 
 
 @probe(families=(4,))
