@@ -129,7 +129,7 @@ class Cluster:
             self.sandbox.become_user()
             linux.make_dumpable()
             linux.unshare(linux.NEWUSER | linux.NEWNS)
-            linux.map_ids(0, self.sandbox.uid, self.sandbox.gid)
+            linux.map_ids((0, 0), self.sandbox.uid, self.sandbox.gid)
             linux.die_with_parent()
         for name, node in self.nodes.items():
             node.fork(SERVE.get(name, lambda w: None))

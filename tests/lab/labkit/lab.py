@@ -41,9 +41,15 @@ class Lab:
         self.sandbox.become_user()
 
     def in_target(self):
-        """preexec_fn: in the target, as the product's user."""
-        self.cluster.pod.enter()
-        self.sandbox.become_user()
+        """preexec_fn: in the target, as the product's user and without privileges over it. (The owner of a user namespace has them all;
+        so an ordinary user becomes one inside the target's.)"""
+        if self.mode == "root":
+            self.cluster.pod.enter()
+            return
+        self.cluster.pod.enter_as_root()
+        linux.make_dumpable()
+        linux.unshare(linux.NEWUSER)
+        linux.map_ids((self.sandbox.uid, self.sandbox.gid), 0, 0)
 
     def command(self, argv, target=None, options=(), log=True):
         """The command line that runs @argv under mirrord."""

@@ -67,12 +67,12 @@ def keep_capabilities_over_exec():
 
 
 def map_ids(inside, uid, gid):
-    """Maps the one @uid and @gid to @inside in the new user namespace that this process is in."""
+    """Maps the one @uid and @gid to @inside, a pair, in the new user namespace that this process is in."""
     with open("/proc/self/setgroups", "w") as f:
         f.write("deny")
-    for kind, outside in (("uid", uid), ("gid", gid)):
+    for kind, there, here in (("uid", inside[0], uid), ("gid", inside[1], gid)):
         with open(f"/proc/self/{kind}_map", "w") as f:
-            f.write(f"{inside if inside is not None else outside} {outside} 1")
+            f.write(f"{there} {here} 1")
 
 
 def link_up(name):

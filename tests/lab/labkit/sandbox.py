@@ -64,7 +64,7 @@ class Sandbox:
             linux.unshare(flags)
         else:
             linux.unshare(flags | linux.NEWUSER)
-            linux.map_ids(0 if self.mode == "root" else None, uid, gid)
+            linux.map_ids((0, 0) if self.mode == "root" else (uid, gid), uid, gid)
 
     def _furnish(self):
         linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)

@@ -42,7 +42,7 @@ class Services:
         getattr(self.lab.cluster, self.node).enter()
         if self.lab.mode == "root":
             linux.unshare(linux.NEWUSER)
-            linux.map_ids(1000, 0, 0)
+            linux.map_ids((1000, 1000), 0, 0)
         else:
             self.lab.sandbox.become_user()
         linux.die_with_parent()

@@ -116,6 +116,7 @@ def dns_by_hand_udp(p):
 @probe()
 def dns_by_hand_tcp(p):
     s = p.connect("dns", 53)
+    s.setblocking(True)
     for name in ("many.cluster.test", "crowd.cluster.test", "nothing.cluster.test"):
         message = query(name, 1)
         s.sendall(struct.pack("!H", len(message)) + message)

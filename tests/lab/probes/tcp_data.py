@@ -173,6 +173,7 @@ def unread_download_others_go_on(p):
         for i in range(100):
             other.sendall(b"ping")
             other.recv(10)
+    lazy.setblocking(True)
     p.call("first bytes", lambda: lazy.recv(20, socket.MSG_WAITALL) == pattern.piece(0, 20))
 
 
@@ -235,6 +236,7 @@ def events_edge_triggered(p):
 def waitall_and_scatter(p):
     s = p.connect("payment", plan.SOURCE)
     p.call("sendmsg", s.sendmsg, [b"10", b"0000", b"0\n"])
+    s.setblocking(True)
     data = s.recv(1000000, socket.MSG_WAITALL)
     p.note("MSG_WAITALL", [len(data), data == pattern.piece(0, 1000000)])
     p.read_to_end(s)

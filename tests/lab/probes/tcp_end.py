@@ -193,7 +193,7 @@ def reset_by_client_after_data(p):
 def reset_by_client_while_server_sends(p):
     s = p.connect("payment", plan.SOURCE)
     s.sendall(b"100000000\n")
-    p.note("some", len(s.recv(1000, socket.MSG_WAITALL)))
+    p.note("some", len(s.recv(1)))
     reset(s)
 
 
@@ -209,7 +209,7 @@ def client_closes_with_unread(p):
 def client_closes_while_server_sends(p):
     s = p.connect("payment", plan.SOURCE)
     s.sendall(b"100000000\n")
-    p.note("some", len(s.recv(1000, socket.MSG_WAITALL)))
+    p.note("some", len(s.recv(1)))
     s.close()
 
 
