@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Comparing two records of a probe: what may differ between two runs of the same thing is taken out first.
 
-Ephemeral ports become E1, E2 … in the order in which they appear, program's view first; so a port that the program saw and a port
+Ephemeral ports become E1, E2 … (by address and port) in the order in which they appear, program's view first; so a port that the program saw and a port
 that a server saw are still the same or not the same. Durations are compared with a tolerance, not by buckets with an edge.
 """
 
@@ -9,15 +9,31 @@ FIRST_EPHEMERAL = 32768  # no server of the lab listens above
 TOLERANCE_SECONDS, TOLERANCE_SHARE = 0.25, 0.2
 
 
+ANY = ("", "0.0.0.0", "::")
+
+
+class _Names:
+    """An endpoint keeps its name; a socket that is bound to any address and later has one is the same."""
+
+    def __init__(self):
+        self.known = []  # (address, port, name)
+
+    def name(self, ip, port):
+        ip = ip.replace("::ffff:", "")
+        for known_ip, known_port, name in self.known:
+            if port == known_port and (ip == known_ip or ip in ANY or known_ip in ANY):
+                return name
+        self.known.append((ip, port, f"E{len(self.known) + 1}"))
+        return self.known[-1][2]
+
+
 def normalise(value, names=None):
-    names = {} if names is None else names
+    names = _Names() if names is None else names
     if isinstance(value, dict):
-        out = {}
-        for k, v in value.items():
-            if k == "port" and isinstance(v, int) and v >= FIRST_EPHEMERAL:
-                out[k] = names.setdefault(v, f"E{len(names) + 1}")
-            else:
-                out[k] = normalise(v, names)
+        out = {k: normalise(v, names) for k, v in value.items() if k != "port"}
+        if "port" in value:
+            port = value["port"]
+            out["port"] = names.name(value.get("ip", ""), port) if isinstance(port, int) and port >= FIRST_EPHEMERAL else port
         return out
     if isinstance(value, list):
         return [normalise(v, names) for v in value]

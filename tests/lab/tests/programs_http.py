@@ -38,6 +38,13 @@ def curl(lab):
         expect("you", out["you"], lambda ip: ip == you if you else ip in (POD4, POD6))
 
 
+@test("programs.curl_to_a_sidecar", needs=("curl",))
+def curl_sidecar(lab):
+    """localhost is the pod's, where the program has nothing of its own."""
+    out = answer(got_by(lab, ["curl", "-sS", "-m", "5", f"http://localhost:{plan.POD_HTTP}/metrics"], "sidecar", plan.POD_HTTP, you=("127.0.0.1",)))
+    expect("path", out["path"], "/metrics")
+
+
 @test("programs.curl_failures", needs=("curl",))
 def curl_failures(lab):
     """Exit statuses and words as in the target."""
