@@ -25,7 +25,8 @@ static int explain_user_namespace(struct error *err, int saved)
 	if (saved == ENOSPC)
 		return error_hint(err, "there may be no more of them: see `sysctl user.max_user_namespaces`; `sudo sysctl -w "
 				       "user.max_user_namespaces=10000` allows some");
-	return error_hint(err, "user namespaces are not allowed for you here (in a chroot nobody gets one): `sudo sysctl -w kernel.unprivileged_userns_clone=1` (Debian) or "
+	return error_hint(err, "user namespaces are not allowed for you here (in a chroot nobody gets one): `sudo sysctl -w "
+			       "kernel.unprivileged_userns_clone=1` (Debian) or "
 			       "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu) allows them; in a container, a seccomp "
 			       "profile without it (--security-opt seccomp=unconfined); or do without them: `sudo setcap "
 			       "cap_sys_admin,cap_net_admin,cap_net_raw+ep $(command -v mirrord)`, or run mirrord with sudo");

@@ -14,6 +14,7 @@ from .lab import PYTHON
 from .registry import Failure, Skip, TESTS, Test
 
 SETTLE_SECONDS = 1.5
+TARGET_RECORDS = 4
 
 
 def run_once(lab, probe, family, way):
@@ -48,11 +49,22 @@ def _servers(entries, order):
     return sorted(entries, key=lambda e: (e["node"], e["server"], e["local"].get("ip", ""), e["local"].get("port", 0)))
 
 
+def _unexpected(expected, seen, probe):
+    return [d for d in record.differences(expected, seen) if not known.is_known(probe.name, d)]
+
+
 def compare(lab, probe, family, way="twin"):
-    expected = record.normalise(run_once(lab, probe, family, probe.oracle))
     way = probe.oracle if way == "target" else way
+    expected = record.normalise(run_once(lab, probe, family, probe.oracle))
     seen = record.normalise(run_once(lab, probe, family, way))
-    found = [d for d in record.differences(expected, seen) if not known.is_known(probe.name, d)]
+    found = _unexpected(expected, seen, probe)
+    # Where the kernel's own answer depends on a race (an ICMP error that finds the socket locked, data that crosses a close), the target
+    # has more than one record. The twin is asked once; its record has to be one of the target's.
+    for _ in range(TARGET_RECORDS - 1):
+        if not found:
+            return
+        again = _unexpected(record.normalise(run_once(lab, probe, family, probe.oracle)), seen, probe)
+        found = found if again else []
     if found:
         lines = "\n".join(f"{where}: in the target {_short(a)}, in the {way} {_short(b)}" for where, a, b in found)
         raise Failure(_short(found[0][1]) + " at " + found[0][0], _short(found[0][2]),
@@ -71,4 +83,4 @@ def add_tests(probes, way):
 
             def run(lab, probe=probe, family=family):
                 compare(lab, probe, family, way)
-            TESTS.append(Test(name, run, modes=probe.modes, long=probe.long, needs=probe.needs, timeout=2 * probe.timeout + 10))
+            TESTS.append(Test(name, run, modes=probe.modes, long=probe.long, needs=probe.needs, timeout=(1 + TARGET_RECORDS) * probe.timeout + 10))

@@ -233,7 +233,6 @@ static void open_many(int n)
 	}
 }
 
-
 static void short_ones(int n, int at_once)
 {
 	int ep = epoll_create1(0), started = 0, done = 0, failed = 0, last = 0, open = 0;

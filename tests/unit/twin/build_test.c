@@ -50,7 +50,8 @@ static void test_name(void)
 	if (!error_is_set(&err))
 		twin_build(&t, &info, "pid/1", &err);
 	tap_str(err.text, "", "%s: built", rows[current].name);
-	tap_ok(setns(t.net_ns, CLONE_NEWNET) == 0 && if_nametoindex(rows[current].want), "%s: the link is %s", rows[current].name, rows[current].want);
+	tap_ok(setns(t.net_ns, CLONE_NEWNET) == 0 && if_nametoindex(rows[current].want), "%s: the link is %s", rows[current].name,
+	       rows[current].want);
 }
 
 /* The twin's kernel chooses @want as the source of a packet to @destination. */
