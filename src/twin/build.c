@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -276,8 +277,12 @@ void twin_cut(const struct twin *t)
 
 void twin_cut_from_outside(const struct twin *t)
 {
-	if (fork() != 0)
+	pid_t child = fork();
+
+	if (child != 0) {
+		waitpid(child, NULL, 0); /* also where SIGCHLD is ignored: then until ECHILD */
 		return;
+	}
 	if (t->user_ns < 0 || setns(t->user_ns, CLONE_NEWUSER) == 0)
 		twin_cut(t);
 	_exit(0);

@@ -26,7 +26,7 @@
 #include "twin/info_file.h"
 
 enum { REQUEST_BUILD = 'b', REQUEST_GUARD = 'g', REQUEST_CUT = 'c', REQUEST_QUIT = 'q' };
-enum { SESSION_END = 2000 }; /* milliseconds */
+enum { SESSION_END = 2000, CUT_TIME = 1000 }; /* milliseconds */
 enum { TARGET_TEXT = 256 };
 
 struct request {
@@ -110,6 +110,13 @@ static void end_program(struct keeper *k)
 	syscall(SYS_pidfd_send_signal, k->program, SIGTERM, NULL, 0);
 }
 
+/* Any answer will do: it says that it is done. */
+static void cut(struct keeper *k)
+{
+	twin_cut(&k->twin);
+	fd_send(k->sock, "", 1, NULL, 0);
+}
+
 static void serve(struct keeper *k)
 {
 	for (;;) {
@@ -125,7 +132,7 @@ static void serve(struct keeper *k)
 		if (r.what == REQUEST_BUILD)
 			build(k, &r, fd);
 		else if (r.what == REQUEST_CUT)
-			twin_cut(&k->twin);
+			cut(k);
 		else if (r.what == REQUEST_GUARD && n)
 			k->program = fd_steal(&fd);
 		fd_closep(&fd);
@@ -216,8 +223,11 @@ int keeper_guard(int sock, int pidfd, struct error *err)
 void keeper_cut(int sock)
 {
 	const struct request r = { .what = REQUEST_CUT };
+	struct pollfd answer = { .fd = sock, .events = POLLIN };
+	char done;
 
-	fd_send(sock, &r, sizeof(r), NULL, 0);
+	if (fd_send(sock, &r, sizeof(r), NULL, 0) == 0 && poll(&answer, 1, CUT_TIME) > 0)
+		(void)!recv(sock, &done, 1, MSG_DONTWAIT);
 }
 
 void keeper_quit(int sock)

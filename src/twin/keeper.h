@@ -16,7 +16,8 @@ pid_t keeper_start(uid_t uid, gid_t gid, int *ret_sock, struct error *err);
 int keeper_build(int sock, const struct target_info *info, const char *target, struct twin *ret, struct error *err);
 /* Tells it which process to end (SIGTERM) when the session dies. @pidfd stays the caller's. */
 int keeper_guard(int sock, int pidfd, struct error *err);
-/* Has it cut the twin off: every new connection and datagram fails with ENETUNREACH at once, in the twin's own kernel. */
+/* Has it cut the twin off: every new connection and datagram fails with ENETUNREACH at once, in the twin's own kernel.
+ * It is so when this returns. */
 void keeper_cut(int sock);
 /* The session is over: the keeper goes quietly. Closes @sock. */
 void keeper_quit(int sock);
