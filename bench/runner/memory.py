@@ -6,7 +6,8 @@ import time
 from .process import Problem, Run, descriptor_limit, named
 from .servers import BASE
 
-SETTLE = 1.0  # seconds after a step before memory is read: allocators and timers get their turn
+SETTLE = 1.0  # seconds after a step before memory is read
+GIVEN_BACK = 7.0  # after the flows were closed: free memory is given back to the kernel on a timer
 FIELDS = {"Rss": "rss", "Pss": "pss", "Private_Dirty": "dirty"}
 
 
@@ -34,9 +35,9 @@ def read(pid):
     return m
 
 
-def snapshot():
+def snapshot(wait=SETTLE):
     """By role; several processes of one role are added up."""
-    time.sleep(SETTLE)
+    time.sleep(wait)
     roles = {}
     for pid, comm in named("mirrord").items():
         r = role(pid, comm)
@@ -63,7 +64,7 @@ def flows(context, way, count, soft=None, hard=None):
     try:
         while not stages or stages[-1]["stage"] != "closed":
             s = run.stage()
-            s["memory"] = snapshot()
+            s["memory"] = snapshot(GIVEN_BACK if s["stage"] == "closed" else SETTLE)
             stages.append(s)
             run.go_on()
         run.finish()
@@ -74,9 +75,10 @@ def flows(context, way, count, soft=None, hard=None):
 
 
 def per_flow(stages, name):
-    """KiB of Pss that each open flow costs at a stage, all our processes together; over what was there before."""
+    """KiB of their own (private and written to) that each open flow costs at a stage, all our processes together; over what was there
+    before. Pss would also move when another process maps or unmaps the same libraries."""
     at = {s["stage"]: s for s in stages}
-    total = lambda s: sum(m["pss"] for m in s["memory"].values())
+    total = lambda s: sum(m["dirty"] for m in s["memory"].values())
     n = at["open"]["open"]
     return (total(at[name]) - total(at["ready"])) / n if n else None
 
@@ -110,8 +112,9 @@ def limits(context, way, count):
         try:
             stages = flows(context, way, count, soft, hard)
             opened, carried = stages[1], stages[2]
+            later = f" (then: {carried['errors']})" if carried["errors"] != opened["errors"] else ""
             lines.append(f"{text}: {opened['open']} open in {opened['ms'] / 1000:.1f} s, {opened['wanted'] - opened['open']} not" +
-                         (f" ({opened['errors']})" if opened["errors"] else "") + f"; {carried['alive']} of {opened['open']} carry data")
+                         (f" ({opened['errors']})" if opened["errors"] else "") + f"; {carried['alive']} of {opened['open']} carry data{later}")
             data[text] = stages
         except Problem as p:
             lines.append(f"{text}: {p}")

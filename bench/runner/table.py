@@ -4,6 +4,7 @@ from statistics import median
 
 from .goals import GOALS, ORIGINAL
 
+PROGRAMS = ("postgres", "redis", "http")  # figures of real clients, judged in both modes
 WIDE_SPREAD = 0.3  # of the median, between the least and the greatest ratio
 
 
@@ -69,7 +70,8 @@ def rows(samples, figures, modes, ways):
                 continue
             ratios = samples.ratios(figure, mode, ways)
             direct = samples.median(figure.key, mode, "direct")
-            goals = "; ".join(g.text(ratios) for g in GOALS.get(figure.key, [])) if mode == figure.modes[0] else ""
+            judged = mode == figure.modes[0] or figure.server in PROGRAMS
+            goals = "; ".join(g.text(ratios) for g in GOALS.get(figure.key, [])) if judged else ""
             unit = "" if figure.unit == "×" else f" {figure.unit}"
             yield [figure.title, mode, "–" if direct is None else number(direct) + unit,
                    *(_cell(samples, figure, mode, w, ratios) for w in others), goals, ORIGINAL.get((figure.key, mode), "")]
