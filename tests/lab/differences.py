@@ -15,6 +15,7 @@ KNOWN = [
     ("routes", "*", "all routes of the twin lead to the relay namespace; destinations and source addresses are the target's"),
     ("route_get", "*[[]*: to *", "the same"),
     ("sysctls", "*ping_group_range*", "ping sockets are for everybody in the twin: a user namespace of one user can't name the target's groups"),
+    ("multus_view", "program[[]*: interfaces*", "the twin has one interface, eth0, with all of the target's addresses and destinations"),
     ("connect_unreachable_near", "program[[]*: *took*", NEAR),
     ("connect_unreachable_near", "program[[]*: SO_ERROR*", NEAR),
     ("connect_unreachable_near", "program[[]*: poll*", NEAR),

@@ -10,8 +10,9 @@ from .node import Node
 from .tcp_servers import FullListener, TcpServer
 from .udp_servers import UdpServer
 
+WITNESSES = ["services", "outside", "router", "pod", "pod2", "calico", "multus"]
 SLOW_LINK = {"services": plan.HOSTS["slow"], "router": ("10.0.22.1", "fd00:22::1")}
-NODES = ["router", "pod", "pod2", "services", "cable", "edge", "outside"]
+NODES = ["router", "pod", "pod2", "calico", "multus", "services", "cable", "edge", "outside"]
 
 HOSTS_FILE = f"""127.0.0.1 localhost
 ::1 localhost ip6-localhost ip6-loopback
@@ -70,12 +71,31 @@ def serve_pod2(w):
         TcpServer(w, "pod2", ip, plan.POD_LOOPBACK, tcp_servers.peer)
 
 
+def serve_storage(w):
+    """On the router, whose other side multus' second interface is."""
+    for ip in _both("storage"):
+        TcpServer(w, "storage", ip, plan.PEER, tcp_servers.peer)
+        UdpServer(w, "storage", ip, plan.UDP_PEER, udp_servers.peer)
+
+
+def serve_calico(w):
+    for ip in ("127.0.0.1", plan.HOSTS["calico"][0]):
+        TcpServer(w, "calico", ip, plan.POD_LOOPBACK, tcp_servers.peer)
+
+
+def serve_multus(w):
+    for ip in ("0.0.0.0", "::"):
+        TcpServer(w, "multus", ip, plan.POD_ANY, tcp_servers.peer)
+    TcpServer(w, "multus-net1", plan.HOSTS["multus_net1"][0], plan.POD_ADDRESS, tcp_servers.peer)
+
+
 def serve_cable(w):
     slow_link.start("near", "far", plan.SLOW_SECONDS / 2)
     slow_link.start("near2", "far2", plan.FAR_SECONDS / 2)
 
 
-SERVE = {"services": serve_services, "outside": serve_outside, "pod": serve_pod, "pod2": serve_pod2, "cable": serve_cable}
+SERVE = {"services": serve_services, "outside": serve_outside, "pod": serve_pod, "pod2": serve_pod2, "cable": serve_cable,
+         "router": serve_storage, "calico": serve_calico, "multus": serve_multus}
 
 
 class Cluster:
@@ -89,6 +109,7 @@ class Cluster:
                                     ipv4__icmp_ratelimit=0, ipv6__icmp__ratelimit=0)
         self._wire()
         self._pod()
+        self._other_pods()
         self._services()
         self._router()
         self._edge()
@@ -97,6 +118,7 @@ class Cluster:
         self._dns()
         self.target = self._target("pod")
         self.target2 = self._target("pod2")
+        self.other_targets = {name: self._target(name) for name in ("calico", "multus")}
         self._wait_ready()
 
     def __getattr__(self, name):
@@ -143,6 +165,7 @@ class Cluster:
     def _wire(self):
         n = self.nodes
         links = [("pod", "eth0", "router", "pod0"), ("pod2", "eth0", "router", "pod1"), ("services", "eth0", "router", "svc0"),
+                 ("calico", "eth0", "router", "pod3"), ("multus", "eth0", "router", "pod4"), ("multus", "net1", "router", "net1"),
                  ("cable", "near", "router", "slow0"), ("cable", "far", "services", "eth1"), ("cable", "near2", "router", "far0"), ("cable", "far2", "edge", "eth0"),
                  ("edge", "lan0", "edge", "lan1"), ("outside", "eth1", "router", "out0")]
         for a, name_a, b, name_b in links:
@@ -207,6 +230,23 @@ class Cluster:
         pod.run(["mount", "-t", "sysfs", "-o", "ro,nosuid,nodev,noexec", "sysfs", "/sys"], check=False)
         self.nodes["pod2"].run(["hostname", "second-pod"])
         self.nodes["pod2"].write("/etc/resolv.conf", "nameserver 10.96.0.10\n")
+
+    def _other_pods(self):
+        """Pods as other networks make them."""
+        calico, multus, router = self.nodes["calico"], self.nodes["multus"], self.nodes["router"]
+        calico.sysctl(ipv6__conf__all__disable_ipv6=1, ipv6__conf__default__disable_ipv6=1)
+        calico.ip("link set eth0 up", "address add 10.244.3.9/32 dev eth0", "route add 169.254.1.1 dev eth0 scope link",
+                  "route add default via 169.254.1.1 dev eth0")
+        router.ip("link set pod3 up", "address add 169.254.1.1/32 dev pod3", "route add 10.244.3.9 dev pod3")
+        calico.run(["hostname", "calico-pod"])
+        calico.write("/etc/resolv.conf", "nameserver 10.0.32.53\nnameserver 10.96.0.10\nsearch cluster.test\noptions timeout:1 attempts:2\n")
+        self._address("multus", "net1", "10.99.0.10/24", "fd00:99::10/64")
+        self._address("multus", "eth0", "10.244.4.10/24", "10.244.4.11/24", "fd00:244:4::10/64", gateway=("10.244.4.1", "fd00:244:4::1"))
+        multus.ip("route add 10.0.22.0/24 via 10.99.0.5 src 10.99.0.10", "route add 10.0.20.6/32 via 10.244.4.1 src 10.244.4.11")
+        self._address("router", "pod4", "10.244.4.1/24", "fd00:244:4::1/64")
+        self._address("router", "net1", "10.99.0.5/24", "fd00:99::5/64")
+        multus.run(["hostname", "multus-pod"])
+        multus.write("/etc/resolv.conf", "nameserver fd00:96::10\nsearch shop.svc.cluster.test cluster.test\noptions ndots:2 single-request\n")
 
     def _router(self):
         router = self.nodes["router"]
@@ -294,11 +334,11 @@ class Cluster:
             time.sleep(0.02)
 
     def witness_reset(self):
-        for name in ("services", "outside", "pod", "pod2"):
+        for name in WITNESSES:
             self.nodes[name].ask("reset")
 
     def witness_dump(self, wait=1.5):
         seen = []
-        for name in ("services", "outside", "pod", "pod2"):
+        for name in WITNESSES:
             seen += [{"node": name, **e} for e in self.nodes[name].ask("dump", wait=wait)["seen"]]
         return seen

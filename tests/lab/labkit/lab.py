@@ -40,13 +40,16 @@ class Lab:
         """preexec_fn: on the host, as the product's user."""
         self.sandbox.become_user()
 
-    def in_target(self):
+    def target_of(self, pod):
+        return f"pid/{self.cluster.other_targets[pod]}" if pod in self.cluster.other_targets else self.target
+
+    def in_target(self, pod="pod"):
         """preexec_fn: in the target, as the product's user and without privileges over it. (The owner of a user namespace has them all;
         so an ordinary user becomes one inside the target's.)"""
         if self.mode == "root":
-            self.cluster.pod.enter()
+            self.cluster.nodes[pod].enter()
             return
-        self.cluster.pod.enter_as_root()
+        self.cluster.nodes[pod].enter_as_root()
         linux.make_dumpable()
         linux.unshare(linux.NEWUSER)
         linux.map_ids((self.sandbox.uid, self.sandbox.gid), 0, 0)

@@ -23,9 +23,9 @@ def run_once(lab, probe, family, way):
     cluster = lab.cluster
     cluster.witness_reset()
     if way == "twin":
-        done = lab.mirrord(argv, options=probe.options, timeout=probe.timeout)
+        done = lab.mirrord(argv, target=lab.target_of(probe.pod), options=probe.options, timeout=probe.timeout)
     else:
-        where = lab.in_target if way == "target" else lab.plainly
+        where = (lambda: lab.in_target(probe.pod)) if way == "target" else lab.plainly
         done = lab.run(argv, where, timeout=probe.timeout)
     try:
         steps = json.loads(done.out)

@@ -18,6 +18,11 @@ HOSTS = {
     "pod_gateway": ("10.244.1.1", "fd00:244:1::1"),
     "pod_neighbour": ("10.244.1.99", "fd00:244:1::99"),  # nobody answers there
     "pod2": ("10.244.2.8", "fd00:244:2::8"),
+    "calico": ("10.244.3.9", None),  # a pod as Calico and GKE make them: a /32, a gateway that is on no network, no IPv6
+    "multus": ("10.244.4.10", "fd00:244:4::10"),  # a pod with two interfaces and several addresses
+    "multus_second": ("10.244.4.11", None),
+    "multus_net1": ("10.99.0.10", "fd00:99::10"),
+    "storage": ("10.99.0.5", "fd00:99::5"),  # reached by multus' second interface
     "payment": ("10.0.20.5", "fd00:20::5"),
     "stranger": ("10.0.20.6", "fd00:20::6"),  # another address of the same machine
     "services_gateway": ("10.0.20.1", "fd00:20::1"),

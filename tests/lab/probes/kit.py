@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from labkit import plan  # noqa: E402,F401
 
-AREAS = ["tcp_connect", "tcp_data", "tcp_end", "tcp_more", "udp", "icmp", "dns", "localhost", "view"]
+AREAS = ["tcp_connect", "tcp_data", "tcp_end", "tcp_more", "udp", "icmp", "dns", "localhost", "view", "pods"]
 PROBES = {}
 
 IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, UDP_SEGMENT, UDP_GRO = 11, 25, 0x2000, 103, 104
@@ -30,21 +30,21 @@ IP_TTL, IPV6_UNICAST_HOPS, IP_RECVTTL, IPV6_RECVHOPLIMIT = 2, 16, 12, 51
 
 
 class ProbeInfo:
-    def __init__(self, area, name, run, families, servers, oracle, options, modes, long, needs, timeout, settle):
-        self.settle = settle
+    def __init__(self, area, name, run, families, servers, oracle, options, modes, long, needs, timeout, settle, pod):
+        self.settle, self.pod = settle, pod
         self.area, self.name, self.run, self.families, self.servers = area, name, run, families, servers
         self.oracle, self.options, self.modes, self.long, self.needs, self.timeout = oracle, options, modes, long, needs, timeout
 
 
 def probe(families=(4, 6), servers="ordered", oracle="target", options=(), modes=("root", "user"), long=False, needs=(), timeout=20,
-          settle=0.1):
+          settle=0.1, pod="pod"):
     """@servers: "ordered", "unordered" (which connection came first is chance) or "ignored"; @oracle: "target", or "host" for what
-    `mirrord exec` with @options leaves to the host; @settle: seconds until the last packet has arrived everywhere."""
+    `mirrord exec` with @options leaves to the host; @settle: seconds until the last packet has arrived everywhere; @pod: the target."""
     def add(function):
         area = function.__module__.rpartition(".")[2]
         assert function.__name__ not in PROBES, function.__name__
         PROBES[function.__name__] = ProbeInfo(area, function.__name__, function, families, servers, oracle, options, modes, long, needs, timeout,
-                                              settle)
+                                              settle, pod)
         return function
     return add
 

@@ -190,3 +190,39 @@ print(ask(10000), flush=True); sys.stdin.readline()
     p.communicate("\n", timeout=10)
     for name in before:
         expect(f"descriptors of {name}, before and after", (before[name], after[name]), lambda x: x[1] <= x[0] + 140)
+
+
+@test("sessions.of_two_users", modes=("root",))
+def two_users(lab):
+    """root's session and another user's at once, each on a target of its own."""
+    from labkit import linux
+    if not lab.sandbox.real_root:
+        raise Skip("needs more than one user")
+
+    def own_network():
+        os.setgroups([])
+        os.setresgid(1000, 1000, 1000)
+        os.setresuid(1000, 1000, 1000)
+        linux.make_dumpable()
+        linux.unshare(linux.NEWUSER | linux.NEWNET | linux.NEWUTS)
+        linux.map_ids((0, 0), 1000, 1000)
+        linux.link_up("lo")
+
+    def as_user():
+        os.setgroups([])
+        os.setresgid(1000, 1000, 1000)
+        os.setresuid(1000, 1000, 1000)
+    target = lab.start(["sleep", "60"], where=own_network)
+    try:
+        lab.wait_for("the user's target", lambda: os.readlink(f"/proc/{target.pid}/exe").endswith("sleep"))
+        command = ["/bin/sh", "-c", "id -u; /tmp/lab/bin/tcpget 10.0.20.5 13; echo $?; /tmp/lab/bin/tcpget 127.0.0.1 9; echo $?; sleep 0.5"]
+        quiet = lab.quiet_environment()
+        both = [lab.start(lab.command(command, log=False), env=quiet),
+                lab.start(lab.command(command, target=f"pid/{target.pid}", log=False), where=as_user, env=quiet)]
+        seen = [p.communicate(timeout=15) for p in both]
+        expect("root's", seen[0], ("0\nhello\n0\n111\n", ""))
+        expect("the user's, in a network with nothing in it", seen[1], ("1000\n101\n111\n", ""))
+        expect("the user on root's target", lab.run(lab.command(["/bin/true"], log=False), where=as_user, env=quiet).status, 1)
+    finally:
+        target.kill()
+        target.communicate()

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""The resolver's files as hosts have them in real life: links, none at all, local resolvers' sockets. The program sees the target's."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+
+from labkit import linux
+from labkit.registry import expect, expect_in, test
+
+LOOKUP = ["/bin/sh", "-c", "getent ahostsv4 payment | head -n 1; head -n 1 /etc/resolv.conf; grep -c from-hosts-file /etc/hosts"]
+SEEN = ["10.0.20.5", "search shop.svc.cluster.test", "2"]
+
+
+@contextlib.contextmanager
+def own_etc(*without):
+    """The host gets another /etc for a while, a copy without some files. (A file that is removed loses what other mount namespaces, the
+    target's, have mounted on it.)"""
+    linux.mount("tmpfs", "/mnt", "tmpfs", 0, "mode=755")
+    subprocess.run(["cp", "-a", "/etc/.", "/mnt"], stderr=subprocess.DEVNULL)
+    linux.mount("/mnt", "/etc", None, linux.MS_BIND)
+    linux.umount("/mnt")
+    for name in without:
+        if os.path.lexists("/etc/" + name):
+            os.unlink("/etc/" + name)
+    try:
+        yield
+    finally:
+        linux.umount("/etc")
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, 0o644)
+
+
+def check(lab):
+    done = lab.mirrord(LOOKUP)
+    lines = done.out.splitlines() + ["", "", ""]
+    detail = str(done) + lab.log()
+    expect("status, stderr", (done.status, done.err), (0, ""), detail)
+    expect_in("the address", lines[0], SEEN[0], detail)
+    expect_in("resolv.conf", lines[1], SEEN[1], detail)
+    expect("lines of the target's hosts", lines[2], SEEN[2], detail)
+
+
+def variant(name, *files):
+    def add(function):
+        @test("host_files." + name)
+        def run(lab):
+            with own_etc(*files):
+                function()
+                before = [open(f"/etc/{f}").read() if os.path.exists(f"/etc/{f}") else None for f in files]
+                check(lab)
+                expect("the host's own files", [open(f"/etc/{f}").read() if os.path.exists(f"/etc/{f}") else None for f in files], before)
+    return add
+
+
+@variant("resolv_conf_is_a_link", "resolv.conf")
+def link():
+    """As systemd-resolved has it."""
+    write("/tmp/lab/resolve/stub-resolv.conf", "nameserver 127.0.0.53\noptions edns0 trust-ad\n")
+    os.symlink("/tmp/lab/resolve/stub-resolv.conf", "/etc/resolv.conf")
+
+
+@variant("resolv_conf_is_a_relative_link", "resolv.conf")
+def relative_link():
+    write("/tmp/lab/resolve/stub-resolv.conf", "nameserver 127.0.0.53\n")
+    os.symlink("../tmp/lab/resolve/stub-resolv.conf", "/etc/resolv.conf")
+
+
+@variant("resolv_conf_is_a_dangling_link", "resolv.conf")
+def dangling():
+    os.symlink("/tmp/lab/resolve/not-there", "/etc/resolv.conf")
+
+
+@variant("no_resolv_conf", "resolv.conf")
+def none():
+    pass
+
+
+@variant("no_hosts_no_hostname", "hosts", "hostname")
+def no_hosts():
+    pass
+
+
+@variant("no_nsswitch_conf", "nsswitch.conf")
+def no_nsswitch():
+    """glibc's own default then is "files dns" or asks resolve first."""
+
+
+@variant("nsswitch_asks_systemd_resolved", "nsswitch.conf")
+def nsswitch_resolve():
+    write("/etc/nsswitch.conf", "passwd: files systemd\nhosts: mymachines resolve [!UNAVAIL=return] files myhostname dns\n")
+
+
+@test("host_files.sockets_of_local_resolvers")
+def resolvers_sockets(lab):
+    """A name service cache on the host would answer with the host's names: the program can't reach it."""
+    os.makedirs("/run/nscd")
+    os.makedirs("/run/systemd/resolve")
+    paths = ["/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"]
+    servers = []
+    for path in paths:
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(path)
+        s.listen()
+        s.setblocking(False)
+        os.chmod(path, 0o666)
+        servers.append(s)
+    try:
+        check(lab)
+        done = lab.mirrord(["/usr/bin/python3", "-S", "-E", "-c", f"""
+import errno, socket
+for path in {paths!r}:
+    s = socket.socket(socket.AF_UNIX)
+    print(errno.errorcode.get(s.connect_ex(path), 'connected'))
+"""])
+        expect("connections to them", [w for w in done.out.split() if w == "connected"], [], str(done))
+        for s in servers:
+            try:
+                s.accept()
+                expect("a question to the host's cache", "one", "none")
+            except BlockingIOError:
+                pass
+    finally:
+        for s in servers:
+            s.close()
+        shutil.rmtree("/run/nscd")
+        shutil.rmtree("/run/systemd")
+
+
+@test("host_files.others_stay_the_hosts")
+def others(lab):
+    """passwd, nsswitch's other lines, and what the program writes to /etc's other files are the host's."""
+    done = lab.mirrord(["/bin/sh", "-c", "grep -c . /etc/passwd; grep ^passwd /etc/nsswitch.conf; stat -c %i /etc/passwd"])
+    plain = lab.run(["/bin/sh", "-c", "grep -c . /etc/passwd; grep ^passwd /etc/nsswitch.conf; stat -c %i /etc/passwd"])
+    expect("what stays", (done.status, done.out), (0, plain.out), str(done))
+
+
+@test("host_files.target_without_resolv_conf")
+def target_without(lab):
+    """A target with an empty /etc/resolv.conf: no name server but the default, the target's own localhost (resolv.conf(5))."""
+    lab.cluster.pod2.write("/etc/resolv.conf", "")
+    try:
+        done = lab.mirrord(["/bin/sh", "-c", "cat /etc/resolv.conf; getent hosts payment; echo $?"], target=lab.target2, timeout=40)
+        expect("output", done.out, "2\n", str(done) + lab.log())
+    finally:
+        lab.cluster.pod2.run(["umount", "/etc/resolv.conf"])

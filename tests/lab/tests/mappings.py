@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""UDP mappings end when the program's socket does, not before."""
+
+import os
+import subprocess
+import time
+
+from labkit import plan
+from labkit.lab import PYTHON
+from labkit.registry import expect, test
+
+OPEN_SOCKETS = f"""
+import json, socket, sys
+socks = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(50)]
+def ask():
+    right = 0
+    for s in socks:
+        s.settimeout(2)
+        s.sendto(b'x', ('10.0.20.5', {plan.UDP_PEER}))
+        right += json.loads(s.recv(500))['peer']['port'] == s.getsockname()[1]
+    return right
+print(ask(), flush=True); sys.stdin.readline()
+print(ask(), flush=True); sys.stdin.readline()
+for s in socks: s.close()
+print('closed', flush=True); sys.stdin.readline()
+"""
+
+
+def descriptors(lab):
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for name in ("mirrord-session", "mirrord-agent") for pid in lab.processes(name))
+
+
+def start(lab):
+    p = lab.start_mirrord([*PYTHON, "-c", OPEN_SOCKETS], stdin=subprocess.PIPE)
+    expect("answers to the same ports", p.stdout.readline(), "50\n", lab.log())
+    return p, descriptors(lab)
+
+
+def step(p):
+    p.stdin.write("\n")
+    p.stdin.flush()
+    return p.stdout.readline()
+
+
+@test("mappings.end_with_their_sockets")
+def with_sockets(lab):
+    p, before = start(lab)
+    expect("second answers", step(p), "50\n", lab.log())
+    expect("then", step(p), "closed\n", lab.log())
+    lab.wait_for("50 descriptors fewer", lambda: descriptors(lab) <= before - 45, 10)
+    step(p)
+    p.communicate(timeout=10)
+
+
+@test("mappings.stay_with_open_sockets", long=True, timeout=120)
+def stay(lab):
+    """A socket that is open and quiet keeps its port, as it would in the target."""
+    p, before = start(lab)
+    time.sleep(45)
+    expect("answers to the same ports", step(p), "50\n", lab.log())
+    expect("descriptors", descriptors(lab), lambda n: n <= before + 70)
+    step(p)
+    step(p)
+    p.communicate(timeout=10)
