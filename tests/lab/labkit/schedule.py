@@ -24,6 +24,8 @@ START_SECONDS = 60
 class Slot:
     """A running worker."""
 
+    stages = []  # of all that there were
+
     def __init__(self, mode, options, built):
         self.mode, self.test, self.began, self.limit = mode, None, time.monotonic(), START_SECONDS
         self.ready = False
@@ -34,6 +36,7 @@ class Slot:
         if self.pid == 0:
             self.sock.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os._exit(worker.main(theirs, mode, self.stage, options))
         theirs.close()
         self.lines = self.sock.makefile("r")
@@ -55,6 +58,7 @@ class Slot:
 
 def _stage(built):
     stage = tempfile.mkdtemp(prefix="mirrord-lab-")
+    Slot.stages.append(stage)
     os.chmod(stage, 0o755)
     os.mkdir(os.path.join(stage, "bin"))
     for name, path in built.items():
@@ -109,15 +113,38 @@ def run(work, options, built):
     report = Report(len(work), options.no_skips)
     slots = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     try:
         while slots or any(queues.values()):
             _fill(slots, queues, options, built)
             for slot in _ready(slots):
                 _listen(slot, slots, queues, report)
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for slot in slots:
             slot.end(kill=True)
-    return report.close()
+        for stage in Slot.stages:
+            shutil.rmtree(stage, ignore_errors=True)
+    left = _left_outside()
+    if left:
+        print("# left behind outside the sandboxes: " + ", ".join(left))
+    return report.close() or bool(left)
+
+
+def _left_outside():
+    """What this run has left on the machine: children, mounts and directories of its own. (Namespaces go with their processes.)"""
+    left = [s for s in Slot.stages if os.path.exists(s)]
+    with open("/proc/self/mountinfo") as f:
+        left += [line.split()[4] for line in f if any(s in line for s in Slot.stages)]
+    try:
+        while True:
+            left.append(f"process {os.waitpid(-1, os.WNOHANG)[0]}")
+            if left[-1] == "process 0":
+                break
+    except ChildProcessError:
+        pass
+    return left
 
 
 def _fill(slots, queues, options, built):
