@@ -69,30 +69,40 @@ static int overlay_etc(const char *stage, struct error *err)
 	return 0;
 }
 
-/* Makes @name in /etc a file that can be mounted on. */
-static int ensure_exists(const char *stage, const char *name, bool *overlaid, struct error *err)
+/* A file in /etc and what it is to hold; NULL leaves it as it is. */
+struct etc_file {
+	const char *name, *content;
+};
+
+/* Makes each a file that can be mounted on. All of them before the first is mounted: an overlay hides what was mounted in /etc before. */
+static int ensure_exist(const char *stage, const struct etc_file *files, size_t n, struct error *err)
 {
+	bool overlaid = false;
 	char path[64];
 
-	snprintf(path, sizeof(path), "/etc/%s", name);
-	if (access(path, F_OK) == 0)
-		return 0;
-	if (!*overlaid && overlay_etc(stage, err) < 0)
-		return error_wrap(err, "put the target's %s in place, which this machine doesn't have", path);
-	*overlaid = true;
-	unlink(path); /* a symbolic link to nowhere */
-	return write_file(path, "", 0) < 0 ? error_set(err, errno, "make %s", path) : 0;
+	for (size_t i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "/etc/%s", files[i].name);
+		if (!files[i].content || access(path, F_OK) == 0)
+			continue;
+		if (!overlaid && overlay_etc(stage, err) < 0)
+			return error_wrap(err, "put the target's %s in place, which this machine doesn't have", path);
+		overlaid = true;
+		unlink(path); /* a symbolic link to nowhere */
+		if (write_file(path, "", 0) < 0)
+			return error_set(err, errno, "make %s", path);
+	}
+	return 0;
 }
 
-static int place(const char *stage, const char *name, const char *content, bool *overlaid, struct error *err)
+static int place(const char *stage, const struct etc_file *file, struct error *err)
 {
 	char source[256], path[64];
 
-	if (!content || ensure_exists(stage, name, overlaid, err) < 0)
-		return content ? -1 : 0;
-	snprintf(source, sizeof(source), "%s/%s", stage, name);
-	snprintf(path, sizeof(path), "/etc/%s", name);
-	if (write_file(source, content, strlen(content)) < 0 || mount(source, path, NULL, MS_BIND, NULL) < 0)
+	if (!file->content)
+		return 0;
+	snprintf(source, sizeof(source), "%s/%s", stage, file->name);
+	snprintf(path, sizeof(path), "/etc/%s", file->name);
+	if (write_file(source, file->content, strlen(file->content)) < 0 || mount(source, path, NULL, MS_BIND, NULL) < 0)
 		return error_set(err, errno, "put the target's %s in place", path);
 	return 0;
 }
@@ -111,16 +121,19 @@ static void mask(const char *stage, const char *path)
 static int place_all(const char *stage, const struct target_info *info, struct error *err)
 {
 	char *nsswitch = nsswitch_content(), hostname[sizeof(info->hostname) + 1], path[256];
-	bool overlaid = false;
+	const struct etc_file files[] = {
+		{ "resolv.conf", info->resolv_conf ? info->resolv_conf : "" },
+		{ "hosts", info->hosts ? info->hosts : "" },
+		{ "hostname", info->hostname[0] ? hostname : NULL },
+		{ "nsswitch.conf", nsswitch },
+	};
+	const size_t n = sizeof(files) / sizeof(files[0]);
 	int rc;
 
 	snprintf(hostname, sizeof(hostname), "%s\n", info->hostname);
-	rc = place(stage, "resolv.conf", info->resolv_conf ? info->resolv_conf : "", &overlaid, err) < 0 ||
-			     place(stage, "hosts", info->hosts ? info->hosts : "", &overlaid, err) < 0 ||
-			     place(stage, "hostname", info->hostname[0] ? hostname : NULL, &overlaid, err) < 0 ||
-			     place(stage, "nsswitch.conf", nsswitch, &overlaid, err) < 0
-		     ? -1
-		     : 0;
+	rc = ensure_exist(stage, files, n, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = place(stage, &files[i], err);
 	free(nsswitch);
 	snprintf(path, sizeof(path), "%s/empty", stage);
 	mkdir(path, 0755);
