@@ -95,6 +95,19 @@ INFOS = {
     "failure-escape": field(1, b"\x1b[2J\n"),
 }
 
+LOOPBACK = bytes(10) + b"\xff\xff\x7f\0\0\1"
+SUBSCRIPTION = field(1, u32(5)) + field(2, b"\x06") + field(3, b"\x1f\x90") + field(4, b"\2")
+SUBSCRIPTIONS = {
+    "steal": b"\0" + SUBSCRIPTION + field(9, bytes(16) + b"\x0b\xb8\0"),
+    "mirror": b"\0" + SUBSCRIPTION + field(4, b"\1") + field(5, b"\3") + field(6, b"\1") + field(8, b"ann@box\x1b"),
+    "filter": b"\0" + SUBSCRIPTION + field(7, b'{"header":"x: y"}') + field(9, LOOPBACK + b"\0\1\1") * 2,
+    "incomplete": b"\0" + field(1, u32(5)) + field(3, b"\x1f\x90"),
+    "subscribed": b"\1" + field(1, u32(5)),
+    "refused": b"\1" + field(1, u32(5)) + field(2, b"stolen by ann") + field(3, b"ask her"),
+    "counters": b"\2" + b"\0\1" + bytes(7) + b"\5" + b"\xff\xff" + bytes(8),
+    "notice": b"\2the target restarted\n",
+}
+
 REFUSE, LATER, HOLD, ECHO, END, CLOSE, RESET, ATTACH = (1 << n for n in range(8))
 
 
@@ -127,7 +140,7 @@ MUXES = {
 
 
 def main():
-    for target, inputs in {"frame": FRAMES, "info": INFOS, "mux": MUXES}.items():
+    for target, inputs in {"frame": FRAMES, "info": INFOS, "mux": MUXES, "subscription": SUBSCRIPTIONS}.items():
         directory = CORPUS / target
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in inputs.items():

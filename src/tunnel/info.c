@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The messages about the target: a row of fields, each a tag, a length and its value (docs/protocol.md). A field that may come
- * more than once is an element of a list.
+/* The messages about the target: rows of fields (tunnel/fields.h). A field that may come more than once is an element of a
+ * list.
  *
  * What comes from an agent ends up in files and names on the user's machine. So the decoder lets through only what such a thing
  * can be: a sysctl's path can't leave /proc/sys/net, an interface's name is one. */
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tunnel/fields.h"
 #include "tunnel/writing.h"
 
 enum tag {
@@ -24,50 +25,11 @@ enum tag {
 };
 enum failure_tag { FAILURE_TEXT = 1, FAILURE_HINT = 2, FAILURE_STATUS = 3 };
 
-enum { FIELD_HEADER = 6, ADDRESS_LEN = 17, ROUTE_LEN = 38 };
+enum { ADDRESS_LEN = 17, ROUTE_LEN = 38 };
 
-struct writer {
-	uint8_t *data;
-	size_t len, room;
-	bool failed;
-};
-
-/* Appends a field and returns the place for its value; NULL without memory. */
-static uint8_t *field_add(struct writer *w, uint16_t tag, size_t len)
+static void route_add(struct fields_writer *w, const struct info_route *r)
 {
-	size_t need = w->len + FIELD_HEADER + len;
-	uint8_t *p;
-
-	if (need > w->room && !w->failed) {
-		size_t room = 2 * need;
-
-		p = realloc(w->data, room);
-		if (p) {
-			w->data = p;
-			w->room = room;
-		} else {
-			w->failed = true;
-		}
-	}
-	if (w->failed)
-		return NULL;
-	p = write_u32(write_u16(w->data + w->len, tag), (uint32_t)len);
-	w->len = need;
-	return p;
-}
-
-static void field_add_text(struct writer *w, uint16_t tag, const char *text)
-{
-	size_t len = text ? strlen(text) : 0;
-	uint8_t *p = text ? field_add(w, tag, len) : NULL;
-
-	if (p)
-		write_bytes(p, text, len);
-}
-
-static void route_add(struct writer *w, const struct info_route *r)
-{
-	uint8_t *p = field_add(w, TAG_ROUTE, ROUTE_LEN);
+	uint8_t *p = fields_add(w, TAG_ROUTE, ROUTE_LEN);
 
 	if (!p)
 		return;
@@ -75,34 +37,24 @@ static void route_add(struct writer *w, const struct info_route *r)
 	write_u32(write_bytes(p, r->source.b, 16), r->metric);
 }
 
-static void sysctl_add(struct writer *w, const struct info_sysctl *s)
+static void sysctl_add(struct fields_writer *w, const struct info_sysctl *s)
 {
 	size_t name = strlen(s->name), value = strlen(s->value);
-	uint8_t *p = field_add(w, TAG_SYSCTL, name + 1 + value);
+	uint8_t *p = fields_add(w, TAG_SYSCTL, name + 1 + value);
 
 	if (p)
 		write_bytes(write_u8(write_bytes(p, s->name, name), 0), s->value, value);
 }
 
-static uint8_t *writer_result(struct writer *w, size_t *ret_len)
-{
-	if (w->failed) {
-		free(w->data);
-		return NULL;
-	}
-	*ret_len = w->len;
-	return w->data;
-}
-
 uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len)
 {
-	struct writer w = { 0 };
+	struct fields_writer w = { 0 };
 	uint8_t *p;
 
-	field_add_text(&w, TAG_INTERFACE, info->interface);
-	field_add_text(&w, TAG_HOSTNAME, info->hostname);
+	fields_add_text(&w, TAG_INTERFACE, info->interface);
+	fields_add_text(&w, TAG_HOSTNAME, info->hostname);
 	for (size_t i = 0; i < info->n_addresses; i++) {
-		p = field_add(&w, TAG_ADDRESS, ADDRESS_LEN);
+		p = fields_add(&w, TAG_ADDRESS, ADDRESS_LEN);
 		if (p)
 			write_u8(write_bytes(p, info->addresses[i].ip.b, 16), info->addresses[i].prefix_len);
 	}
@@ -110,12 +62,10 @@ uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len)
 		route_add(&w, &info->routes[i]);
 	for (size_t i = 0; i < info->n_sysctls; i++)
 		sysctl_add(&w, &info->sysctls[i]);
-	field_add_text(&w, TAG_RESOLV_CONF, info->resolv_conf);
-	field_add_text(&w, TAG_HOSTS, info->hosts);
-	p = field_add(&w, TAG_POLICY_ROUTING, 1);
-	if (p)
-		write_u8(p, info->policy_routing != 0);
-	return writer_result(&w, ret_len);
+	fields_add_text(&w, TAG_RESOLV_CONF, info->resolv_conf);
+	fields_add_text(&w, TAG_HOSTS, info->hosts);
+	fields_add_u8(&w, TAG_POLICY_ROUTING, info->policy_routing != 0);
+	return fields_result(&w, ret_len);
 }
 
 void target_info_fini(struct target_info *info)
@@ -128,35 +78,12 @@ void target_info_fini(struct target_info *info)
 	*info = (struct target_info){ 0 };
 }
 
-struct field {
-	uint16_t tag;
-	const uint8_t *value;
-	size_t len;
-};
-
-/* Returns 1 with the next field, 0 at the end, -1 when it is cut. */
-static int field_next(const uint8_t **data, size_t *len, struct field *ret)
-{
-	size_t value;
-
-	if (!*len)
-		return 0;
-	if (*len < FIELD_HEADER)
-		return -1;
-	value = get32(*data + 2);
-	if (value > *len - FIELD_HEADER)
-		return -1;
-	*ret = (struct field){ .tag = get16(*data), .value = *data + FIELD_HEADER, .len = value };
-	*data += FIELD_HEADER + value;
-	*len -= FIELD_HEADER + value;
-	return 1;
-}
-
 /* Letters, digits and what names on a system have; never a control character. */
 static bool text_is_plain(const uint8_t *p, size_t len, const char *marks)
 {
 	for (size_t i = 0; i < len; i++) {
-		bool alnum = (p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z') || (p[i] >= '0' && p[i] <= '9');
+		bool alnum =
+		    (p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z') || (p[i] >= '0' && p[i] <= '9');
 
 		if (!alnum && (!p[i] || !strchr(marks, p[i])))
 			return false;
@@ -166,7 +93,7 @@ static bool text_is_plain(const uint8_t *p, size_t len, const char *marks)
 
 /* Besides letters and digits. */
 #define INTERFACE_MARKS "_-.:@+"
-#define HOSTNAME_MARKS "_-."
+#define HOSTNAME_MARKS	"_-."
 
 static int field_copy(const struct field *f, const char *marks, char *out, size_t room)
 {
@@ -177,37 +104,9 @@ static int field_copy(const struct field *f, const char *marks, char *out, size_
 	return 0;
 }
 
-static int file_decode(const struct field *f, char **ret)
-{
-	if (*ret || f->len > INFO_FILE_MAX || (f->len && memchr(f->value, 0, f->len)))
-		return -EINVAL;
-	*ret = malloc(f->len + 1);
-	if (!*ret)
-		return -ENOMEM;
-	*write_bytes((uint8_t *)*ret, f->value, f->len) = 0;
-	return 0;
-}
-
 static bool prefix_fits(const struct ip *ip, uint8_t prefix_len)
 {
 	return prefix_len <= (ip_is_v4(ip) ? 32 : 128);
-}
-
-/* Makes room for one more element; the array grows at powers of two. NULL with *ret_error. */
-static void *list_grow(void **array, size_t n, size_t max, size_t size, int *ret_error)
-{
-	*ret_error = -EINVAL;
-	if (n >= max)
-		return NULL;
-	if ((n & (n - 1)) == 0) {
-		void *grown = realloc(*array, (n ? 2 * n : 1) * size);
-
-		*ret_error = -ENOMEM;
-		if (!grown)
-			return NULL;
-		*array = grown;
-	}
-	return (char *)*array + n * size;
 }
 
 static int address_decode(const struct field *f, struct target_info *info)
@@ -221,7 +120,7 @@ static int address_decode(const struct field *f, struct target_info *info)
 	a.prefix_len = f->value[16];
 	if (!prefix_fits(&a.ip, a.prefix_len))
 		return -EINVAL;
-	place = list_grow((void **)&info->addresses, info->n_addresses, INFO_ADDRESSES, sizeof(a), &error);
+	place = fields_grow((void **)&info->addresses, info->n_addresses, INFO_ADDRESSES, sizeof(a), &error);
 	if (!place)
 		return error;
 	*place = a;
@@ -243,7 +142,7 @@ static int route_decode(const struct field *f, struct target_info *info)
 	r.metric = get32(f->value + 34);
 	if (!prefix_fits(&r.prefix, r.prefix_len))
 		return -EINVAL;
-	place = list_grow((void **)&info->routes, info->n_routes, INFO_ROUTES, sizeof(r), &error);
+	place = fields_grow((void **)&info->routes, info->n_routes, INFO_ROUTES, sizeof(r), &error);
 	if (!place)
 		return error;
 	*place = r;
@@ -271,7 +170,7 @@ static int sysctl_decode(const struct field *f, struct target_info *info)
 	if (field_copy(&name, "_-./", s.name, sizeof(s.name)) < 0 || !path_stays_below(s.name) ||
 	    field_copy(&value, "_-./:, \t", s.value, sizeof(s.value)) < 0)
 		return -EINVAL;
-	place = list_grow((void **)&info->sysctls, info->n_sysctls, INFO_SYSCTLS, sizeof(s), &error);
+	place = fields_grow((void **)&info->sysctls, info->n_sysctls, INFO_SYSCTLS, sizeof(s), &error);
 	if (!place)
 		return error;
 	*place = s;
@@ -308,9 +207,9 @@ static int field_decode(const struct field *f, struct target_info *info)
 	case TAG_SYSCTL:
 		return sysctl_decode(f, info);
 	case TAG_RESOLV_CONF:
-		return file_decode(f, &info->resolv_conf);
+		return field_text(f, INFO_FILE_MAX, &info->resolv_conf);
 	case TAG_HOSTS:
-		return file_decode(f, &info->hosts);
+		return field_text(f, INFO_FILE_MAX, &info->hosts);
 	case TAG_POLICY_ROUTING:
 		if (f->len < 1)
 			return -EINVAL;
@@ -327,7 +226,7 @@ int target_info_decode(const uint8_t *data, size_t len, struct target_info *ret,
 	struct field f;
 	int r;
 
-	while ((r = field_next(&data, &len, &f)) > 0) {
+	while ((r = fields_next(&data, &len, &f)) > 0) {
 		r = field_decode(&f, &info);
 		if (r < 0)
 			break;
@@ -336,7 +235,8 @@ int target_info_decode(const uint8_t *data, size_t len, struct target_info *ret,
 		target_info_fini(&info);
 		if (r == -ENOMEM)
 			return error_set(err, ENOMEM, "read what the agent tells of the target");
-		return error_set(err, 0, "what the agent tells of the target is malformed at byte %zu of %zu", whole - len, whole);
+		return error_set(err, 0, "what the agent tells of the target is malformed at byte %zu of %zu",
+				 whole - len, whole);
 	}
 	*ret = info;
 	return 0;
@@ -344,28 +244,12 @@ int target_info_decode(const uint8_t *data, size_t len, struct target_info *ret,
 
 uint8_t *failure_encode(const struct error *e, size_t *ret_len)
 {
-	struct writer w = { 0 };
-	uint8_t *p;
+	struct fields_writer w = { 0 };
 
-	field_add_text(&w, FAILURE_TEXT, e->text);
-	field_add_text(&w, FAILURE_HINT, e->hint);
-	p = field_add(&w, FAILURE_STATUS, 1);
-	if (p)
-		write_u8(p, (uint8_t)e->status);
-	return writer_result(&w, ret_len);
-}
-
-/* The text goes to the user's terminal: lines stay, other control characters don't. What is too long is cut. */
-static void message_copy(const struct field *f, char *out, size_t room)
-{
-	size_t n = f->len < room - 1 ? f->len : room - 1;
-
-	for (size_t i = 0; i < n; i++) {
-		bool control = (f->value[i] < ' ' && f->value[i] != '\n') || f->value[i] == 0x7f;
-
-		out[i] = control ? '?' : (char)f->value[i];
-	}
-	out[n] = '\0';
+	fields_add_text(&w, FAILURE_TEXT, e->text);
+	fields_add_text(&w, FAILURE_HINT, e->hint);
+	fields_add_u8(&w, FAILURE_STATUS, (uint8_t)e->status);
+	return fields_result(&w, ret_len);
 }
 
 int failure_decode(const uint8_t *data, size_t len, struct error *ret)
@@ -374,11 +258,11 @@ int failure_decode(const uint8_t *data, size_t len, struct error *ret)
 	struct field f;
 	int r;
 
-	while ((r = field_next(&data, &len, &f)) > 0) {
+	while ((r = fields_next(&data, &len, &f)) > 0) {
 		if (f.tag == FAILURE_TEXT)
-			message_copy(&f, e.text, sizeof(e.text));
+			field_words(&f, e.text, sizeof(e.text));
 		else if (f.tag == FAILURE_HINT)
-			message_copy(&f, e.hint, sizeof(e.hint));
+			field_words(&f, e.hint, sizeof(e.hint));
 		else if (f.tag == FAILURE_STATUS && f.len)
 			e.status = f.value[0];
 	}

@@ -29,29 +29,33 @@ struct listener {
 
 /* All pointers are owned by the struct (subscription_fini). */
 struct subscription {
-	uint32_t id; /* the session's own, never used twice */
+	uint32_t id;	  /* the session's own, never used twice */
 	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
-	uint16_t port; /* of the target's; the listeners' may be another (port_mapping) */
+	uint16_t port;	  /* of the target's; the listeners' may be another (port_mapping) */
 	enum subscription_mode mode;
 	enum concurrent_steal on_concurrent;
-	bool flush; /* reset the connections that the target has on this port */
+	bool flush;	   /* reset the connections that the target has on this port */
 	char *http_filter; /* JSON, the object feature.network.incoming.http_filter; NULL: everything */
-	char *who; /* the session in words, for messages to others: user, machine, program */
+	char *who;	   /* the session in words, for messages to others: user, machine, program */
 	struct listener *listeners;
 	size_t n_listeners;
 };
 
 void subscription_fini(struct subscription *s);
 /* Where the connection that @client made to @destination (in the target) is to be delivered in the twin: *ret_local is the address to
- * connect from (the client's own, or a loopback alias of twin/layout.h), *ret_remote where to. The listener is the one that the kernel
+ * connect from (the client's own, or a loopback alias of net/loopback.h), *ret_remote where to. The listener is the one that the kernel
  * would choose for @destination with the listener's port; else one on a loopback address of the family, then of the other one.
  * False when none of the listeners can take it. */
-bool subscription_deliver(const struct subscription *s, const struct endpoint *client, const struct endpoint *destination,
-			  struct endpoint *ret_local, struct endpoint *ret_remote);
+bool subscription_deliver(const struct subscription *s, const struct endpoint *client,
+			  const struct endpoint *destination, struct endpoint *ret_local, struct endpoint *ret_remote);
 
 /* Encoded bytes are the caller's; NULL without memory. Decoders: 0, or -1 with @err; unknown fields are passed over. */
 uint8_t *subscription_encode(const struct subscription *s, size_t *ret_len);
 int subscription_decode(const uint8_t *data, size_t len, struct subscription *ret, struct error *err);
+
+enum { UNSUBSCRIBE_LEN = 4 };
+size_t unsubscribe_encode(uint32_t id, uint8_t ret[UNSUBSCRIBE_LEN]);
+int unsubscribe_decode(const uint8_t *data, size_t len, uint32_t *ret_id, struct error *err);
 
 /* SUBSCRIBED. @refused is set, with the reason and advice in words, when the port isn't subscribed. */
 struct subscribed {
@@ -61,13 +65,18 @@ struct subscribed {
 uint8_t *subscribed_encode(const struct subscribed *s, size_t *ret_len);
 int subscribed_decode(const uint8_t *data, size_t len, struct subscribed *ret, struct error *err);
 
+/* NOTICE: a line for the user, sent as it is. What is longer is cut, control characters are replaced. */
+enum { NOTICE_MAX = 1023 };
+void notice_decode(const uint8_t *data, size_t len, char ret[NOTICE_MAX + 1]);
+
 /* COUNTERS: totals since the session began (counter.def). Those that a peer doesn't know are passed over. */
 enum counter {
 #define COUNTER(NAME, number, text) COUNTER_##NAME = (number),
 #include "tunnel/counter.def"
 #undef COUNTER
 };
-enum { COUNTERS = 64 }; /* numbers are below */
+enum { COUNTERS = 64, COUNTERS_MAX = COUNTERS * 10 }; /* numbers are below; bytes of a message */
+/* Those that are 0 are left out. */
 size_t counters_encode(const uint64_t totals[COUNTERS], uint8_t *ret, size_t size);
 int counters_decode(const uint8_t *data, size_t len, uint64_t ret_totals[COUNTERS], struct error *err);
 const char *counter_text(unsigned int number); /* NULL: unknown */
