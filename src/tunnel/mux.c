@@ -28,8 +28,11 @@ const char *mux_peer_name(const struct mux *m)
 
 void mux_rewatch(struct mux *m)
 {
-	uint32_t out = (m->blocked || !list_empty(&m->waiting)) && !m->broken ? EPOLLOUT : 0;
+	bool wanted = m->blocked || (!list_empty(&m->waiting) && !mux_is_stalled(m));
+	uint32_t out = wanted && !m->broken ? EPOLLOUT : 0;
 
+	if (m->transport != TRANSPORT_UP)
+		return;
 	if (m->fds[SIDE_IN] == m->fds[SIDE_OUT]) {
 		loop_rewatch(m->loop, &m->watches[SIDE_IN], EPOLLIN | out);
 		return;
@@ -37,7 +40,7 @@ void mux_rewatch(struct mux *m)
 	loop_rewatch(m->loop, &m->watches[SIDE_OUT], out);
 }
 
-static void transport_close(struct mux *m)
+void mux_drop_transport(struct mux *m)
 {
 	for (int i = 0; i < SIDES; i++)
 		loop_unwatch(m->loop, &m->watches[i]);
@@ -45,8 +48,15 @@ static void transport_close(struct mux *m)
 		m->fds[SIDE_OUT] = -1;
 	fd_closep(&m->fds[SIDE_IN]);
 	fd_closep(&m->fds[SIDE_OUT]);
+	m->transport = TRANSPORT_DOWN;
+}
+
+static void transport_close(struct mux *m)
+{
+	mux_drop_transport(m);
 	loop_disarm(m->loop, &m->timer);
 	m->broken = EPIPE;
+	mux_keep_nothing(m);
 	queue_clear(&m->urgent, &m->pool);
 	queue_clear(&m->bulk, &m->pool);
 	pool_trim(&m->pool);
@@ -67,10 +77,15 @@ static void on_ending(struct deferred *d)
 {
 	struct mux *m = container_of(d, struct mux, ending);
 
+	if (!m->failed && !m->torn) {
+		if (m->transport == TRANSPORT_UP)
+			mux_receive(m);
+		if (!m->failed && !m->torn)
+			mux_tear(m, m->broken, "send to the %s", mux_peer_name(m));
+		return;
+	}
 	if (!m->failed) {
-		mux_receive(m);
-		if (!m->failed)
-			mux_fail(m, m->broken, "send to the %s", mux_peer_name(m));
+		mux_suspend(m);
 		return;
 	}
 	say_close(m, &m->urgent, m->why.text);
@@ -102,6 +117,23 @@ void mux_fail_out(struct mux *m, int error)
 		loop_defer(m->loop, &m->ending, on_ending);
 }
 
+void mux_tear(struct mux *m, int error, const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	if (!m->keeping || !m->ready) {
+		mux_fail(m, error, "%s", text);
+	} else if (!m->failed && !m->torn) {
+		error_set(&m->tear, error, "%s", text);
+		m->torn = true;
+		loop_defer(m->loop, &m->ending, on_ending);
+	}
+}
+
 static uint64_t clock_now(void)
 {
 	struct timespec ts;
@@ -125,20 +157,30 @@ bool mux_take_pong(struct mux *m, uint64_t cookie)
 	return true;
 }
 
+void mux_forget_ping_time(struct mux *m)
+{
+	if (m->ping_sent)
+		m->ping_sent = clock_now();
+}
+
 static void on_tick(struct timer *t)
 {
 	struct mux *m = container_of(t, struct mux, timer);
 	uint64_t now = loop_now(m->loop), gone = m->times.gone;
 
-	if (!m->ready)
+	if (m->transport != TRANSPORT_UP)
+		mux_tick_suspended(m);
+	else if (!m->ready)
 		mux_fail(m, 0, "the %s said no hello within %u seconds", mux_peer_name(m),
 			 (unsigned int)(m->times.hello / LOOP_SECOND));
 	else if (m->ping_sent && now > m->ping_sent + gone && now > m->heard + gone)
-		mux_fail(m, 0, "nothing came from the %s for %u seconds", mux_peer_name(m), (unsigned int)(gone / LOOP_SECOND));
+		mux_tear(m, 0, "nothing came from the %s for %u seconds", mux_peer_name(m), (unsigned int)(gone / LOOP_SECOND));
 	else if (m->blocked && now > m->moved + gone)
-		mux_fail(m, 0, "the %s read nothing for %u seconds", mux_peer_name(m), (unsigned int)(gone / LOOP_SECOND));
+		mux_tear(m, 0, "the %s read nothing for %u seconds", mux_peer_name(m), (unsigned int)(gone / LOOP_SECOND));
 	else if (!m->ping_sent && now >= m->heard + m->times.idle)
 		send_ping(m);
+	if (m->ack_step != UINT64_MAX && m->received - m->acknowledged >= ACK_IDLE)
+		mux_acknowledge(m);
 	if (!queue_len(&m->bulk))
 		pool_trim(&m->pool);
 	memory_trim();
@@ -146,10 +188,16 @@ static void on_tick(struct timer *t)
 		loop_arm(m->loop, &m->timer, now + m->times.tick);
 }
 
-void mux_become_ready(struct mux *m, uint32_t streams)
+void mux_become_ready(struct mux *m, const struct hello *h)
 {
 	m->ready = true;
-	m->peer_streams = streams;
+	m->peer_streams = h->streams;
+	if (m->role == MUX_AGENT)
+		memcpy(m->token, h->token, sizeof(m->token));
+	if (m->keeping && h->flags & HELLO_CAN_RESUME)
+		mux_keep(m, h->tail);
+	else
+		mux_keep_nothing(m);
 	loop_arm(m->loop, &m->timer, loop_now(m->loop) + m->times.tick);
 	send_ping(m);
 	if (m->events->on_ready)
@@ -162,7 +210,9 @@ static void on_in(struct watch *w, uint32_t events)
 
 	if (events & EPOLLOUT)
 		mux_writable(m);
-	if (events & ~(uint32_t)EPOLLOUT)
+	if (events & ~(uint32_t)EPOLLOUT && m->transport == TRANSPORT_GREETING)
+		mux_greet(m);
+	else if (events & ~(uint32_t)EPOLLOUT)
 		mux_receive(m);
 }
 
@@ -187,15 +237,19 @@ static int transport_watch(struct mux *m)
 	return r;
 }
 
-static int say_hello(struct mux *m)
+int mux_say_hello(struct mux *m, uint32_t flags)
 {
-	struct hello h = { .lowest = MUX_VERSION, .highest = MUX_VERSION, .streams = MUX_STREAMS };
+	struct hello h = { .lowest = MUX_VERSION, .highest = MUX_VERSION, .streams = MUX_STREAMS, .flags = flags };
 	uint8_t out[HELLO_LEN];
 	ssize_t n;
 
 	h.role = m->role == MUX_SESSION ? HELLO_SESSION : HELLO_AGENT;
-	if (m->role == MUX_SESSION && getrandom(h.token, sizeof(h.token), 0) != sizeof(h.token))
-		return -errno;
+	if (flags & HELLO_CAN_RESUME)
+		h.tail = MUX_TAIL;
+	if (flags & HELLO_RESUMES)
+		h.position = m->received;
+	if (m->role == MUX_SESSION)
+		memcpy(h.token, m->token, sizeof(h.token));
 	hello_encode(&h, out);
 	n = m->is_socket ? send(m->fds[SIDE_OUT], out, sizeof(out), MSG_NOSIGNAL) : write(m->fds[SIDE_OUT], out, sizeof(out));
 	if (n == sizeof(out))
@@ -206,10 +260,9 @@ static int say_hello(struct mux *m)
 	return 0;
 }
 
-static int transport_open(struct mux *m)
+int mux_open_transport(struct mux *m)
 {
 	struct stat st;
-	int r;
 
 	for (int i = 0; i < SIDES; i++)
 		if (fd_set_nonblocking(m->fds[i], true) < 0)
@@ -217,9 +270,17 @@ static int transport_open(struct mux *m)
 	if (fstat(m->fds[SIDE_OUT], &st) < 0)
 		return -errno;
 	m->is_socket = S_ISSOCK(st.st_mode);
-	r = transport_watch(m);
+	return transport_watch(m);
+}
+
+static int start(struct mux *m)
+{
+	int r = mux_open_transport(m);
+
+	if (!r && m->role == MUX_SESSION && getrandom(m->token, sizeof(m->token), 0) != sizeof(m->token))
+		r = -errno;
 	if (!r)
-		r = say_hello(m);
+		r = mux_say_hello(m, m->keeping ? HELLO_CAN_RESUME : 0);
 	if (!r)
 		r = loop_arm(m->loop, &m->timer, loop_now(m->loop) + m->times.hello);
 	return r;
@@ -251,7 +312,10 @@ struct mux *mux_new(struct loop *loop, enum mux_role role, int in, int out, cons
 		.fds = { in, out },
 		.next_id = role == MUX_SESSION ? 1 : 2,
 		.peer_streams = MUX_STREAMS,
-		.times = { .hello = 10 * LOOP_SECOND, .tick = 5 * LOOP_SECOND, .idle = 10 * LOOP_SECOND, .gone = 30 * LOOP_SECOND },
+		.times = { .hello = 10 * LOOP_SECOND, .tick = 5 * LOOP_SECOND, .idle = 10 * LOOP_SECOND, .gone = 30 * LOOP_SECOND,
+			   .resume = 60 * LOOP_SECOND },
+		.keeping = events->on_suspended,
+		.ack_step = UINT64_MAX,
 	};
 	m->timer.on_due = on_tick;
 	m->heard = m->moved = loop_now(loop);
@@ -264,12 +328,30 @@ struct mux *mux_new(struct loop *loop, enum mux_role role, int in, int out, cons
 	if (m->in)
 		r = table_init(&m->streams, id_equal);
 	if (!r)
-		r = transport_open(m);
+		r = start(m);
 	if (r) {
 		error_set(err, -r, "open the tunnel to the %s", mux_peer_name(m));
 		mux_free(m);
 		return NULL;
 	}
+	return m;
+}
+
+static void on_greeted(struct deferred *d)
+{
+	mux_take_bytes(container_of(d, struct mux, greeted));
+}
+
+struct mux *mux_new_greeted(struct loop *loop, int in, int out, const struct hello *hello, const struct mux_events *events, void *arg,
+			    struct error *err)
+{
+	struct mux *m = mux_new(loop, MUX_AGENT, in, out, events, arg, err);
+
+	if (!m)
+		return NULL;
+	hello_encode(hello, m->in); /* as if it had been read now */
+	m->in_len = m->received = HELLO_LEN;
+	loop_defer(loop, &m->greeted, on_greeted);
 	return m;
 }
 
@@ -286,6 +368,7 @@ void mux_free(struct mux *m)
 	list_remove(&m->flush.node);
 	list_remove(&m->reap.node);
 	list_remove(&m->ending.node);
+	list_remove(&m->greeted.node);
 	mux_free_streams(m);
 	table_fini(&m->streams);
 	free(m->in);

@@ -15,6 +15,7 @@
 #include "net/loop.h"
 #include "net/packet.h"
 
+struct hello;
 struct mux;
 struct stream;
 
@@ -25,6 +26,7 @@ enum {
 	MUX_SEND_QUEUE = 1 << 20,  /* bytes waiting for the transport; streams take turns from a quarter of it on */
 	MUX_STREAMS = 65536,	   /* open at a time */
 	MUX_INFO_MAX = 4 << 20,	   /* one INFO message */
+	MUX_TAIL = 4 << 20,	   /* bytes kept for a resumption until the peer acknowledges them; bulk waits beyond */
 };
 
 enum stream_kind { STREAM_TCP, STREAM_UDP, STREAM_ECHO };
@@ -63,6 +65,11 @@ struct mux_events {
 	/* The transport ended or the peer broke the protocol; every stream got its on_reset before. The owner frees the mux later,
 	 * through loop_defer(). */
 	void (*on_gone)(void *arg, const struct error *why);
+	/* The byte stream broke; all streams are kept, and what is sent to them waits. The session makes another byte stream and calls
+	 * mux_resume(), again each time this is called; on_gone follows when it isn't there in time. NULL: a break is the end. The
+	 * tunnel can be resumed when both sides have it. */
+	void (*on_suspended)(void *arg, const struct error *why);
+	void (*on_resumed)(void *arg);
 };
 
 enum mux_role { MUX_SESSION, MUX_AGENT };
@@ -72,6 +79,16 @@ enum mux_role { MUX_SESSION, MUX_AGENT };
  * NULL with @err. */
 struct mux *mux_new(struct loop *loop, enum mux_role role, int in, int out, const struct mux_events *events, void *arg,
 		    struct error *err);
+/* The same for an agent who has read the peer's hello itself (tunnel/greeting.h). */
+struct mux *mux_new_greeted(struct loop *loop, int in, int out, const struct hello *hello, const struct mux_events *events, void *arg,
+			    struct error *err);
+/* Goes on over another byte stream, whether the old one is known to have broken or not. The agent gives the @hello that it read, one
+ * that mux_resumes() said is ours; the session NULL. The mux owns the descriptors at once. on_resumed or, when this one
+ * breaks as well, on_suspended follows. */
+void mux_resume(struct mux *m, int in, int out, const struct hello *hello);
+/* Whether @hello (of a session) goes on with this tunnel: its token is that of @m, which can be resumed and has what it needs. */
+bool mux_resumes(const struct mux *m, const struct hello *hello);
+bool mux_is_suspended(const struct mux *m);
 /* Closes the transport, after one attempt to write what is queued; streams get on_reset(ENETUNREACH) unless their owners have
  * closed them. All handles are invalid afterwards. */
 void mux_free(struct mux *m);

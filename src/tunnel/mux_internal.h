@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* What the files of the mux share: mux.c (life), mux_receive.c (the peer's frames), mux_send.c (the two queues and their flush),
- * stream.c (streams' lives), stream_send.c (room and turns), credit.c (windows and budget). */
+ * mux_resume.c (breaks and what comes after), stream.c (streams' lives), stream_send.c (room and turns), credit.c (windows and budget). */
 #pragma once
 
 #include "base/list.h"
 #include "base/table.h"
-#include "tunnel/hello.h"
+#include "tunnel/greeting.h"
 #include "tunnel/mux.h"
-#include "tunnel/queue.h"
+#include "tunnel/tail.h"
 
 enum {
 	RECEIVE_ROOM = 256 << 10,   /* bytes read at a time */
@@ -22,11 +22,16 @@ enum {
 	WINDOW_LIMIT = INT32_MAX,   /* credit that a sender may hold for one stream */
 	REFUSED_MAX = 1024,	    /* opens beyond MUX_STREAMS, some of which may have overtaken a RESET */
 	PONGS_MAX = 64,		    /* unsent; a peer has one ping out at a time */
+	ACK_IDLE = 4 << 10,	    /* bytes that are acknowledged even when nothing more comes */
 };
 
+/* @gone: without a sign of life; @resume: without a byte stream. */
 struct mux_times {
-	uint64_t hello, tick, idle, gone;
+	uint64_t hello, tick, idle, gone, resume;
 };
+
+/* UP: frames go and come. DOWN: there is none. GREETING: there is one, and the peer's hello to come. */
+enum transport_state { TRANSPORT_UP, TRANSPORT_DOWN, TRANSPORT_GREETING };
 
 enum { SIDE_IN, SIDE_OUT, SIDES };
 
@@ -41,6 +46,18 @@ struct mux {
 	struct watch watches[SIDES];
 	bool is_socket, blocked;
 	int broken; /* the errno of a write that failed; what is still to be read may say more */
+	enum transport_state transport;
+
+	/* Resume (mux_resume.c). */
+	bool keeping; /* what is sent is kept; false as soon as it is known that the tunnel can't be resumed */
+	bool torn;    /* the byte stream is over, the mux is about to be suspended */
+	struct error tear;
+	uint8_t token[HELLO_TOKEN];
+	struct tail tail;
+	uint64_t received, acknowledged; /* positions of the way in */
+	uint64_t ack_step;
+	uint64_t suspended_at, greeting_at;
+	struct hello_reader greeting;
 
 	uint8_t *in;
 	size_t in_len;
@@ -72,7 +89,7 @@ struct mux {
 	uint64_t heard, moved; /* when a byte last came in, went out */
 	uint64_t ping_sent, ping_cookie, round_trip;
 
-	struct deferred flush, reap, ending;
+	struct deferred flush, reap, ending, greeted;
 	bool failed;
 	struct error why;
 };
@@ -106,21 +123,48 @@ struct stream {
 
 /* mux.c. Ends the tunnel after the turn; the first reason stays. Text as error_set(). */
 void mux_fail(struct mux *m, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The byte stream is over: the mux is suspended after the turn, or failed where it can't be resumed. */
+void mux_tear(struct mux *m, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 const char *mux_peer_name(const struct mux *m);
 
 /* mux_receive.c */
 void mux_receive(struct mux *m);
+/* Looks at what was read. */
+void mux_take_bytes(struct mux *m);
 
 /* A write failed: reads what is still there, then ends the tunnel. */
 void mux_fail_out(struct mux *m, int error);
-/* The peer's hello suits; it takes so many streams. */
-void mux_become_ready(struct mux *m, uint32_t streams);
+/* The peer's hello suits. */
+void mux_become_ready(struct mux *m, const struct hello *h);
+/* Watches the descriptors, which are m->fds. Returns 0 or -errno. */
+int mux_open_transport(struct mux *m);
+/* Closes them. */
+void mux_drop_transport(struct mux *m);
+/* Says a hello with these flags. Returns 0 or -errno. */
+int mux_say_hello(struct mux *m, uint32_t flags);
 /* false when no ping with this cookie is out. */
 bool mux_take_pong(struct mux *m, uint64_t cookie);
+/* A ping that is out was held up: its time begins anew. */
+void mux_forget_ping_time(struct mux *m);
 /* Sets what the loop watches for by what there is to do. */
 void mux_rewatch(struct mux *m);
 
-/* mux_send.c. Queues a frame with a copy of its payload. Fails the mux without memory. */
+/* mux_resume.c. The byte stream is over and the tunnel isn't. */
+void mux_suspend(struct mux *m);
+/* For the timer, while there is no byte stream to send on. */
+void mux_tick_suspended(struct mux *m);
+/* The peer can't resume, or it can and has such a tail. */
+void mux_keep_nothing(struct mux *m);
+void mux_keep(struct mux *m, uint32_t peer_tail);
+/* Bytes of the peer's hello came on a new byte stream. */
+void mux_greet(struct mux *m);
+void mux_acknowledge(struct mux *m);
+/* false when the peer may not say that. */
+bool mux_take_ack(struct mux *m, uint64_t position);
+
+/* mux_send.c. The tail is full: no bulk frame is begun. */
+bool mux_is_stalled(const struct mux *m);
+/* Queues a frame with a copy of its payload. Fails the mux without memory. */
 void mux_put(struct mux *m, struct queue *q, const struct frame *f);
 /* Behind all that the stream has sent, but before the bulk of others where that leaves it in order. */
 void stream_put(struct stream *s, const struct frame *f);

@@ -198,7 +198,10 @@ static void take_info(struct mux *m, struct stream *s, const struct frame *f)
 
 static void take_ack(struct mux *m, struct stream *s, const struct frame *f)
 {
-	broken(m, "an acknowledgement on a tunnel that can't be resumed");
+	if (!m->keeping)
+		broken(m, "an acknowledgement on a tunnel that can't be resumed");
+	else if (!mux_take_ack(m, f->number))
+		broken(m, "an acknowledgement of what wasn't sent");
 }
 
 static void take_close(struct mux *m, struct stream *s, const struct frame *f)
@@ -285,11 +288,12 @@ static size_t take_hello(struct mux *m)
 	else if (h.flags & HELLO_RESUMES)
 		mux_fail(m, 0, "the %s wants to resume a tunnel that is gone", mux_peer_name(m));
 	else
-		mux_become_ready(m, h.streams);
+		mux_become_ready(m, &h);
+	m->received -= (size_t)n;
 	return (size_t)n;
 }
 
-static void take_bytes(struct mux *m)
+void mux_take_bytes(struct mux *m)
 {
 	size_t at = m->ready ? 0 : take_hello(m);
 
@@ -310,7 +314,7 @@ static void take_bytes(struct mux *m)
 
 void mux_receive(struct mux *m)
 {
-	for (int i = 0; i < RECEIVE_READS && !m->failed; i++) {
+	for (int i = 0; i < RECEIVE_READS && !m->failed && !m->torn; i++) {
 		size_t room = RECEIVE_ROOM - m->in_len;
 		ssize_t n = read(m->fds[SIDE_IN], m->in + m->in_len, room);
 
@@ -319,14 +323,17 @@ void mux_receive(struct mux *m)
 		if (n < 0 && errno == ECONNRESET)
 			n = 0; /* it hung up without having read all */
 		if (n < 0)
-			mux_fail(m, errno, "read from the %s", mux_peer_name(m));
+			mux_tear(m, errno, "read from the %s", mux_peer_name(m));
 		else if (n == 0)
-			mux_fail(m, 0, m->in_len ? "the %s hung up in the middle of a frame" : "the %s hung up", mux_peer_name(m));
+			mux_tear(m, 0, m->in_len ? "the %s hung up in the middle of a frame" : "the %s hung up", mux_peer_name(m));
 		if (n <= 0)
 			return;
 		m->in_len += (size_t)n;
+		m->received += (size_t)n;
 		m->heard = loop_now(m->loop);
-		take_bytes(m);
+		mux_take_bytes(m);
+		if (m->received - m->acknowledged >= m->ack_step)
+			mux_acknowledge(m);
 		if ((size_t)n < room)
 			return;
 	}

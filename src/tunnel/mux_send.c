@@ -13,12 +13,17 @@
 
 enum { VECTORS = 16 };
 
+bool mux_is_stalled(const struct mux *m)
+{
+	return tail_len(&m->tail) >= MUX_TAIL;
+}
+
 void mux_put(struct mux *m, struct queue *q, const struct frame *f)
 {
 	size_t room, head;
 	uint8_t *p;
 
-	if (m->broken)
+	if (m->broken && !m->keeping)
 		return;
 	p = queue_reserve(q, &m->pool, FRAME_HEAD_MAX + f->payload_len, &room);
 	if (!p) {
@@ -30,7 +35,7 @@ void mux_put(struct mux *m, struct queue *q, const struct frame *f)
 	head = frame_encode(f, p);
 	write_bytes(p + head, f->payload, f->payload_len);
 	queue_commit(q, head + f->payload_len);
-	if (queue_len(&m->urgent) > URGENT_MAX)
+	if (queue_len(&m->urgent) > URGENT_MAX || tail_len(&m->tail) > MUX_TAIL + MUX_SEND_QUEUE + MUX_INFO_MAX + URGENT_MAX)
 		mux_fail(m, 0, "the %s doesn't read what is sent to it", mux_peer_name(m));
 	mux_schedule_flush(m);
 }
@@ -38,32 +43,42 @@ void mux_put(struct mux *m, struct queue *q, const struct frame *f)
 struct batch {
 	struct iovec iov[VECTORS];
 	size_t n;
-	size_t partial, urgent, bulk; /* bytes of each, in this order */
+	size_t again, partial, urgent, bulk; /* bytes of each, in this order; all others wait for those that go again */
 };
 
 static void batch_fill(const struct mux *m, struct batch *b)
 {
+	bool stalled = mux_is_stalled(m);
+
 	*b = (struct batch){ 0 };
-	if (m->bulk.partial && queue_len(&m->urgent))
+	b->n = tail_vectors(&m->tail, b->iov, VECTORS, &b->again);
+	if (b->n)
+		return;
+	if (m->bulk.partial && (stalled || queue_len(&m->urgent)))
 		b->n = queue_vectors(&m->bulk, m->bulk.partial, b->iov, VECTORS, &b->partial);
 	b->n += queue_vectors(&m->urgent, SIZE_MAX, b->iov + b->n, VECTORS - b->n, &b->urgent);
-	if (!b->partial && b->urgent == queue_len(&m->urgent))
+	if (!stalled && !b->partial && b->urgent == queue_len(&m->urgent))
 		b->n += queue_vectors(&m->bulk, SIZE_MAX, b->iov + b->n, VECTORS - b->n, &b->bulk);
 }
 
 static void batch_take(struct mux *m, const struct batch *b, size_t len)
 {
+	struct tail *tail = m->keeping ? &m->tail : NULL;
 	size_t partial = len < b->partial ? len : b->partial;
 	size_t urgent = len - partial < b->urgent ? len - partial : b->urgent;
 
+	m->moved = loop_now(m->loop);
+	if (b->again) {
+		tail_repeat(&m->tail, len);
+		return;
+	}
 	if (len > urgent)
 		m->urgent_share = 0;
-	queue_take(&m->bulk, &m->pool, partial);
-	queue_take(&m->urgent, &m->pool, urgent);
-	queue_take(&m->bulk, &m->pool, len - partial - urgent);
+	queue_take(&m->bulk, &m->pool, partial, tail);
+	queue_take(&m->urgent, &m->pool, urgent, tail);
+	queue_take(&m->bulk, &m->pool, len - partial - urgent, tail);
 	if (!queue_len(&m->urgent))
 		m->pongs = 0;
-	m->moved = loop_now(m->loop);
 }
 
 static ssize_t batch_write(const struct mux *m, struct batch *b)
@@ -77,11 +92,17 @@ static ssize_t batch_write(const struct mux *m, struct batch *b)
 
 void mux_flush(struct mux *m)
 {
-	while (!m->blocked && !m->broken && (queue_len(&m->urgent) || queue_len(&m->bulk))) {
+	while (m->transport == TRANSPORT_UP && !m->blocked && !m->broken) {
 		struct batch b;
 		ssize_t n;
 
 		batch_fill(m, &b);
+		if (!b.n)
+			return;
+		if (m->keeping && !tail_reserve(&m->tail, VECTORS)) {
+			mux_fail(m, ENOMEM, "keep what is sent");
+			return;
+		}
 		n = batch_write(m, &b);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -91,7 +112,7 @@ void mux_flush(struct mux *m)
 		}
 		if (n > 0)
 			batch_take(m, &b, (size_t)n);
-		m->blocked = n < 0 || (size_t)n < b.partial + b.urgent + b.bulk;
+		m->blocked = n < 0 || (size_t)n < b.again + b.partial + b.urgent + b.bulk;
 	}
 }
 
@@ -123,7 +144,7 @@ int mux_send_info(struct mux *m, uint16_t topic, const void *data, size_t len)
 
 	if (len > MUX_INFO_MAX)
 		return -EMSGSIZE;
-	if (m->failed || m->broken)
+	if (m->failed || (m->broken && !m->keeping))
 		return -EPIPE;
 	if (queue_len(&m->bulk) > MUX_SEND_QUEUE + MUX_INFO_MAX)
 		return -ENOMEM;

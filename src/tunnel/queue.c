@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* The send queues. An emptied last chunk stays and is used from its start again: the same pages, warm in the cache. */
+/* The send queues. An emptied last chunk stays and is used from its start again, unless a tail has some of it: the same pages, warm in
+ * the cache. */
 #include "tunnel/queue.h"
 
 #include <assert.h>
 #include <stdlib.h>
+
+#include "tunnel/tail.h"
 
 static struct chunk *chunk_get(struct pool *p)
 {
@@ -18,13 +21,16 @@ static struct chunk *chunk_get(struct pool *p)
 	if (c) {
 		c->next = NULL;
 		c->start = c->end = 0;
+		c->refs = 1;
 	}
 	return c;
 }
 
-static void chunk_put(struct pool *p, struct chunk *c)
+void chunk_release(struct chunk *c, struct pool *p)
 {
-	if (p->n >= POOL_CHUNKS) {
+	if (--c->refs)
+		return;
+	if (p->n >= (p->most ? p->most : POOL_CHUNKS)) {
 		free(c);
 		return;
 	}
@@ -49,6 +55,8 @@ uint8_t *queue_reserve(struct queue *q, struct pool *pool, size_t least, size_t 
 	struct chunk *c = q->last;
 
 	assert(least <= CHUNK_ROOM);
+	if (c && c->start == c->end && c->refs == 1)
+		c->start = c->end = 0;
 	if (!c || CHUNK_ROOM - c->end < least) {
 		c = chunk_get(pool);
 		if (!c)
@@ -88,20 +96,18 @@ size_t queue_vectors(const struct queue *q, size_t most, struct iovec *iov, size
 	return n;
 }
 
-/* Lets go of the first chunk, which has been read to its end; the last one stays, for the next frames. */
+/* Lets go of the first chunk, all of which has gone; the last one stays, for the next frames. */
 static void chunk_finish(struct queue *q, struct pool *pool)
 {
 	struct chunk *c = q->first;
 
-	if (c == q->last) {
-		c->start = c->end = 0;
+	if (c == q->last)
 		return;
-	}
 	q->first = c->next;
-	chunk_put(pool, c);
+	chunk_release(c, pool);
 }
 
-void queue_take(struct queue *q, struct pool *pool, size_t len)
+void queue_take(struct queue *q, struct pool *pool, size_t len, struct tail *tail)
 {
 	assert(len <= queue_len(q));
 	q->taken += len;
@@ -116,6 +122,8 @@ void queue_take(struct queue *q, struct pool *pool, size_t len)
 		if (!q->partial)
 			q->partial = frame_length(c->data + c->start);
 		step = len < q->partial ? len : q->partial;
+		if (tail)
+			tail_add(tail, c, c->start, (uint32_t)step);
 		c->start += (uint32_t)step;
 		q->partial -= step;
 		len -= step;
@@ -130,7 +138,7 @@ void queue_clear(struct queue *q, struct pool *pool)
 
 	while ((c = q->first)) {
 		q->first = c->next;
-		chunk_put(pool, c);
+		chunk_release(c, pool);
 	}
 	*q = (struct queue){ .put = q->put, .taken = q->put };
 }

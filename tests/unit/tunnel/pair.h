@@ -39,7 +39,7 @@ struct end {
 struct side {
 	struct mux *mux;
 	bool ready;
-	int gone;
+	int gone, suspended, resumed;
 	struct error why;
 	struct end *ends; /* of the streams that the peer opens */
 	size_t n_ends, max_ends;
@@ -57,6 +57,7 @@ struct pair {
 	struct loop *loop;
 	struct side sides[2];
 	int raw; /* the test's own end, with one mux */
+	const struct mux_events *events;
 };
 
 /* The datagram that came last, to whomever. */
@@ -218,7 +219,9 @@ static void side_on_gone(void *arg, const struct error *why)
 	side->why = *why;
 }
 
-static const struct mux_events side_events = { side_on_ready, side_on_open, side_on_info, side_on_gone };
+static const struct mux_events side_events = {
+	.on_ready = side_on_ready, .on_open = side_on_open, .on_info = side_on_info, .on_gone = side_on_gone
+};
 
 struct pair_wait {
 	struct timer timer;
@@ -262,7 +265,7 @@ static inline void side_start(struct pair *p, int role, int in, int out)
 {
 	struct error err = { 0 };
 
-	p->sides[role].mux = mux_new(p->loop, role == SESSION ? MUX_SESSION : MUX_AGENT, in, out, &side_events, &p->sides[role], &err);
+	p->sides[role].mux = mux_new(p->loop, role == SESSION ? MUX_SESSION : MUX_AGENT, in, out, p->events, &p->sides[role], &err);
 	if (!p->sides[role].mux)
 		abort();
 }
@@ -274,6 +277,7 @@ static inline struct pair *pair_alloc(void)
 
 	p->loop = loop_new(&err);
 	p->raw = -1;
+	p->events = &side_events;
 	signal(SIGPIPE, SIG_IGN); /* as mux_new() wants it for pipes */
 	return p;
 }
