@@ -9,109 +9,74 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/client.h"
 #include "agent/enter.h"
 #include "agent/inspect.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/loop.h"
-#include "relay/lender.h"
 #include "relay/sockets.h"
-#include "relay/tunnel_server.h"
-#include "tunnel/info.h"
-#include "tunnel/mux.h"
 
 enum { LEND_FD = 3 };
-#define LAST_STEP (20 * (uint64_t)LOOP_MS)
 
+/* What stands while clients are served. */
 struct agent {
 	struct loop *loop;
-	struct mux *mux;
-	struct egress *egress;
-	struct tunnel_server *server;
-	struct lender *lender;
-	struct timer last; /* armed when no stream will come any more */
+	struct client_services services;
+	struct client *client;
 };
 
-static void on_open(void *arg, struct stream *s, const struct stream_request *request)
+static void on_end(void *arg, struct client *c)
 {
 	struct agent *a = arg;
 
-	if (a->server)
-		tunnel_server_open(a->server, s, request);
-	else
-		stream_reset(s, ENETUNREACH);
-}
-
-static void on_gone(void *arg, const struct error *why)
-{
-	struct agent *a = arg;
-
-	log_debug("tunnel: %s", why->text);
 	loop_stop(a->loop);
 }
 
-/* Hangs up when the last stream is over. */
-static void on_last(struct timer *t)
-{
-	struct agent *a = container_of(t, struct agent, last);
-
-	if (mux_stream_count(a->mux))
-		loop_arm(a->loop, t, loop_now(a->loop) + LAST_STEP);
-	else
-		loop_stop(a->loop);
-}
-
-static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
-{
-	struct agent *a = arg;
-
-	if (topic != INFO_ENDING || len < 1)
-		return;
-	if (data[0] == ENDING_QUIET)
-		fd_drop_stderr();
-	else if (data[0] == ENDING_LAST && !a->last.index)
-		loop_arm(a->loop, &a->last, loop_now(a->loop));
-}
-
-static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
-
-/* Tells the session why there is no service, and ends when it has heard it. */
-static void tell_failure(struct agent *a, const struct error *e)
-{
-	size_t len;
-	uint8_t *data = failure_encode(e, &len);
-
-	if (data)
-		mux_send_info(a->mux, INFO_FAILURE, data, len);
-	free(data);
-}
-
-static int tell_target(struct agent *a, const struct target_info *info, struct error *err)
-{
-	size_t len;
-	uint8_t *data = target_info_encode(info, &len);
-	int rc = data ? mux_send_info(a->mux, INFO_TARGET, data, len) : -ENOMEM;
-
-	free(data);
-	return rc < 0 ? error_set(err, -rc, "describe the target") : 0;
-}
-
-static int serve(struct agent *a, const struct target *target, bool lend, struct error *err)
+/* What the target is like, encoded; NULL with @err. */
+static uint8_t *enter(const struct target *target, size_t *ret_len, struct error *err)
 {
 	struct target_info info = { 0 };
 	struct entry entry;
-	int rc = -1;
+	uint8_t *encoded = NULL;
 
-	if (agent_enter(target, &entry, err) == 0 && agent_inspect(&entry, &info, err) == 0 && agent_settle(&entry, err) == 0) {
-		a->egress = socket_egress_new(a->loop, NULL);
-		a->server = a->egress ? tunnel_server_new(a->loop, a->egress) : NULL;
-		if (!a->server)
-			error_set(err, ENOMEM, "serve the tunnel");
-		else if (!lend || (a->lender = lender_new(a->loop, LEND_FD, err)))
-			rc = tell_target(a, &info, err);
-	}
+	if (agent_enter(target, &entry, err) == 0 && agent_inspect(&entry, &info, err) == 0 && agent_settle(&entry, err) == 0 &&
+	    !(encoded = target_info_encode(&info, ret_len)))
+		error_set(err, ENOMEM, "describe the target");
 	target_info_fini(&info);
-	return rc;
+	return encoded;
+}
+
+static int open_services(struct agent *a, bool have_target, struct error *err)
+{
+	a->services = (struct client_services){ .loop = a->loop, .on_end = on_end, .arg = a };
+	a->services.subscriptions = subscriptions_new(client_lose);
+	if (have_target)
+		a->services.target = socket_egress_new(a->loop, NULL);
+	if (!a->services.subscriptions || (have_target && !a->services.target))
+		return error_set(err, ENOMEM, "serve the target");
+	return 0;
+}
+
+/* The session hears of the target, or why there is none. */
+static int serve(struct agent *a, const struct target *target, bool lend, struct error *err)
+{
+	const struct client_transport transport = { .in = STDIN_FILENO, .out = STDOUT_FILENO, .lend = lend ? LEND_FD : -1 };
+	struct error failure = { 0 };
+	size_t len = 0;
+	uint8_t *info = enter(target, &len, &failure);
+	int rc = -ENOMEM;
+
+	if (open_services(a, info != NULL, err) == 0)
+		a->client = client_new(&a->services, &transport, err);
+	if (a->client && info)
+		rc = client_tell_target(a->client, info, len);
+	else if (a->client)
+		rc = client_tell_failure(a->client, &failure);
+	free(info);
+	if (a->client && rc < 0)
+		error_set(err, -rc, "talk to the session");
+	return rc < 0 ? -1 : loop_run(a->loop, err);
 }
 
 static int usage(void)
@@ -160,28 +125,20 @@ int main(int argc, char **argv)
 	struct agent a = { 0 };
 	struct error err = { 0 };
 	bool lend = false;
+	int rc;
 
 	if (parse_arguments(argc, argv, &target, &lend) < 0)
 		return usage();
 	log_init("mirrord-agent", (enum log_level)log_level_from_environment(), STDERR_FILENO);
 	signal(SIGPIPE, SIG_IGN);
-	a.last.on_due = on_last;
 	fd_raise_limit();
 	a.loop = loop_new(&err);
-	a.mux = a.loop ? mux_new(a.loop, MUX_AGENT, STDIN_FILENO, STDOUT_FILENO, &mux_events, &a, &err) : NULL;
-	if (!a.mux) {
+	rc = a.loop ? serve(&a, &target, lend, &err) : -1;
+	if (rc < 0)
 		log_error("%s", err.text);
-		return 1;
-	}
-	if (serve(&a, &target, lend, &err) < 0)
-		tell_failure(&a, &err);
-	if (loop_run(a.loop, &err) < 0)
-		log_error("%s", err.text);
-	tunnel_server_free(a.server);
-	lender_free(a.lender);
-	mux_free(a.mux);
-	if (a.egress)
-		socket_egress_free(a.egress);
+	client_free(a.client);
+	subscriptions_free(a.services.subscriptions);
+	socket_egress_free(a.services.target);
 	loop_free(a.loop);
-	return 0;
+	return rc < 0;
 }

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+/* A client's life: served until its tunnel is gone, or until it said that no stream will come any more and the last one is over. */
+#include "agent/client.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "relay/lender.h"
+#include "relay/tunnel_egress.h"
+#include "relay/tunnel_server.h"
+#include "tunnel/mux.h"
+
+enum { CLIENT_SUBSCRIPTIONS = 4096 }; /* of one session's at a time */
+#define LAST_STEP (20 * (uint64_t)LOOP_MS)
+#define COUNT_STEP LOOP_SECOND
+
+struct client {
+	const struct client_services *services;
+	struct mux *mux;
+	struct tunnel_server *server;
+	struct egress *program;
+	struct lender *lender;
+	struct list subscribers;
+	uint64_t totals[COUNTERS];
+	struct timer count; /* armed when the session doesn't know the totals */
+	struct timer last;  /* armed when no stream will come any more */
+	struct deferred ended;
+};
+
+static void on_ended(struct deferred *d)
+{
+	struct client *c = container_of(d, struct client, ended);
+
+	c->services->on_end(c->services->arg, c);
+}
+
+static void client_end(struct client *c)
+{
+	loop_disarm(c->services->loop, &c->last);
+	loop_defer(c->services->loop, &c->ended, on_ended);
+}
+
+static void on_open(void *arg, struct stream *s, const struct stream_request *request)
+{
+	struct client *c = arg;
+
+	if (c->server)
+		tunnel_server_open(c->server, s, request);
+	else
+		stream_reset(s, ENETUNREACH);
+}
+
+static void on_gone(void *arg, const struct error *why)
+{
+	log_debug("tunnel: %s", why->text);
+	client_end(arg);
+}
+
+/* Ends when the last stream is over. */
+static void on_last(struct timer *t)
+{
+	struct client *c = container_of(t, struct client, last);
+
+	if (mux_stream_count(c->mux))
+		loop_arm(c->services->loop, t, loop_now(c->services->loop) + LAST_STEP);
+	else
+		client_end(c);
+}
+
+static void on_ending(struct client *c, uint8_t what)
+{
+	if (what == ENDING_QUIET)
+		fd_drop_stderr();
+	if (what != ENDING_LAST)
+		return;
+	subscriptions_drop_all(c->services->subscriptions, &c->subscribers);
+	if (!c->last.index)
+		loop_arm(c->services->loop, &c->last, loop_now(c->services->loop));
+}
+
+static void answer(struct client *c, uint32_t id, const struct error *refused)
+{
+	struct subscribed s = { .id = id };
+	size_t len;
+	uint8_t *data;
+
+	if (refused)
+		s.refused = *refused;
+	data = subscribed_encode(&s, &len);
+	if (data)
+		mux_send_info(c->mux, INFO_SUBSCRIBED, data, len);
+	free(data);
+}
+
+static size_t count_subscribers(const struct client *c)
+{
+	size_t n = 0;
+
+	for (struct list *s = c->subscribers.next; s != &c->subscribers; s = s->next)
+		n++;
+	return n;
+}
+
+static int subscribe(struct client *c, struct subscription *want, struct error *err)
+{
+	if (!c->services->target || count_subscribers(c) >= CLIENT_SUBSCRIPTIONS) {
+		subscription_fini(want);
+		return error_set(err, 0, "no more ports can be subscribed");
+	}
+	return subscriptions_put(c->services->subscriptions, c, &c->subscribers, want, err);
+}
+
+static void on_subscribe(struct client *c, const uint8_t *data, size_t len)
+{
+	struct subscription want;
+	struct error err = { 0 };
+	uint32_t id;
+	int rc;
+
+	if (subscription_decode(data, len, &want, &err) < 0) {
+		log_limited(LOG_LEVEL_WARN, "client: %s", err.text);
+		return;
+	}
+	id = want.id;
+	rc = subscribe(c, &want, &err);
+	answer(c, id, rc < 0 ? &err : NULL);
+}
+
+static void on_unsubscribe(struct client *c, const uint8_t *data, size_t len)
+{
+	struct error err = { 0 };
+	uint32_t id;
+
+	if (unsubscribe_decode(data, len, &id, &err) < 0)
+		log_limited(LOG_LEVEL_WARN, "client: %s", err.text);
+	else
+		subscriptions_drop(c->services->subscriptions, &c->subscribers, id);
+}
+
+static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
+{
+	struct client *c = arg;
+
+	if (topic == INFO_ENDING && len)
+		on_ending(c, data[0]);
+	else if (topic == INFO_SUBSCRIBE)
+		on_subscribe(c, data, len);
+	else if (topic == INFO_UNSUBSCRIBE)
+		on_unsubscribe(c, data, len);
+}
+
+static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
+
+static void send_totals(struct client *c)
+{
+	uint8_t message[COUNTERS_MAX];
+	size_t len = counters_encode(c->totals, message, sizeof(message));
+
+	mux_send_info(c->mux, INFO_COUNTERS, message, len);
+}
+
+static void on_count(struct timer *t)
+{
+	send_totals(container_of(t, struct client, count));
+}
+
+struct client *client_new(const struct client_services *services, const struct client_transport *transport, struct error *err)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	_cleanup_fd_ int lend = transport->lend;
+
+	if (!c) {
+		close(transport->in);
+		if (transport->out != transport->in)
+			close(transport->out);
+		error_set(err, ENOMEM, "serve a session");
+		return NULL;
+	}
+	c->services = services;
+	list_init(&c->subscribers);
+	c->count.on_due = on_count;
+	c->last.on_due = on_last;
+	c->mux = mux_new(services->loop, MUX_AGENT, transport->in, transport->out, &mux_events, c, err);
+	if (c->mux && services->target) {
+		c->server = tunnel_server_new(services->loop, services->target);
+		c->program = tunnel_egress_new(services->loop, c->mux);
+		if (!c->server || !c->program)
+			error_set(err, ENOMEM, "serve a session");
+		else if (lend >= 0)
+			c->lender = lender_new(services->loop, fd_steal(&lend), err);
+	}
+	if (c->mux && !error_is_set(err))
+		return c;
+	client_free(c);
+	return NULL;
+}
+
+void client_free(struct client *c)
+{
+	if (!c)
+		return;
+	list_remove(&c->ended.node);
+	subscriptions_drop_all(c->services->subscriptions, &c->subscribers);
+	if (c->count.index)
+		send_totals(c);
+	loop_disarm(c->services->loop, &c->count);
+	loop_disarm(c->services->loop, &c->last);
+	tunnel_egress_free(c->program);
+	tunnel_server_free(c->server);
+	lender_free(c->lender);
+	if (c->mux)
+		mux_free(c->mux);
+	free(c);
+}
+
+int client_tell_target(struct client *c, const uint8_t *info, size_t len)
+{
+	return mux_send_info(c->mux, INFO_TARGET, info, len);
+}
+
+int client_tell_failure(struct client *c, const struct error *e)
+{
+	size_t len;
+	uint8_t *data = failure_encode(e, &len);
+	int rc = data ? mux_send_info(c->mux, INFO_FAILURE, data, len) : -ENOMEM;
+
+	free(data);
+	return rc;
+}
+
+void client_lose(struct client *c, uint32_t id, const struct error *why)
+{
+	answer(c, id, why);
+}
+
+void client_notice(struct client *c, const char *format, ...)
+{
+	char text[NOTICE_MAX + 1];
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	if (n > 0)
+		mux_send_info(c->mux, INFO_NOTICE, text, n < NOTICE_MAX ? (size_t)n : NOTICE_MAX);
+}
+
+void client_count(struct client *c, enum counter what, uint64_t n)
+{
+	c->totals[what] += n;
+	if (!c->count.index)
+		loop_arm(c->services->loop, &c->count, loop_now(c->services->loop) + COUNT_STEP);
+}
+
+struct egress *client_program(struct client *c)
+{
+	return c->program;
+}

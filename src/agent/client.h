@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+/* One session that the agent serves: its tunnel, what it asks to leave from the target, what it takes of the target's incoming traffic. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/subscriptions.h"
+#include "net/loop.h"
+#include "relay/egress.h"
+#include "tunnel/info.h"
+
+struct client;
+
+/* What all clients of an agent share. */
+struct client_services {
+	struct loop *loop;
+	struct egress *target; /* over sockets: what leaves from the target; NULL when there is no target */
+	struct subscriptions *subscriptions;
+	/* The session has gone, or has said that it will go and its last stream is over. The owner frees the client, now or later. */
+	void (*on_end)(void *arg, struct client *c);
+	void *arg;
+};
+
+/* The session's end of the tunnel as mux_new() wants it, and of the lender (-1: none). */
+struct client_transport {
+	int in, out, lend;
+};
+
+/* @services stays the caller's; the transport is owned, also when this fails. NULL with @err. */
+struct client *client_new(const struct client_services *services, const struct client_transport *transport, struct error *err);
+/* Ends its subscriptions, resets its streams, and hangs up. Not from inside one of its own calls, but for on_end. */
+void client_free(struct client *c);
+
+/* What the session hears first: what the target (@info, encoded) is like, or why there is none. Returns 0 or -errno. */
+int client_tell_target(struct client *c, const uint8_t *info, size_t len);
+int client_tell_failure(struct client *c, const struct error *e);
+/* A subscription that was good until now is so no more (it has gone from the registry). */
+void client_lose(struct client *c, uint32_t id, const struct error *why);
+/* A line for the user. */
+void client_notice(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The session hears of it within a second, and when the agent ends. */
+void client_count(struct client *c, enum counter what, uint64_t n);
+
+/* The way to the program, an egress in the session's network. It lives as long as the client. */
+struct egress *client_program(struct client *c);

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+/* What the sessions want of the target's ports, in order of subscription, and who acts on it: steal, mirror, the HTTP filter.
+ *
+ * A watcher is told of each subscriber that comes, changes and goes. It may refuse one that comes. Traffic asks by port: subscribers_of(). */
+#pragma once
+
+#include <stdint.h>
+#include <time.h>
+
+#include "base/list.h"
+#include "tunnel/subscription.h"
+
+struct client;
+struct subscriptions;
+
+/* One session's wish. Valid until the watchers' on_remove returns. */
+struct subscriber {
+	struct list of_port;   /* among those of its protocol and port, the oldest first */
+	struct list of_client; /* among its client's */
+	struct client *client;
+	struct subscription want;
+	time_t since;
+};
+
+struct subscriptions_watcher {
+	struct list node;
+	/* It is listed already. -1 with @err refuses it; then those that were told before hear on_remove. May be NULL, as the others. */
+	int (*on_add)(struct subscriptions_watcher *w, struct subscriber *s, struct error *err);
+	/* The listeners are others now, and nothing else. */
+	void (*on_change)(struct subscriptions_watcher *w, struct subscriber *s);
+	/* It isn't listed any more. What refers to it lets go; connections that were handed over go on. */
+	void (*on_remove)(struct subscriptions_watcher *w, struct subscriber *s);
+};
+
+/* A subscription that the registry itself ends, since another takes its place. It has gone when this is called. */
+typedef void (*subscription_lost_fn)(struct client *c, uint32_t id, const struct error *why);
+
+/* NULL without memory. Watchers are told in the order in which they were added; they are there before the first subscriber. */
+struct subscriptions *subscriptions_new(subscription_lost_fn on_lost);
+void subscriptions_free(struct subscriptions *r);
+void subscriptions_watch(struct subscriptions *r, struct subscriptions_watcher *w);
+
+/* Adds, or changes the one of @client with that id; owns what @want points to, always. @of_client is where the client's are listed. Returns
+ * 0, or -1 with @err: then @client has none with that id. */
+int subscriptions_put(struct subscriptions *r, struct client *client, struct list *of_client, struct subscription *want, struct error *err);
+/* Does nothing when there is none with that id in @of_client. */
+void subscriptions_drop(struct subscriptions *r, struct list *of_client, uint32_t id);
+/* Ends all in @of_client. */
+void subscriptions_drop_all(struct subscriptions *r, struct list *of_client);
+
+/* The first subscriber of a port, NULL when there is none; and the one after @s. */
+struct subscriber *subscribers_of(const struct subscriptions *r, uint8_t protocol, uint16_t port);
+struct subscriber *subscribers_next(const struct subscriptions *r, const struct subscriber *s);
+/* Takes what is left over; HTTP filters take a part. */
+bool subscriber_is_steal_of_all(const struct subscriber *s);
