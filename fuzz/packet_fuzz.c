@@ -130,10 +130,22 @@ static void rebuild_udp(const struct packet *p)
 	}
 }
 
+/* The end may be missing. */
+static void check_head(const uint8_t *data, size_t size)
+{
+	struct packet p;
+
+	if (packet_parse_head(data, size, &p) < 0)
+		return;
+	fuzz_check(p.payload > data && p.payload <= data + size && p.payload_len <= (size_t)(data + size - p.payload));
+	fuzz_check(p.len - p.missing <= size && (!p.missing || p.len - p.missing == size));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct packet p, again;
 
+	check_head(data, size);
 	if (packet_parse(data, size, &p) < 0)
 		return 0;
 	check_bounds(&p, size);

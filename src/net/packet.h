@@ -30,6 +30,7 @@ struct packet {
 	const uint8_t *transport; /* the TCP, UDP or ICMP header; NULL when it is not whole in this fragment */
 	const uint8_t *payload;	  /* what comes behind it; of every fragment, also the first, its part of the datagram's bytes */
 	size_t payload_len;
+	size_t missing; /* packet_parse_head() alone: payload that was cut off; not in payload_len */
 	/* TCP */
 	uint8_t tcp_flags;
 	uint32_t tcp_seq, tcp_ack;
@@ -43,6 +44,9 @@ enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 /* Parses one IP packet of @len bytes. Checksums are not checked: what the kernel gives us over a veth has none yet.
  * Returns 0, or a negative packet_error; then @ret is undefined. */
 int packet_parse(const uint8_t *data, size_t len, struct packet *ret);
+/* The same for a packet whose end a capture cut off: the headers must be there, what is missing of the payload is counted. Never for a
+ * fragment. */
+int packet_parse_head(const uint8_t *data, size_t len, struct packet *ret);
 bool packet_is_fragment(const struct packet *p);
 
 /* What an IP header carries besides its addresses. A ttl of 0 is built as 64. */

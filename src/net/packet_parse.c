@@ -21,6 +21,7 @@ enum {
 struct rest {
 	const uint8_t *at;
 	size_t len;
+	bool may_miss; /* some of the payload */
 };
 
 static void skip(struct rest *rest, size_t bytes)
@@ -40,6 +41,20 @@ static void set_payload(struct packet *p, const struct rest *rest)
 	p->payload_len = rest->len;
 }
 
+/* The packet is @whole bytes long by its header, which takes @header of them and is there; @rest becomes what is behind that. */
+static int set_length(struct rest *rest, struct packet *p, size_t whole, size_t header)
+{
+	if (whole > rest->len) {
+		if (!rest->may_miss)
+			return PACKET_CUT;
+		p->missing = whole - rest->len;
+	}
+	p->len = whole;
+	rest->len = whole - p->missing;
+	skip(rest, header);
+	return 0;
+}
+
 static int parse_ip4(struct rest *rest, struct packet *p)
 {
 	const uint8_t *ip = rest->at;
@@ -50,10 +65,9 @@ static int parse_ip4(struct rest *rest, struct packet *p)
 		return PACKET_MALFORMED;
 	if (rest->len < header)
 		return PACKET_CUT;
-	p->len = get16(ip + 2);
-	if (p->len < header)
+	if (get16(ip + 2) < header)
 		return PACKET_MALFORMED;
-	if (p->len > rest->len)
+	if (set_length(rest, p, get16(ip + 2), header) < 0)
 		return PACKET_CUT;
 	fragment = get16(ip + 6);
 	p->tos = ip[1];
@@ -64,7 +78,6 @@ static int parse_ip4(struct rest *rest, struct packet *p)
 	p->protocol = ip[9];
 	p->src.ip = ip_from_v4(ip + 12);
 	p->dst.ip = ip_from_v4(ip + 16);
-	*rest = (struct rest){ ip + header, p->len - header };
 	set_payload(p, rest);
 	return 0;
 }
@@ -134,8 +147,7 @@ static int parse_ip6(struct rest *rest, struct packet *p)
 
 	if (rest->len < IP6_HEADER)
 		return PACKET_CUT;
-	p->len = (size_t)IP6_HEADER + get16(ip + 4);
-	if (p->len > rest->len)
+	if (set_length(rest, p, (size_t)IP6_HEADER + get16(ip + 4), IP6_HEADER) < 0)
 		return PACKET_CUT;
 	p->tos = (uint8_t)(get16(ip) >> 4);
 	p->protocol = ip[6];
@@ -144,12 +156,13 @@ static int parse_ip6(struct rest *rest, struct packet *p)
 	p->dst.ip = ip_from_v6(ip + 24);
 	if (ip_is_v4(&p->src.ip) || ip_is_v4(&p->dst.ip))
 		return PACKET_MALFORMED; /* mapped addresses never travel, and would read as an IPv4 packet's here */
-	*rest = (struct rest){ ip + IP6_HEADER, p->len - IP6_HEADER };
 	return parse_extensions(rest, p);
 }
 
 static int check_fragment(const struct packet *p)
 {
+	if (p->missing)
+		return PACKET_CUT;
 	if (p->payload_len == 0 || (p->more_fragments && p->payload_len % 8 != 0))
 		return PACKET_MALFORMED;
 	return (size_t)p->fragment_offset + p->payload_len > DATAGRAM_MAX ? PACKET_MALFORMED : 0;
@@ -187,7 +200,7 @@ static int parse_udp(struct rest *rest, struct packet *p)
 	len = get16(udp + 4);
 	if (len < UDP_HEADER)
 		return PACKET_MALFORMED;
-	if (len > rest->len && !p->more_fragments)
+	if (len > rest->len + p->missing && !p->more_fragments)
 		return PACKET_CUT;
 	if (len < rest->len)
 		rest->len = len;
@@ -267,9 +280,9 @@ static bool is_protocol_known(const struct packet *p)
 	}
 }
 
-int packet_parse(const uint8_t *data, size_t len, struct packet *ret)
+static int parse(const uint8_t *data, size_t len, bool may_miss, struct packet *ret)
 {
-	struct rest rest = { data, len };
+	struct rest rest = { data, len, may_miss };
 	int r;
 
 	*ret = (struct packet){ .ip = data };
@@ -292,4 +305,14 @@ int packet_parse(const uint8_t *data, size_t len, struct packet *ret)
 	if (r < 0 || ret->fragment_offset)
 		return r;
 	return parse_transport(&rest, ret);
+}
+
+int packet_parse(const uint8_t *data, size_t len, struct packet *ret)
+{
+	return parse(data, len, false, ret);
+}
+
+int packet_parse_head(const uint8_t *data, size_t len, struct packet *ret)
+{
+	return parse(data, len, true, ret);
 }

@@ -410,6 +410,33 @@ static void test_good(size_t row)
 	tap_int(wrong, 0, "%s: every cut of it", name);
 }
 
+/* A capture that kept the headers, and none of the payload, some of it, all. */
+static void test_head(size_t row)
+{
+	uint8_t bytes[256], *at;
+	size_t len = hex_bytes(good[row].hex, bytes, sizeof(bytes)), wrong = 0, whole;
+	struct packet p;
+	bool fragment;
+
+	len = good[row].len < len ? good[row].len : len;
+	at = guard_copy(bytes, len);
+	tap_ok(packet_parse_head(at, len, &p) == 0 && p.missing == 0, "%s: a head that is all", good[row].name);
+	fragment = packet_is_fragment(&p);
+	whole = p.payload_len;
+	for (size_t cut = 0; cut < len; cut++) {
+		int r;
+
+		at = guard_copy(bytes, cut);
+		r = packet_parse_head(at, cut, &p);
+		if (fragment || cut < good[row].payload)
+			wrong += r != PACKET_CUT;
+		else
+			wrong += r != 0 || p.missing != len - cut || p.payload + p.payload_len > at + cut ||
+				 p.payload_len + p.missing < whole;
+	}
+	tap_int(wrong, 0, "%s: every cut of it as a head", good[row].name);
+}
+
 /* Each byte set to each value: nothing is read beyond the end, nothing points there. */
 static void test_mutations(size_t row)
 {
@@ -443,6 +470,7 @@ int main(void)
 {
 	for (size_t i = 0; i < COUNT(good); i++) {
 		test_good(i);
+		test_head(i);
 		test_mutations(i);
 	}
 	for (size_t i = 0; i < COUNT(bad); i++)
