@@ -104,7 +104,7 @@ static void feed_packets(const uint8_t *data, size_t size)
 		data += 3 + len;
 		size -= 3 + len;
 	}
-	fuzz_check(w.given + reassembly_bytes(r) <= fed);
+	fuzz_check(w.given <= fed && reassembly_bytes(r) <= fed);
 	fuzz_check(reassembly_count(r) <= w.n);
 	reassembly_free(r);
 }
@@ -137,7 +137,7 @@ static void feed_stream(const uint8_t *data, size_t size)
 	for (data += 4, size -= 4; size >= 2; data += 2, size -= 2) {
 		size_t len = (data[1] & 127u) + 1;
 
-		len = data[0] + len > STREAM ? STREAM - data[0] : len;
+		len = data[0] + len > STREAM ? (size_t)(STREAM - data[0]) : len;
 		send_segment(r, 0, TCP_ACK, first + data[0], 10, stream + data[0], len);
 		memset(have + data[0], 1, len);
 		while (have[next])
