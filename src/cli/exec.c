@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* mirrord exec: this process becomes the program.
  *
- * The session is started by a child that ends at once, so it is no child of the program's, which may wait for all of its own. Then this
- * process waits for READY, enters the twin, sends its anchor, and executes the program: the same pid, terminal, descriptors, environment and
+ * The session is no child of the program's, which may wait for all of its own. This process waits for READY, enters the twin, leaves a guard
+ * there, sends its anchor, and executes the program: the same pid, terminal, descriptors, environment and
  * working directory. Nothing of ours is left in it but a seccomp filter that allows everything. */
 #include "cli/exec.h"
 
@@ -16,12 +16,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/orphan.h"
 #include "cli/command.h"
 #include "cli/inherited.h"
 #include "cli/options.h"
@@ -30,6 +30,7 @@
 #include "target/target.h"
 #include "twin/build.h"
 #include "twin/enter.h"
+#include "twin/guard.h"
 #include "twin/info_file.h"
 #include "twin/privilege.h"
 
@@ -148,38 +149,32 @@ static int fill_session(const struct exec_options *o, struct session_options *s,
 	return o->log_file && s->log_fd < 0 ? -1 : 0;
 }
 
-/* A child that makes no SIGCHLD: the program might find it pending. */
-static pid_t fork_quietly(void)
+struct session_start {
+	const struct session_options *options;
+	int launcher;
+};
+
+static void run_session(void *arg)
 {
-	return (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+	const struct session_start *start = arg;
+
+	session_run(start->options, start->launcher);
 }
 
-/* Starts the session as nobody's child, also where this process is one that orphans come to (a subreaper, prctl(2)).
- * *ret_sock is the launcher's end of the handshake. */
+/* *ret_sock is the launcher's end of the handshake. */
 static int start_session(const struct session_options *s, int *ret_sock, struct error *err)
 {
-	int pair[2], status, subreaper = 0;
-	pid_t child;
+	struct session_start start = { .options = s };
+	int pair[2];
 
-	prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
-	if (subreaper)
-		prctl(PR_SET_CHILD_SUBREAPER, 0);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 || (child = fork_quietly()) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "start the session");
-	if (child == 0) {
-		close(pair[0]);
-		setsid();
-		if (fork() == 0)
-			session_run(s, pair[1]);
-		_exit(0);
-	}
-	close(pair[1]);
-	while (waitpid(child, &status, __WALL) < 0 && errno == EINTR)
-		;
-	if (subreaper)
-		prctl(PR_SET_CHILD_SUBREAPER, 1);
+	start.launcher = pair[1];
 	*ret_sock = pair[0];
-	return 0;
+	if (orphan_start(run_session, &start) < 0)
+		error_set(err, errno, "start the session");
+	close(pair[1]);
+	return error_is_set(err) ? -1 : 0;
 }
 
 static int await(int sock, enum handshake_kind wanted, struct handshake *h, int *fds, size_t max, size_t *ret_n, struct error *err)
@@ -196,11 +191,13 @@ static int await(int sock, enum handshake_kind wanted, struct handshake *h, int 
 	return error_hint(err, "was it killed? MIRRORD_LOG=debug shows how far it came");
 }
 
-static int enter(int sock, const struct exec_options *o, struct error *err)
+/* *ret_guard: the socket of the guard that was left there. */
+static int enter(int sock, const struct exec_options *o, int *ret_guard, struct error *err)
 {
 	struct handshake h;
 	struct target_info info = { 0 };
-	int fds[READY_FDS] = { -1, -1, -1, -1 }, rc;
+	struct twin_files files = { .n = 0 };
+	int fds[READY_FDS] = { -1, -1, -1, -1, -1 }, rc;
 	size_t n = 0;
 
 	if (await(sock, HANDSHAKE_READY, &h, fds, READY_FDS, &n, err) < 0)
@@ -210,18 +207,21 @@ static int enter(int sock, const struct exec_options *o, struct error *err)
 		const struct twin_entry entry = { .user_ns = h.has_user_ns ? fds[READY_USER_NS] : -1, .net_ns = fds[READY_NET_NS],
 						  .uts_ns = fds[READY_UTS_NS], .info = &info, .remote_dns = !o->no_dns };
 
-		rc = twin_enter(&entry, err);
+		rc = twin_enter(&entry, &files, err);
 	}
+	if (rc == 0)
+		rc = guard_start(fds[READY_SESSION], &files, ret_guard, err);
 	/* By file capabilities, in the user's own user namespace: a set-uid program must not trust the files that we put in place. */
 	if (rc == 0 && !h.has_user_ns && geteuid() != 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		rc = error_set(err, errno, "forbid new privileges");
 	target_info_fini(&info);
+	twin_files_fini(&files);
 	for (size_t i = 0; i < n; i++)
 		close(fds[i]);
 	return rc;
 }
 
-static int drop_anchor(int sock, struct error *err)
+static int drop_anchor(int sock, int guard, struct error *err)
 {
 	struct handshake h = { .kind = HANDSHAKE_ANCHOR };
 	_cleanup_fd_ int listener = -1, self = (int)syscall(SYS_pidfd_open, getpid(), 0);
@@ -235,6 +235,7 @@ static int drop_anchor(int sock, struct error *err)
 		return -1;
 	fds[ANCHOR_LISTENER] = listener;
 	fds[ANCHOR_PIDFD] = self;
+	fds[ANCHOR_GUARD] = guard;
 	if (fd_send(sock, &h, sizeof(h), fds, ANCHOR_FDS) < 0)
 		return error_set(err, errno, "talk to the session");
 	return await(sock, HANDSHAKE_GO, &h, NULL, 0, &n, err);
@@ -253,7 +254,7 @@ static int become(const struct exec_options *o, const struct inherited *inherite
 	struct session_options s;
 	struct timespec start;
 	bool show = !o->quiet && isatty(STDERR_FILENO);
-	_cleanup_fd_ int sock = -1;
+	_cleanup_fd_ int sock = -1, guard = -1;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	if (fill_session(o, &s, err) < 0)
@@ -263,9 +264,9 @@ static int become(const struct exec_options *o, const struct inherited *inherite
 	if (start_session(&s, &sock, err) < 0)
 		return -1;
 	fd_closep(&s.log_fd);
-	if (enter(sock, o, err) < 0)
+	if (enter(sock, o, &guard, err) < 0)
 		return -1;
-	if (drop_anchor(sock, err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
+	if (drop_anchor(sock, guard, err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
 		return -1;
 	if (show)
 		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", argv[0], s.target.text, milliseconds_since(&start));

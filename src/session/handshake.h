@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* What launcher (the process that becomes the program) and session say to each other, over a SOCK_SEQPACKET pair:
  *
- *   session → launcher   READY, with the twin's namespaces and the target's description; or FAILED, with the error
- *   launcher → session   ANCHOR, with the seccomp listener and a pidfd of the launcher
+ *   session → launcher   READY, with the twin's namespaces, the target's description and a pidfd of the session; or FAILED, with the error
+ *   launcher → session   ANCHOR, with the seccomp listener, a pidfd of the launcher and the guard's socket
  *   session → launcher   GO
  *
  * The end of the launcher's side before ANCHOR ends the session; after it means that the program is running. */
@@ -21,5 +21,5 @@ struct handshake {
 };
 
 /* Descriptors of READY, in this order; user_ns last and only when there is one. */
-enum { READY_NET_NS, READY_UTS_NS, READY_INFO, READY_USER_NS, READY_FDS };
-enum { ANCHOR_LISTENER, ANCHOR_PIDFD, ANCHOR_FDS };
+enum { READY_NET_NS, READY_UTS_NS, READY_INFO, READY_SESSION, READY_USER_NS, READY_FDS };
+enum { ANCHOR_LISTENER, ANCHOR_PIDFD, ANCHOR_GUARD, ANCHOR_FDS };

@@ -23,13 +23,13 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/orphan.h"
 #include "net/loop.h"
 #include "relay/lender.h"
 #include "relay/sockets.h"
 #include "relay/tunnel_egress.h"
 #include "session/agent_process.h"
 #include "session/datagram.h"
-#include "session/detach.h"
 #include "session/gate.h"
 #include "session/handshake.h"
 #include "session/reconcile.h"
@@ -39,6 +39,7 @@
 #include "tunnel/mux.h"
 #include "twin/info_file.h"
 #include "twin/keeper.h"
+#include "twin/post.h"
 #include "twin/privilege.h"
 
 #define START_TIME (15 * LOOP_SECOND)
@@ -51,8 +52,8 @@ struct session {
 	const struct session_options *options;
 	enum state state;
 	struct loop *loop;
-	int launcher, log_fd, keeper, lend, anchor, program;
-	struct watch launcher_watch, keeper_watch, anchor_watch;
+	int launcher, log_fd, keeper, guard, lend, anchor, program;
+	struct watch launcher_watch, keeper_watch, program_watch, anchor_watch;
 	struct timer timer;
 	uint64_t drain_until;
 	bool last; /* the agent knows that nothing more comes */
@@ -70,10 +71,17 @@ struct session {
 	struct reconciler *reconciler;
 };
 
-static void stop(struct session *s)
+static void quit_posts(struct session *s)
 {
 	if (s->keeper >= 0)
-		keeper_quit(fd_steal(&s->keeper));
+		post_quit(fd_steal(&s->keeper));
+	if (s->guard >= 0)
+		post_quit(fd_steal(&s->guard));
+}
+
+static void stop(struct session *s)
+{
+	quit_posts(s);
 	if (s->loop)
 		loop_stop(s->loop);
 }
@@ -122,10 +130,8 @@ static void fail(struct session *s, const struct error *why)
 	log_info("session: %s", why->text);
 	close_flows(s, ENETUNREACH);
 	gate_flush(s->gate);
-	if (s->keeper >= 0)
-		keeper_cut(s->keeper);
-	else
-		twin_cut_from_outside(&s->twin);
+	if (s->keeper < 0 || post_cut(s->keeper) < 0)
+		post_cut(s->guard);
 	if (s->program >= 0)
 		syscall(SYS_pidfd_send_signal, s->program, SIGTERM, NULL, 0);
 }
@@ -174,21 +180,32 @@ static void on_anchor(struct watch *w, uint32_t events)
 	struct session *s = container_of(w, struct session, anchor_watch);
 
 	loop_unwatch(s->loop, w);
-	fd_drop_stderr();
 	if (s->state == FAILED) {
 		stop(s);
 		return;
 	}
 	s->state = DRAINING;
-	loop_unwatch(s->loop, &s->keeper_watch); /* it holds stderr, too, and has nothing left to do */
-	if (s->keeper >= 0)
-		keeper_quit(fd_steal(&s->keeper));
-	if (s->log_fd < 0)
-		say_ending(s, ENDING_QUIET);
+	loop_unwatch(s->loop, &s->keeper_watch);
+	quit_posts(s);
 	s->drain_until = loop_now(s->loop) + DRAIN_TIME;
 	gate_read_all(s->gate);
 	datagrams_close_all(s->datagrams);
 	drain(s);
+}
+
+/* Others may still be in the twin, but stderr was that of the program: who waits for its end waits for none of us. */
+static void on_program(struct watch *w, uint32_t events)
+{
+	struct session *s = container_of(w, struct session, program_watch);
+
+	loop_unwatch(s->loop, w);
+	fd_drop_stderr();
+	if (s->keeper >= 0)
+		post_quiet(s->keeper);
+	if (s->guard >= 0)
+		post_quiet(s->guard);
+	if (s->log_fd < 0 && s->mux)
+		say_ending(s, ENDING_QUIET);
 }
 
 static void on_keeper(struct watch *w, uint32_t events)
@@ -210,12 +227,15 @@ static void run_program(struct session *s, int fds[ANCHOR_FDS])
 
 	s->anchor = fds[ANCHOR_LISTENER];
 	s->program = fds[ANCHOR_PIDFD];
+	s->guard = fds[ANCHOR_GUARD];
 	s->state = RUNNING;
 	loop_disarm(s->loop, &s->timer);
-	rc = loop_watch(s->loop, &s->anchor_watch, s->anchor, 0, on_anchor);
+	rc = loop_watch(s->loop, &s->program_watch, s->program, EPOLLIN, on_program);
+	if (rc == 0)
+		rc = loop_watch(s->loop, &s->anchor_watch, s->anchor, 0, on_anchor);
 	if (rc < 0)
 		error_set(&err, -rc, "watch the program");
-	if (rc < 0 || keeper_guard(s->keeper, s->program, &err) < 0 ||
+	if (rc < 0 || post_arm(s->guard, s->program, -1, &err) < 0 || post_arm(s->keeper, s->program, s->guard, &err) < 0 ||
 	    (s->options->sudo && privilege_become(s->options->uid, s->options->gid, &err) < 0) ||
 	    fd_send(s->launcher, &go, sizeof(go), NULL, 0) < 0) {
 		s->state = READY;
@@ -313,12 +333,14 @@ static int open_flows(struct session *s, const struct target_info *info, struct 
 static int send_ready(struct session *s, const struct target_info *info, struct error *err)
 {
 	struct handshake h = { .kind = HANDSHAKE_READY, .has_user_ns = s->twin.user_ns >= 0 };
-	_cleanup_fd_ int memfd = target_info_memfd(info, err);
+	_cleanup_fd_ int memfd = target_info_memfd(info, err), self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	const int fds[READY_FDS] = { [READY_NET_NS] = s->twin.net_ns, [READY_UTS_NS] = s->twin.uts_ns, [READY_INFO] = memfd,
-				     [READY_USER_NS] = s->twin.user_ns };
+				     [READY_SESSION] = self, [READY_USER_NS] = s->twin.user_ns };
 
 	if (memfd < 0)
 		return -1;
+	if (self < 0)
+		return error_set(err, errno, "open a pidfd");
 	if (fd_send(s->launcher, &h, sizeof(h), fds, h.has_user_ns ? READY_FDS : READY_FDS - 1) < 0)
 		return error_set(err, errno, "talk to the launcher");
 	return 0;
@@ -415,12 +437,17 @@ static int start(struct session *s, struct error *err)
 
 void session_run(const struct session_options *options, int launcher)
 {
-	struct session s = { .options = options, .keeper = -1, .lend = -1, .anchor = -1, .program = -1,
+	struct session s = { .options = options, .keeper = -1, .guard = -1, .lend = -1, .anchor = -1, .program = -1,
 			     .twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
 				       .listeners = { -1, -1 }, .diag = -1 } };
 	struct error err = { 0 };
+	int kept[] = { launcher, options->log_fd };
 
-	session_detach(options, launcher, &s.launcher, &s.log_fd);
+	if (orphan_settle("mirrord-session", kept, 2) < 0)
+		_exit(1);
+	s.launcher = kept[0];
+	s.log_fd = kept[1];
+	log_init("mirrord-session", options->log_level, s.log_fd >= 0 ? s.log_fd : STDERR_FILENO);
 	s.descriptors = fd_raise_limit();
 	if (start(&s, &err) < 0)
 		give_up(&s, &err);

@@ -14,7 +14,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -261,31 +260,18 @@ int twin_build(struct twin *t, const struct target_info *info, const char *targe
 	return rc;
 }
 
-void twin_cut(const struct twin *t)
+void twin_cut(int net_ns)
 {
 	struct error ignored = { 0 };
 	struct rtnl *nl;
 
-	if (switch_net(t->net_ns, &ignored) < 0)
+	if (switch_net(net_ns, &ignored) < 0)
 		return;
 	nl = rtnl_open(&ignored);
 	for (int f = 0; nl && f < 2; f++)
 		rtnl_add_rule(nl, &(struct rule){ .family = families[f], .priority = 1 }, &ignored);
 	rtnl_close(nl);
 	twin_rules_remove();
-}
-
-void twin_cut_from_outside(const struct twin *t)
-{
-	pid_t child = fork();
-
-	if (child != 0) {
-		waitpid(child, NULL, 0); /* also where SIGCHLD is ignored: then until ECHILD */
-		return;
-	}
-	if (t->user_ns < 0 || setns(t->user_ns, CLONE_NEWUSER) == 0)
-		twin_cut(t);
-	_exit(0);
 }
 
 void twin_close(struct twin *t)

@@ -27,9 +27,7 @@ int twin_unshare(uid_t uid, gid_t gid, struct twin *ret, struct error *err);
 int twin_build(struct twin *t, const struct target_info *info, const char *target, struct error *err);
 /* Cuts the twin off: every new connection fails with ENETUNREACH at once, while resets and errors still come in. By a process that may
  * change the twin; it ends up in it. */
-void twin_cut(const struct twin *t);
-/* The same by a process of its own, for a caller who has no rights in the twin but owns its user namespace, or is root. */
-void twin_cut_from_outside(const struct twin *t);
+void twin_cut(int net_ns);
 void twin_close(struct twin *t);
 
 /* Whether the calling process is in a twin: 1 and the target's name, 0, or -1 with @err. */

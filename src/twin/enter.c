@@ -17,8 +17,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "twin/files.h"
-
 /* What we mount must not show on the host. In a new user namespace the kernel has seen to that. */
 static int detach_mounts(bool detached, struct error *err)
 {
@@ -30,7 +28,7 @@ static int detach_mounts(bool detached, struct error *err)
 	return -1;
 }
 
-int twin_enter(const struct twin_entry *entry, struct error *err)
+int twin_enter(const struct twin_entry *entry, struct twin_files *ret_files, struct error *err)
 {
 	if (entry->user_ns >= 0 && setns(entry->user_ns, CLONE_NEWUSER) < 0)
 		return error_set(err, errno, "enter the twin's user namespace");
@@ -40,7 +38,7 @@ int twin_enter(const struct twin_entry *entry, struct error *err)
 		return error_set(err, errno, "make a mount namespace");
 	if (detach_mounts(entry->user_ns >= 0, err) < 0)
 		return -1;
-	return twin_files_mount(entry->info, entry->remote_dns, err);
+	return twin_files_mount(entry->info, entry->remote_dns, ret_files, err);
 }
 
 int twin_anchor(struct error *err)

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "tunnel/info.h"
+#include "twin/files.h"
 
 struct twin_entry {
 	int user_ns, net_ns, uts_ns; /* user_ns may be -1 */
@@ -13,8 +14,8 @@ struct twin_entry {
 	bool remote_dns; /* false: resolver files stay the host's */
 };
 
-/* Enters the twin and a mount namespace of its own. The working directory, a deleted one too, stays. */
-int twin_enter(const struct twin_entry *entry, struct error *err);
+/* Enters the twin and a mount namespace of its own. The working directory, a deleted one too, stays. *ret_files is for the guard. */
+int twin_enter(const struct twin_entry *entry, struct twin_files *ret_files, struct error *err);
 
 /* Installs a seccomp filter that allows everything, and returns its notification descriptor: that one hangs up when the last process
  * that descends from this one is gone (Linux 5.9). -1 with @err. */

@@ -7,6 +7,7 @@
  * tmpfs, and the file is made there. */
 #include "twin/files.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +18,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "twin/restore.h"
+
+#define N(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const stages[] = { "/tmp", "/run", "/mnt", "/dev/shm", "/var", "/home" };
 
@@ -69,19 +73,19 @@ static int overlay_etc(const char *stage, struct error *err)
 	return 0;
 }
 
-/* A file in /etc and what it is to hold; NULL leaves it as it is. */
+/* A file and what it is to hold; NULL leaves it as it is. */
 struct etc_file {
-	const char *name, *content;
+	const char *path, *content;
 };
 
 /* Makes each a file that can be mounted on. All of them before the first is mounted: an overlay hides what was mounted in /etc before. */
 static int ensure_exist(const char *stage, const struct etc_file *files, size_t n, struct error *err)
 {
 	bool overlaid = false;
-	char path[64];
 
 	for (size_t i = 0; i < n; i++) {
-		snprintf(path, sizeof(path), "/etc/%s", files[i].name);
+		const char *path = files[i].path;
+
 		if (!files[i].content || access(path, F_OK) == 0)
 			continue;
 		if (!overlaid && overlay_etc(stage, err) < 0)
@@ -94,53 +98,68 @@ static int ensure_exist(const char *stage, const struct etc_file *files, size_t 
 	return 0;
 }
 
-static int place(const char *stage, const struct etc_file *file, struct error *err)
+/* @content is owned. */
+static void note(struct twin_files *all, const char *path, char *content, int spare)
 {
-	char source[256], path[64];
+	struct stat st = { 0 };
+
+	(void)!stat(path, &st);
+	all->files[all->n++] = (struct placed_file){ .path = path, .content = content, .device = st.st_dev, .spare = spare };
+}
+
+static int place(const char *stage, const struct etc_file *file, struct twin_files *all, struct error *err)
+{
+	char source[256], *copy;
 
 	if (!file->content)
 		return 0;
-	snprintf(source, sizeof(source), "%s/%s", stage, file->name);
-	snprintf(path, sizeof(path), "/etc/%s", file->name);
-	if (write_file(source, file->content, strlen(file->content)) < 0 || mount(source, path, NULL, MS_BIND, NULL) < 0)
-		return error_set(err, errno, "put the target's %s in place", path);
+	snprintf(source, sizeof(source), "%s/%s", stage, strrchr(file->path, '/') + 1);
+	copy = strdup(file->content);
+	if (!copy || write_file(source, copy, strlen(copy)) < 0 || mount(source, file->path, NULL, MS_BIND, NULL) < 0) {
+		error_set(err, errno, "put the target's %s in place", file->path);
+		free(copy);
+		return -1;
+	}
+	note(all, file->path, copy, detached_mount(source));
 	return 0;
 }
 
-static void mask(const char *stage, const char *path)
+static void mask(const char *stage, const char *path, struct twin_files *all)
 {
 	char source[256];
 	struct stat st;
 
-	if (stat(path, &st) < 0)
-		return;
-	snprintf(source, sizeof(source), "%s/%s", stage, S_ISDIR(st.st_mode) ? "empty" : "none");
-	(void)!mount(source, path, NULL, MS_BIND, NULL);
+	if (stat(path, &st) == 0) {
+		snprintf(source, sizeof(source), "%s/%s", stage, S_ISDIR(st.st_mode) ? "empty" : "none");
+		(void)!mount(source, path, NULL, MS_BIND, NULL);
+	}
+	note(all, path, NULL, -1);
 }
 
-static int place_all(const char *stage, const struct target_info *info, struct error *err)
+static int place_all(const char *stage, const struct target_info *info, struct twin_files *all, struct error *err)
 {
 	char *nsswitch = nsswitch_content(), hostname[sizeof(info->hostname) + 1], path[256];
 	const struct etc_file files[] = {
-		{ "resolv.conf", info->resolv_conf ? info->resolv_conf : "" },
-		{ "hosts", info->hosts ? info->hosts : "" },
-		{ "hostname", info->hostname[0] ? hostname : NULL },
-		{ "nsswitch.conf", nsswitch },
+		{ "/etc/resolv.conf", info->resolv_conf ? info->resolv_conf : "" },
+		{ "/etc/hosts", info->hosts ? info->hosts : "" },
+		{ "/etc/hostname", info->hostname[0] ? hostname : NULL },
+		{ "/etc/nsswitch.conf", nsswitch },
 	};
-	const size_t n = sizeof(files) / sizeof(files[0]);
+	const size_t n = N(files);
 	int rc;
 
+	static_assert(N(files) + N(masked) <= TWIN_FILES_MAX, "room for all");
 	snprintf(hostname, sizeof(hostname), "%s\n", info->hostname);
 	rc = ensure_exist(stage, files, n, err);
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = place(stage, &files[i], err);
+		rc = place(stage, &files[i], all, err);
 	free(nsswitch);
 	snprintf(path, sizeof(path), "%s/empty", stage);
 	mkdir(path, 0755);
 	snprintf(path, sizeof(path), "%s/none", stage);
 	write_file(path, "", 0);
-	for (size_t i = 0; rc == 0 && i < sizeof(masked) / sizeof(masked[0]); i++)
-		mask(stage, masked[i]);
+	for (size_t i = 0; rc == 0 && i < N(masked); i++)
+		mask(stage, masked[i], all);
 	return rc;
 }
 
@@ -154,40 +173,50 @@ static void place_links(const char *stage)
 	snprintf(sys, sizeof(sys), "%s/sys", stage);
 	if (mkdir(sys, 0755) < 0 || mount("sysfs", sys, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL) < 0)
 		return;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (size_t i = 0; i < N(places); i++) {
 		snprintf(source, sizeof(source), "%s/%s", sys, places[i]);
 		snprintf(path, sizeof(path), "/sys/%s", places[i]);
 		(void)!mount(source, path, NULL, MS_BIND, NULL);
 	}
 }
 
-/* The directory must not be the working directory, or above a file that is mounted on. */
-static const char *find_stage(void)
+/* It must not be the working directory, or above a file that is mounted on. */
+const char *twin_files_stage(void)
 {
 	struct stat st;
 
-	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
+	for (size_t i = 0; i < N(stages); i++)
 		if (stat(stages[i], &st) == 0 && S_ISDIR(st.st_mode))
 			return stages[i];
 	return NULL;
 }
 
-int twin_files_mount(const struct target_info *info, bool resolver, struct error *err)
+int twin_files_mount(const struct target_info *info, bool resolver, struct twin_files *ret, struct error *err)
 {
-	const char *stage = find_stage();
+	const char *stage = twin_files_stage();
 	mode_t mask_before = umask(022);
 	int rc = -1;
 
+	ret->n = 0;
 	if (!stage)
 		error_set(err, 0, "find a directory to mount on (/tmp, /run, /mnt, /dev/shm, /var, /home)");
 	else if (mount("mirrord", stage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m") < 0)
 		error_set(err, errno, "mount a tmpfs in a mount namespace of our own");
 	else
-		rc = resolver ? place_all(stage, info, err) : 0;
+		rc = resolver ? place_all(stage, info, ret, err) : 0;
 	if (rc == 0)
 		place_links(stage);
 	if (stage)
 		umount2(stage, MNT_DETACH);
 	umask(mask_before);
 	return rc;
+}
+
+void twin_files_fini(struct twin_files *files)
+{
+	for (size_t i = 0; i < files->n; i++) {
+		free(files->files[i].content);
+		fd_closep(&files->files[i].spare);
+	}
+	files->n = 0;
 }

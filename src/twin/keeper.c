@@ -2,31 +2,31 @@
 /* The keeper's life, told by what comes over its socket:
  *
  *   (start)   unshares; a failure waits for the first request to be told
- *   BUILD     with the target's description in a memfd: builds, answers with every descriptor, or with the error
- *   GUARD     with a pidfd: the program's
- *   CUT       the session has no way to the target any more: cuts the twin off
+ *   BUILD     with the target's description in a memfd: a child builds, and answers with every descriptor, or with the error. (A child, since
+ *             building takes memory that the keeper would have for good: libnftables)
+ *   …         what a post is told (post.h)
  *   (end)     the session is gone. When it said QUIT before, all is over. Otherwise it was killed: its sockets in the relay namespace are
- *             gone (and have reset the program's connections); the keeper cuts the twin off, says why on stderr, and ends the program.
+ *             gone (and have reset the program's connections), and the keeper ends the program.
  *
  * It holds no descriptor of the user's but stderr, and none of the session's. */
 #include "twin/keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "twin/info_file.h"
+#include "twin/post.h"
 
-enum { REQUEST_BUILD = 'b', REQUEST_GUARD = 'g', REQUEST_CUT = 'c', REQUEST_QUIT = 'q' };
-enum { SESSION_END = 2000, CUT_TIME = 1000 }; /* milliseconds */
+enum { REQUEST_BUILD = 'b' }; /* beside what a post obeys */
 enum { TARGET_TEXT = 256 };
 
 struct request {
@@ -68,17 +68,8 @@ static void send_answer(int sock, struct answer *a, struct twin *t)
 	fd_send(sock, a, sizeof(*a), fds, n);
 }
 
-/* Sockets of the twin that the session uses are closed here: their peers must see them end with the session. */
-static void let_go_of_sockets(struct twin *t)
-{
-	int *fds[] = { &t->packet_in, &t->packet_out, &t->listeners[0], &t->listeners[1], &t->diag };
-
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		fd_closep(fds[i]);
-}
-
 struct keeper {
-	int sock, program, session;
+	struct post post;
 	struct twin twin;
 	struct error unshare_error;
 };
@@ -90,68 +81,61 @@ static void build(struct keeper *k, const struct request *r, int memfd)
 
 	if (!error_is_set(&a.error) && target_info_from_fd(memfd, &info, &a.error) == 0)
 		twin_build(&k->twin, &info, r->target, &a.error);
-	send_answer(k->sock, &a, &k->twin);
-	let_go_of_sockets(&k->twin);
-	target_info_fini(&info);
+	send_answer(k->post.sock, &a, &k->twin);
 }
 
-static void end_program(struct keeper *k)
+static void build_in_child(struct keeper *k, const struct request *r, int memfd)
 {
-	static const char why[] = "mirrord: the session ended unexpectedly (killed?): the program has lost its network and is being terminated\n";
+	struct answer failed = { 0 };
+	pid_t child = fork();
+	int status;
 
-	struct pollfd session = { .fd = k->session, .events = POLLIN };
-
-	/* All sockets of the dying session are closed, and the connections reset, when its process has ended. */
-	poll(&session, 1, SESSION_END);
-	twin_cut(&k->twin);
-	if (k->program < 0)
-		return;
-	(void)!write(STDERR_FILENO, why, sizeof(why) - 1);
-	syscall(SYS_pidfd_send_signal, k->program, SIGTERM, NULL, 0);
-}
-
-/* Any answer will do: it says that it is done. */
-static void cut(struct keeper *k)
-{
-	twin_cut(&k->twin);
-	fd_send(k->sock, "", 1, NULL, 0);
+	if (child == 0) {
+		build(k, r, memfd);
+		_exit(0);
+	}
+	if (child < 0)
+		error_set(&failed.error, errno, "start a process that builds the twin");
+	else if (waitpid(child, &status, 0) < 0 || status != 0)
+		error_set(&failed.error, 0, "the process that builds the twin died");
+	if (error_is_set(&failed.error))
+		fd_send(k->post.sock, &failed, sizeof(failed), NULL, 0);
 }
 
 static void serve(struct keeper *k)
 {
 	for (;;) {
 		struct request r;
-		int fd = -1;
+		int fds[2] = { -1, -1 };
 		size_t n = 0;
-		ssize_t len = fd_receive(k->sock, &r, sizeof(r), &fd, 1, &n, 0);
+		ssize_t len = fd_receive(k->post.sock, &r, sizeof(r), fds, 2, &n, 0);
 
 		if (len <= 0)
 			break;
-		if (r.what == REQUEST_QUIT)
-			return;
 		if (r.what == REQUEST_BUILD)
-			build(k, &r, fd);
-		else if (r.what == REQUEST_CUT)
-			cut(k);
-		else if (r.what == REQUEST_GUARD && n)
-			k->program = fd_steal(&fd);
-		fd_closep(&fd);
+			build_in_child(k, &r, fds[0]);
+		else if (!post_obey(&k->post, r.what, fds))
+			return;
+		fd_closep(&fds[0]);
+		fd_closep(&fds[1]);
 	}
-	end_program(k);
+	post_end_program(&k->post);
 }
 
 static _Noreturn void run(int sock, int session, uid_t uid, gid_t gid)
 {
 	int kept[] = { sock, session };
-	struct keeper k = { .program = -1 };
+	struct keeper k = { .post = { .program = -1, .guard = -1 } };
 
 	prctl(PR_SET_NAME, "mirrord-keeper");
+	signal(SIGCHLD, SIG_DFL); /* how a child ended is asked for */
 	/* Everything the session had open but stderr goes. */
 	if (fd_keep_only(kept, 2) < 0)
 		_exit(1);
-	k.sock = kept[0];
-	k.session = kept[1];
+	k.post.sock = kept[0];
+	k.post.session = kept[1];
 	twin_unshare(uid, gid, &k.twin, &k.unshare_error);
+	k.post.net_ns = k.twin.net_ns;
 	serve(&k);
 	_exit(0);
 }
@@ -211,29 +195,4 @@ int keeper_build(int sock, const struct target_info *info, const char *target, s
 	}
 	*ret = twin;
 	return 0;
-}
-
-int keeper_guard(int sock, int pidfd, struct error *err)
-{
-	const struct request r = { .what = REQUEST_GUARD };
-
-	return fd_send(sock, &r, sizeof(r), &pidfd, 1) < 0 ? error_set(err, errno, "talk to the keeper") : 0;
-}
-
-void keeper_cut(int sock)
-{
-	const struct request r = { .what = REQUEST_CUT };
-	struct pollfd answer = { .fd = sock, .events = POLLIN };
-	char done;
-
-	if (fd_send(sock, &r, sizeof(r), NULL, 0) == 0 && poll(&answer, 1, CUT_TIME) > 0)
-		(void)!recv(sock, &done, 1, MSG_DONTWAIT);
-}
-
-void keeper_quit(int sock)
-{
-	const struct request r = { .what = REQUEST_QUIT };
-
-	fd_send(sock, &r, sizeof(r), NULL, 0);
-	close(sock);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""victim.py FAMILY: uses the network until it goes, and says what that was like. Prints JSON lines."""
+"""victim.py FAMILY SECONDS: uses the network until it goes, and says what that was like; waits so long for a SIGTERM. Prints JSON lines."""
 
 import errno
 import json
@@ -68,6 +68,7 @@ def main():
             ends[pending.pop(fd)] = errno.errorcode.get(code, "end of file" if mask & select.POLLIN else str(code))
     tell(ends=ends, pending=sorted(pending.values()))
     tell(connect=attempt(connect), again=attempt(connect), datagram=attempt(datagram))
+    end = time.monotonic() + float(sys.argv[2])
     while not terminated and time.monotonic() < end:
         time.sleep(0.05)
     tell(terminated=bool(terminated))

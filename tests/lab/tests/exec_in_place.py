@@ -446,10 +446,9 @@ def mounts_arrive(lab):
 
 @test("exec.daemon_keeps_session")
 def daemon_keeps_session(lab):
-    """The session lives until the last process in the twin is gone."""
-    done = lab.mirrord([*PYTHON, "-c", "import os, time\nif os.fork() == 0:\n  os.setsid()\n  for fd in range(3): os.close(fd)\n  time.sleep(1.5)\n"],
-                       stderr=subprocess.DEVNULL)  # which the session keeps, to say why if it has to end
-    expect("status", done.status, 0)
+    """The session lives until the last process in the twin is gone; who waits for the end of stdout and stderr doesn't wait for it."""
+    done = lab.mirrord([*PYTHON, "-c", "import os, time\nif os.fork() == 0:\n  os.setsid()\n  for fd in range(3): os.close(fd)\n  time.sleep(1.5)\n"])
+    expect("status", done.status, 0, str(done))
     expect("returns at once", done.seconds, lambda s: s < 1.2)
     expect("session still there", len(lab.processes("mirrord-session")), 1)
     lab.wait_for("the session's end", lambda: not lab.processes("mirrord-session"), 4)

@@ -8,13 +8,14 @@ import subprocess
 import time
 
 from labkit.lab import PYTHON
-from labkit.registry import Failure, expect, test
+from labkit.registry import Failure, Skip, expect, test
 
-OURS = ("mirrord-agent", "mirrord-session", "mirrord-keeper")
+OURS = ("mirrord-agent", "mirrord-session", "mirrord-keeper", "mirrord-guard")
 
 
-def start_victim(lab, family):
-    p = lab.start_mirrord([*PYTHON, "/tmp/lab/tests/programs/victim.py", str(family)])
+def start_victim(lab, family, patience=10, **more):
+    """@patience: seconds that it waits for SIGTERM."""
+    p = lab.start_mirrord([*PYTHON, "/tmp/lab/tests/programs/victim.py", str(family), str(patience)], **more)
     line = p.stdout.readline()
     if '"ready": true' not in line:
         p.kill()
@@ -24,15 +25,19 @@ def start_victim(lab, family):
 
 
 def kill(lab, names):
+    """All at once: none of them acts on another's death."""
+    pids = []
     for name in names:
-        pids = lab.processes(name)
-        expect(f"processes named {name}", len(pids), lambda n: n >= 1, lab.log())
+        found = lab.processes(name)
+        expect(f"processes named {name}", len(found), lambda n: n >= 1, lab.log())
+        pids += found
+    for s in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, s)
 
 
-def check_victim(lab, p, survivors):
-    """What is the same after every death; with no survivors nobody is there to say why and to send SIGTERM."""
+def check_victim(lab, p, told=True):
+    """What is the same after every death. @told: somebody is left who says why and sends SIGTERM."""
     try:
         out, err = p.communicate(timeout=25)
     except subprocess.TimeoutExpired:
@@ -49,9 +54,8 @@ def check_victim(lab, p, survivors):
     for kind in ("connect", "again"):
         expect(f"new {kind}", tries[kind][0], "ENETUNREACH", detail)
         expect(f"seconds of {kind}", tries[kind][1], lambda s: s < 0.5, detail)
-    # Without the keeper nobody can change the twin's routes, and of an ICMPv6 error "no route" Linux tells no UDP socket
-    expect("a datagram", tries["datagram"][0], lambda how: how == "ENETUNREACH" or ("mirrord-keeper" not in survivors and how == "timed out"), detail)
-    if not survivors:
+    expect("a datagram", tries["datagram"][0], lambda how: how == "ENETUNREACH" or (not told and how == "timed out"), detail)
+    if not told:
         return
     expect("SIGTERM came", last["terminated"], True, detail)
     lines = err.splitlines()
@@ -60,17 +64,46 @@ def check_victim(lab, p, survivors):
 
 
 def death_test(name, victims, family):
+    told = set(victims) != set(OURS)
+
     @test(f"faults.{name}_killed" + f"[v{family}]", timeout=60)
     def run(lab):
-        p = start_victim(lab, family)
+        p = start_victim(lab, family, 10 if told else 1)
         kill(lab, victims)
-        check_victim(lab, p, set(OURS) - set(victims))
+        check_victim(lab, p, told)
 
 
+AGENT, SESSION, KEEPER, GUARD = OURS
 for _family in (4, 6):
-    for _name in OURS:
+    for _name in (AGENT, SESSION, KEEPER):
         death_test(_name.partition("-")[2], [_name], _family)
+    death_test("session_and_keeper", [SESSION, KEEPER], _family)
+    death_test("all_but_guard", [AGENT, SESSION, KEEPER], _family)
+    death_test("all_but_keeper", [AGENT, SESSION, GUARD], _family)
 death_test("all", OURS, 4)
+
+
+@test("faults.guard_killed")
+def guard_killed(lab):
+    """Only the others' deaths take anything away from the program."""
+    p = lab.start_mirrord(["/bin/sh", "-c", "read x; exec /tmp/lab/bin/tcpget 10.0.20.5 13"], stdin=subprocess.PIPE)
+    lab.wait_for("a guard", lambda: lab.processes(GUARD))
+    kill(lab, [GUARD])
+    out, err = p.communicate("\n", timeout=10)
+    expect("status, stdout, stderr", (p.returncode, out, err), (0, "hello\n", ""), lab.log())
+
+
+@test("faults.under_sudo", modes=("root",), timeout=120)
+def under_sudo(lab):
+    """The session is an ordinary user's then."""
+    if not lab.sandbox.real_root:
+        raise Skip("needs more than one user")
+    env = lab.environment(SUDO_UID="1000", SUDO_GID="1000", SUDO_USER="labuser")
+    for family in (4, 6):
+        for victims in ([AGENT], [SESSION], [KEEPER], [SESSION, KEEPER]):
+            p = start_victim(lab, family, env=env)
+            kill(lab, victims)
+            check_victim(lab, p)
 
 
 @test("faults.program_killed")
@@ -140,7 +173,7 @@ print(len(left), sorted({errno.errorcode.get(c, c) for c in codes}))
 
 @test("faults.works_again_after_deaths", timeout=60)
 def works_again(lab):
-    for who in OURS:
+    for who in OURS[:3]:
         p = start_victim(lab, 4)
         kill(lab, [who])
         p.communicate(timeout=25)

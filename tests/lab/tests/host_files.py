@@ -57,6 +57,7 @@ def variant(name, *files):
                 before = [open(f"/etc/{f}").read() if os.path.exists(f"/etc/{f}") else None for f in files]
                 check(lab)
                 expect("the host's own files", [open(f"/etc/{f}").read() if os.path.exists(f"/etc/{f}") else None for f in files], before)
+        return function
     return add
 
 
@@ -151,3 +152,137 @@ def target_without(lab):
         expect("output", done.out, "2\n", str(done) + lab.log())
     finally:
         lab.cluster.pod2.run(["umount", "/etc/resolv.conf"])
+
+
+NAMES = ("resolv.conf", "hosts", "hostname", "nsswitch.conf")
+WATCHER = r"""
+while read -r path; do cat "$path"; echo; echo .; done
+"""
+
+
+class Reader:
+    """A program under mirrord that reads files when it is told to."""
+
+    def __init__(self, lab, **more):
+        self.p = lab.start_mirrord(["/bin/sh", "-c", WATCHER], stdin=subprocess.PIPE, **more)
+
+    def read(self, path):
+        self.p.stdin.write(path + "\n")
+        self.p.stdin.flush()
+        lines = []
+        while (line := self.p.stdout.readline()) not in (".\n", ""):
+            lines.append(line)
+        return "".join(lines)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.p.communicate(timeout=10)
+
+
+def replace(path, text):
+    write(path + ".new", text)
+    os.rename(path + ".new", path)
+
+
+def stays(lab, paths, change, times=1):
+    """The program reads the target's files, also after @change of the host's; and the host keeps what it wrote."""
+    with Reader(lab) as reader:
+        before = {path: reader.read(path) for path in paths}
+        for _ in range(times):
+            change()
+            for path in paths:
+                lab.wait_for(f"the target's {path}", lambda path=path: reader.read(path) == before[path], 2)
+        for path in paths:
+            expect(f"{path} is not the host's", before[path] != open(path).read() + "\n", True)
+
+
+@test("host_files.replaced")
+def replaced(lab):
+    """By rename(2), as NetworkManager, systemd-resolved, dhclient and package managers do: again and again."""
+    with own_etc():
+        def change():
+            for name in NAMES:
+                replace("/etc/" + name, "nameserver 192.0.2.1\nhosts: myhostname\n")
+        stays(lab, ["/etc/" + name for name in NAMES], change, 5)
+
+
+@test("host_files.moved_away_and_made_anew")
+def moved_away(lab):
+    with own_etc():
+        def change():
+            os.rename("/etc/resolv.conf", "/etc/resolv.conf.bak")
+            write("/etc/resolv.conf", "nameserver 192.0.2.1\n")
+        stays(lab, ["/etc/resolv.conf"], change, 3)
+
+
+@test("host_files.moved_away_and_back")
+def moved_back(lab):
+    with own_etc():
+        def change():
+            os.rename("/etc/resolv.conf", "/etc/resolv.conf.bak")
+            os.rename("/etc/resolv.conf.bak", "/etc/resolv.conf")
+        stays(lab, ["/etc/resolv.conf"], change, 3)
+
+
+@test("host_files.removed_and_made_anew")
+def removed(lab):
+    with own_etc():
+        def change():
+            os.unlink("/etc/resolv.conf")
+            write("/etc/resolv.conf", "nameserver 192.0.2.1\n")
+        stays(lab, ["/etc/resolv.conf"], change, 3)
+
+
+@test("host_files.link_replaced")
+def link_replaced(lab):
+    """The file behind the link, its directory, and the link itself."""
+    with own_etc("resolv.conf"):
+        link()
+
+        def behind():
+            replace("/tmp/lab/resolve/stub-resolv.conf", "nameserver 192.0.2.1\n")
+
+        def directory():
+            shutil.rmtree("/tmp/lab/resolve")
+            write("/tmp/lab/resolve/stub-resolv.conf", "nameserver 192.0.2.2\n")
+
+        def itself():
+            write("/tmp/lab/elsewhere/resolv.conf", "nameserver 192.0.2.3\n")
+            os.symlink("/tmp/lab/elsewhere/resolv.conf", "/etc/resolv.conf.new")
+            os.rename("/etc/resolv.conf.new", "/etc/resolv.conf")
+
+        def link_to_file():
+            replace("/etc/resolv.conf", "nameserver 192.0.2.4\n")
+        for change in (behind, directory, itself, link_to_file):
+            stays(lab, ["/etc/resolv.conf"], change)
+
+        def all_after_another():
+            os.unlink("/etc/resolv.conf")
+            link()
+            directory()
+            behind()
+            itself()
+        stays(lab, ["/etc/resolv.conf"], all_after_another)
+
+
+@test("host_files.written_in_place")
+def written(lab):
+    """Nothing moves, and nothing is to be put back."""
+    with own_etc():
+        stays(lab, ["/etc/resolv.conf"], lambda: write("/etc/resolv.conf", "nameserver 192.0.2.1\n"))
+
+
+@test("host_files.resolver_comes_later")
+def resolver_later(lab):
+    """A name service cache that is started, and started anew, while the program runs."""
+    with Reader(lab) as reader:
+        try:
+            for _ in range(2):
+                os.makedirs("/run/nscd")
+                write("/run/nscd/socket", "the host's\n")
+                lab.wait_for("nothing in /run/nscd", lambda: reader.read("/run/nscd/socket") == "\n", 2)
+                shutil.rmtree("/run/nscd")
+        finally:
+            shutil.rmtree("/run/nscd", ignore_errors=True)
