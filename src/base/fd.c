@@ -4,11 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { SEND_TRIES = 250 };
 
 void fd_closep(int *fd)
 {
@@ -28,6 +32,18 @@ int fd_steal(int *fd)
 	return r;
 }
 
+/* Of the descriptors that all processes of a user have on their way at a time, there may be no more than one process may have open. Those of
+ * others arrive soon. */
+static bool wait_for_others(int sock, int *tries)
+{
+	static const struct timespec step = { .tv_nsec = 2000000 };
+
+	if (errno != ETOOMANYREFS || ++*tries > SEND_TRIES || fcntl(sock, F_GETFL) & O_NONBLOCK)
+		return false;
+	nanosleep(&step, NULL);
+	return true;
+}
+
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n)
 {
 	union {
@@ -36,6 +52,7 @@ int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n)
 	} control;
 	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int tries = 0;
 	ssize_t r;
 
 	if (n > FD_MESSAGE_MAX) {
@@ -54,7 +71,7 @@ int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n)
 	}
 	do
 		r = sendmsg(sock, &msg, MSG_NOSIGNAL);
-	while (r < 0 && errno == EINTR);
+	while (r < 0 && (errno == EINTR || wait_for_others(sock, &tries)));
 	return r < 0 ? -1 : 0;
 }
 

@@ -3,6 +3,8 @@
  * at its end. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /* The session's side, over the post's socket. */
