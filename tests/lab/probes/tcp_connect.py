@@ -381,7 +381,7 @@ def connect_to_device(p):
 
 @probe()
 def connect_fast_open(p):
-    s = p.tcp()
+    s = p.tcp(2)
     p.call("sendto", s.sendto, b"hello", 0x20000000, p.to("payment", plan.ECHO))
     p.call("recv", s.recv, 100)
     p.names(s)

@@ -309,10 +309,10 @@ def udp_errors_by_pod_routes(p):
 @probe()
 def udp_errors_connected(p):
     for host in ("unreachable", "prohibited", "no_route", "absent", "pod_neighbour"):
-        s = p.udp(1)
+        s = p.udp(0.1)
         s.connect(p.to(host, 5000))
         p.call(f"{host} send", s.send, b"x")
-        p.poll(s, select.POLLIN, 3, host)
+        p.poll(s, select.POLLIN, 1, host)
         p.call(f"{host} recv", s.recv, 100)
 
 

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import time
 
@@ -69,7 +70,7 @@ def session_keeps_no_descriptor(lab):
         expect(f"the end of a pipe at {number}", os.read(reading, 1), b"")
         expect(f"seconds until the end of a pipe at {number}", time.monotonic() - began, lambda s: s < 3)
         os.close(reading)
-        p.kill()
+        os.killpg(p.pid, signal.SIGKILL)
         p.communicate()
 
 
