@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+/* The filter's frame: from JSON to a tree of conditions, and back through it. What a condition looks at is in filter_kinds.c. */
+#include "http/filter_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/nearest.h"
+
+enum { WHERE = 512, WORDS = 64 };
+
+static void free_named(struct named_regex *n)
+{
+	while (n) {
+		struct named_regex *next = n->next;
+
+		free(n->name);
+		regex_free(n->value);
+		free(n);
+		n = next;
+	}
+}
+
+static void condition_free(struct condition *c)
+{
+	while (c) {
+		struct condition *next = c->next;
+
+		condition_free(c->first);
+		regex_free(c->regex);
+		jsonpath_free(c->path);
+		jq_free(c->jq);
+		free_named(c->named);
+		free(c->networks);
+		for (char **w = c->words; w && *w; w++)
+			free(*w);
+		free(c->words);
+		free(c);
+		c = next;
+	}
+}
+
+void http_filter_free(struct http_filter *f)
+{
+	if (!f)
+		return;
+	condition_free(f->root);
+	free(f->ports);
+	free(f);
+}
+
+static const char *name_of(const struct condition_kind *k, bool outer)
+{
+	return outer ? k->outer : k->name;
+}
+
+static const struct condition_kind *find_kind(const char *key, bool outer)
+{
+	for (size_t i = 0; i < CONDITION_KINDS_COUNT; i++) {
+		const char *name = name_of(&CONDITION_KINDS[i], outer);
+
+		if (name && strcmp(name, key) == 0)
+			return &CONDITION_KINDS[i];
+	}
+	return NULL;
+}
+
+static int unknown_key(const char *key, const char *where, bool outer, struct error *err)
+{
+	const char *words[WORDS] = { "ports" }, *nearest;
+	const struct condition_kind *meant = find_kind(key, !outer);
+	size_t n = outer;
+
+	for (size_t i = 0; i < CONDITION_KINDS_COUNT; i++)
+		if (name_of(&CONDITION_KINDS[i], outer))
+			words[n++] = name_of(&CONDITION_KINDS[i], outer);
+	words[n] = NULL;
+	nearest = meant ? name_of(meant, outer) : nearest_word(key, words);
+	error_set(err, 0, "%s.%s: there is no such key here", where, key);
+	if (nearest && meant)
+		error_hint(err, "%s, it is called %s.", outer ? "Outside of all_of and any_of" : "Inside all_of and any_of", nearest);
+	else if (nearest)
+		error_hint(err, "Did you mean %s?", nearest);
+	return -1;
+}
+
+/* These belong to the key "body" of their object. */
+static bool belongs_to_body(const json_t *object, const char *key, bool outer)
+{
+	return !outer && json_object_get(object, "body") && (strcmp(key, "query") == 0 || strcmp(key, "matches") == 0);
+}
+
+/* The one key that says what the condition is; NULL in *ret_key when there is none. */
+static int find_key(const json_t *object, const char *where, bool outer, const char **ret_key, struct error *err)
+{
+	const char *key, *found = NULL;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value) {
+		if (json_is_null(value) || (outer && strcmp(key, "ports") == 0) || belongs_to_body(object, key, outer))
+			continue;
+		if (!find_kind(key, outer))
+			return unknown_key(key, where, outer, err);
+		if (found && outer)
+			return error_set(err, 0, "%s: Cannot use multiple types of HTTP filter at the same time, use 'any_of' or 'all_of' "
+					 "to combine filters (%s, %s)", where, found, key);
+		if (found)
+			return error_set(err, 0, "%s: one filter only may stand here, not %s and %s", where, found, key);
+		found = key;
+	}
+	*ret_key = found;
+	return 0;
+}
+
+struct condition *condition_compile(const json_t *object, const char *where, bool outer, struct error *err)
+{
+	char inner[WHERE];
+	struct condition *c;
+	const char *key;
+
+	if (!json_is_object(object)) {
+		error_set(err, 0, "%s: an object must stand here", where);
+		return NULL;
+	}
+	if (find_key(object, where, outer, &key, err) < 0)
+		return NULL;
+	if (!key) {
+		error_set(err, 0, "%s: no filter is in this object", where);
+		return NULL;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		error_set(err, ENOMEM, "compile a filter");
+		return NULL;
+	}
+	c->kind = find_kind(key, outer);
+	snprintf(inner, sizeof(inner), "%s.%s", where, key);
+	/* A body filter's parts stand beside its name inside of lists, and below it on the top level. */
+	if (c->kind->compile(c, !outer && strcmp(key, "body") == 0 ? object : json_object_get(object, key), inner, err) == 0)
+		return c;
+	condition_free(c);
+	return NULL;
+}
+
+int condition_compile_list(struct condition *c, const json_t *list, const char *where, struct error *err)
+{
+	struct condition **last = &c->first;
+	char inner[WHERE];
+
+	if (!json_is_array(list))
+		return error_set(err, 0, "%s: a list of filters must stand here", where);
+	if (!json_array_size(list))
+		return error_set(err, 0, "%s: Composite HTTP filter cannot be empty", where);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		snprintf(inner, sizeof(inner), "%s[%zu]", where, i);
+		*last = condition_compile(json_array_get(list, i), inner, false, err);
+		if (!*last)
+			return -1;
+		last = &(*last)->next;
+	}
+	return 0;
+}
+
+static int compile_port(struct http_filter *f, const json_t *port, struct error *err)
+{
+	json_int_t n = json_is_integer(port) ? json_integer_value(port) : 0;
+
+	if (n < 1 || n > UINT16_MAX)
+		return error_set(err, 0, "http_filter.ports: a port is a number from 1 to 65535");
+	f->ports[f->n_ports++] = (uint16_t)n;
+	return 0;
+}
+
+/* A number, or a list of numbers. */
+static int compile_ports(struct http_filter *f, const json_t *ports, struct error *err)
+{
+	size_t n = json_is_array(ports) ? json_array_size(ports) : 1;
+
+	if (!ports || json_is_null(ports))
+		return 0;
+	f->ports = calloc(n + 1, sizeof(*f->ports));
+	if (!f->ports)
+		return error_set(err, ENOMEM, "compile a filter");
+	if (!json_is_array(ports))
+		return compile_port(f, ports, err);
+	for (size_t i = 0; i < n; i++)
+		if (compile_port(f, json_array_get(ports, i), err) < 0)
+			return -1;
+	return 0;
+}
+
+static int compile(struct http_filter *f, const json_t *config, struct error *err)
+{
+	const char *key;
+
+	if (json_is_true(config))
+		return 0;
+	if (!json_is_object(config))
+		return error_set(err, 0, "http_filter: an object must stand here");
+	if (compile_ports(f, json_object_get(config, "ports"), err) < 0 || find_key(config, "http_filter", true, &key, err) < 0)
+		return -1;
+	if (!key)
+		return 0;
+	f->root = condition_compile(config, "http_filter", true, err);
+	return f->root ? 0 : -1;
+}
+
+struct http_filter *http_filter_compile(const json_t *config, struct error *err)
+{
+	struct http_filter *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		error_set(err, ENOMEM, "compile a filter");
+		return NULL;
+	}
+	if (compile(f, config, err) == 0)
+		return f;
+	http_filter_free(f);
+	return NULL;
+}
+
+struct http_filter *http_filter_parse(const char *text, struct error *err)
+{
+	json_error_t why;
+	json_t *config = json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
+	struct http_filter *f;
+
+	if (!config) {
+		error_set(err, 0, "http_filter: line %d, column %d: %s", why.line, why.column, why.text);
+		return NULL;
+	}
+	f = http_filter_compile(config, err);
+	json_decref(config);
+	return f;
+}
+
+bool http_filter_is_set(const struct http_filter *f)
+{
+	return f->root;
+}
+
+bool http_filter_on_port(const struct http_filter *f, uint16_t port)
+{
+	if (!f->root || !f->ports)
+		return f->root;
+	for (size_t i = 0; i < f->n_ports; i++)
+		if (f->ports[i] == port)
+			return true;
+	return false;
+}
+
+enum http_verdict condition_match(struct http_filter *f, const struct condition *c, const struct http_request *r)
+{
+	return c->kind->match(f, c, r);
+}
+
+enum http_verdict http_filter_match(struct http_filter *f, const struct http_request *r)
+{
+	return f->root ? condition_match(f, f->root, r) : HTTP_YES;
+}
+
+struct http_filter_trouble http_filter_trouble(const struct http_filter *f)
+{
+	return f->trouble;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+/* A filter: the object feature.network.incoming.http_filter, compiled. docs/configuration.md says what its keys mean. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "http/request.h"
+
+struct http_filter;
+
+/* Compiles @config, or JSON text of it, with all regular expressions, JSONPaths and jq programs in it; @config isn't needed any
+ * longer. NULL with @err: where in the object, what is wrong, and the position in a pattern. `true`, {} and {"ports": …} are filters that
+ * match everything. */
+struct http_filter *http_filter_compile(const json_t *config, struct error *err);
+struct http_filter *http_filter_parse(const char *text, struct error *err);
+void http_filter_free(struct http_filter *f);
+
+/* False: it matches everything, on any port. */
+bool http_filter_is_set(const struct http_filter *f);
+/* Does it say anything about requests on that port of the target's? On others everything is the session's. */
+bool http_filter_on_port(const struct http_filter *f, uint16_t port);
+
+enum http_verdict { HTTP_NO, HTTP_YES, HTTP_NEEDS_BODY };
+/* HTTP_NEEDS_BODY only while body_state is HTTP_BODY_AHEAD, and the rest doesn't decide it. Takes some milliseconds at most,
+ * whatever the patterns and the request are. */
+enum http_verdict http_filter_match(struct http_filter *f, const struct http_request *request);
+
+/* Evaluations that were given up, and counted as no match: a regular expression took too long, a jq program took too long or too much
+ * memory or failed. Since the filter was compiled. */
+struct http_filter_trouble {
+	uint64_t regex, jq;
+};
+struct http_filter_trouble http_filter_trouble(const struct http_filter *f);

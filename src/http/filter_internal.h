@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+/* A filter as a tree of conditions. Internal to filter*.c. */
+#pragma once
+
+#include "http/filter.h"
+#include "http/jq_program.h"
+#include "http/jsonpath.h"
+#include "http/regexp.h"
+
+/* A named thing (query parameter, cookie) and what its value must match. */
+struct named_regex {
+	struct named_regex *next;
+	char *name;
+	struct regex *value;
+};
+
+struct network {
+	struct ip prefix;
+	unsigned int len;
+};
+
+/* One condition; what it uses of these depends on its kind. */
+struct condition {
+	const struct condition_kind *kind;
+	struct condition *next, *first; /* its siblings, and the first below all_of, any_of, not */
+	struct regex *regex;
+	struct jsonpath *path;
+	struct jq *jq;
+	char **words; /* NULL at the end: methods; gRPC's service and method, each may be "" */
+	struct named_regex *named;
+	struct network *networks;
+	size_t n_networks;
+};
+
+/* "yes", "no", and "tell me the body first". */
+struct condition_kind {
+	const char *name;  /* inside all_of and any_of */
+	const char *outer; /* on the top level; NULL: not there */
+	int (*compile)(struct condition *c, const json_t *value, const char *where, struct error *err);
+	enum http_verdict (*match)(struct http_filter *f, const struct condition *c, const struct http_request *r);
+};
+
+struct http_filter {
+	struct condition *root; /* NULL: everything */
+	uint16_t *ports;	/* NULL: all */
+	size_t n_ports;
+	struct http_filter_trouble trouble;
+};
+
+/* filter.c, for the kinds that have others below them. @where is "http_filter.any_of[2]" and so on. */
+struct condition *condition_compile(const json_t *object, const char *where, bool outer, struct error *err);
+int condition_compile_list(struct condition *c, const json_t *list, const char *where, struct error *err);
+enum http_verdict condition_match(struct http_filter *f, const struct condition *c, const struct http_request *r);
+
+/* filter_kinds.c */
+extern const struct condition_kind CONDITION_KINDS[];
+extern const size_t CONDITION_KINDS_COUNT;
+
