@@ -51,6 +51,7 @@ static struct {
 	__typeof__(&jq_init) init;
 	__typeof__(&jq_teardown) teardown;
 	__typeof__(&jq_set_error_cb) set_error_cb;
+	__typeof__(&jq_set_input_cb) set_input_cb;
 	__typeof__(&jq_compile) compile;
 	__typeof__(&jq_start) start;
 	__typeof__(&jq_next) next;
@@ -70,6 +71,7 @@ static int load(struct error *err)
 		{ "jq_init", &api.init },	{ "jq_teardown", &api.teardown },
 		{ "jq_compile", &api.compile }, { "jq_set_error_cb", &api.set_error_cb },
 		{ "jq_start", &api.start },	{ "jq_next", &api.next },
+		{ "jq_set_input_cb", &api.set_input_cb },
 		{ "jv_free", &api.free },	{ "jv_string_sized", &api.string_sized },
 		{ "jv_copy", &api.copy },	{ "jv_string_value", &api.string_value },
 		{ "jv_get_kind", &api.get_kind },
@@ -127,6 +129,7 @@ static jq_state *compile(const char *text, struct error *err)
 	}
 	unsetenv("HOME");
 	api.set_error_cb(state, on_jq_error, err);
+	api.set_input_cb(state, NULL, NULL); /* jq_init() of 1.6 leaves it as it finds it */
 	if (!api.compile(state, text)) {
 		if (!error_is_set(err))
 			error_set(err, 0, "the jq program doesn't compile");
