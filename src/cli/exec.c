@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/orphan.h"
 #include "cli/command.h"
+#include "cli/config_options.h"
 #include "cli/inherited.h"
 #include "cli/options.h"
 #include "session/handshake.h"
@@ -37,8 +38,9 @@
 enum { MIN_DESCRIPTORS = 64 };
 
 struct exec_options {
-	const char *target, *log_file;
-	bool no_outgoing, no_tcp, no_udp, no_dns, quiet;
+	struct config_options config;
+	const char *log_file;
+	bool quiet;
 };
 
 #define SETTER(field, value_expression)                                                            \
@@ -46,20 +48,20 @@ struct exec_options {
 	{                                                                                          \
 		((struct exec_options *)arg)->field = value_expression;                            \
 	}
-SETTER(target, value)
 SETTER(log_file, value)
-SETTER(no_outgoing, true)
-SETTER(no_tcp, true)
-SETTER(no_udp, true)
-SETTER(no_dns, true)
 SETTER(quiet, true)
 
+#define ROW(group, setter, letter, name, argument, help) { group, letter, name, argument, help, config_set_##setter },
+#define OPTION_TARGET(setter, letter, name, argument, help, ...)  ROW("Target", setter, letter, name, argument, help)
+#define OPTION_FILE(setter, letter, name, argument, help, ...)	  ROW("Configuration", setter, letter, name, argument, help)
+#define OWN_FILE						  OPTION_FILE
+#define OPTION_NETWORK(setter, letter, name, argument, help, ...) ROW("Network", setter, letter, name, argument, help)
+#define OWN_NETWORK						  OPTION_NETWORK
+#define OPTION_PROGRAM(setter, letter, name, argument, help, ...) ROW("Program", setter, letter, name, argument, help)
+#define OPTION_AGENT(setter, letter, name, argument, help, ...)	  ROW("Agent", setter, letter, name, argument, help)
+
 static const struct cli_option options[] = {
-	{ "Target", 't', "target", "TARGET", "whose network the program gets: pid/N, netns/NAME, docker/NAME, podman/NAME", set_target },
-	{ "Network", 0, "no-outgoing", NULL, "TCP and UDP leave from this machine (default: from the target)", set_no_outgoing },
-	{ "Network", 0, "no-tcp-outgoing", NULL, "TCP leaves from this machine (default: from the target)", set_no_tcp },
-	{ "Network", 0, "no-udp-outgoing", NULL, "UDP leaves from this machine (default: from the target)", set_no_udp },
-	{ "Network", 0, "no-remote-dns", NULL, "names resolve as on this machine (default: as in the target)", set_no_dns },
+#include "cli/config_option.def"
 	{ "Output", 'q', "quiet", NULL, "no progress lines (default: a few, when stderr is a terminal)", set_quiet },
 	{ "Output", 0, "log-file", "FILE", "append the log to FILE (default: errors alone, to stderr; MIRRORD_LOG=error|warn|info|debug\n"
 	  "                               sets the level)",
@@ -68,7 +70,7 @@ static const struct cli_option options[] = {
 
 static const struct cli_command command = {
 	.name = "exec",
-	.usage = "mirrord exec [OPTION]… -t TARGET -- COMMAND [ARGUMENT]…",
+	.usage = "mirrord exec [OPTION]… [-t TARGET] -- COMMAND [ARGUMENT]…",
 	.summary = "Runs a program of this machine with the network of a target.",
 	.example = "mirrord exec -t netns/shop -- curl http://payment-service:8080",
 	.options = options,
@@ -134,15 +136,14 @@ static int log_level(bool to_file, enum log_level *ret, struct error *err)
 	return 0;
 }
 
-static int fill_session(const struct exec_options *o, struct session_options *s, struct error *err)
+static int fill_session(const struct exec_options *o, const struct config *c, struct session_options *s, struct error *err)
 {
 	const char *tunnel = getenv("MIRRORD_TUNNEL");
 
-	*s = (struct session_options){ .tcp_outgoing = !o->no_outgoing && !o->no_tcp, .udp_outgoing = !o->no_outgoing && !o->no_udp,
-				       .remote_dns = !o->no_dns, .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(),
-				       .gid = getgid(), .log_fd = -1 };
+	*s = (struct session_options){ .config = c, .tcp_outgoing = c->outgoing_tcp, .udp_outgoing = c->outgoing_udp, .remote_dns = c->dns_enabled,
+				       .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(), .gid = getgid(), .log_fd = -1 };
 	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;
-	if (log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(o->target, &s->target, err) < 0)
+	if (log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(c->target_path, &s->target, err) < 0)
 		return -1;
 	if (o->log_file)
 		s->log_fd = open_log(o->log_file, err);
@@ -192,7 +193,7 @@ static int await(int sock, enum handshake_kind wanted, struct handshake *h, int 
 }
 
 /* *ret_guard: the socket of the guard that was left there. */
-static int enter(int sock, const struct exec_options *o, int *ret_guard, struct error *err)
+static int enter(int sock, const struct config *c, int *ret_guard, struct error *err)
 {
 	struct handshake h;
 	struct target_info info = { 0 };
@@ -205,7 +206,7 @@ static int enter(int sock, const struct exec_options *o, int *ret_guard, struct 
 	rc = target_info_from_fd(fds[READY_INFO], &info, err);
 	if (rc == 0) {
 		const struct twin_entry entry = { .user_ns = h.has_user_ns ? fds[READY_USER_NS] : -1, .net_ns = fds[READY_NET_NS],
-						  .uts_ns = fds[READY_UTS_NS], .info = &info, .remote_dns = !o->no_dns };
+						  .uts_ns = fds[READY_UTS_NS], .info = &info, .remote_dns = c->dns_enabled };
 
 		rc = twin_enter(&entry, &files, err);
 	}
@@ -249,7 +250,8 @@ static double milliseconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) * 1e3 + (double)(now.tv_nsec - start->tv_nsec) / 1e6;
 }
 
-static int become(const struct exec_options *o, const struct inherited *inherited, char **argv, const char *path, struct error *err)
+static int become(const struct exec_options *o, const struct config *c, const struct inherited *inherited, char **argv, const char *path,
+		  struct error *err)
 {
 	struct session_options s;
 	struct timespec start;
@@ -257,14 +259,14 @@ static int become(const struct exec_options *o, const struct inherited *inherite
 	_cleanup_fd_ int sock = -1, guard = -1;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (fill_session(o, &s, err) < 0)
+	if (fill_session(o, c, &s, err) < 0)
 		return -1;
 	if (show)
 		fprintf(stderr, "mirrord: entering the network of %s …\n", s.target.text);
 	if (start_session(&s, &sock, err) < 0)
 		return -1;
 	fd_closep(&s.log_fd);
-	if (enter(sock, o, &guard, err) < 0)
+	if (enter(sock, c, &guard, err) < 0)
 		return -1;
 	if (drop_anchor(sock, guard, err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
 		return -1;
@@ -274,23 +276,31 @@ static int become(const struct exec_options *o, const struct inherited *inherite
 	return command_exec(path, argv, err);
 }
 
+static int usage(const char *what)
+{
+	fprintf(stderr, "mirrord exec: %s is missing\nsee `mirrord exec --help`\n", what);
+	return 2;
+}
+
 int cli_exec(int argc, char **argv)
 {
 	struct exec_options o = { 0 };
 	struct inherited inherited;
 	struct error err = { 0 };
+	struct config config;
 	char path[PATH_MAX];
 	int at = cli_parse(&command, argc, argv, &o);
 
 	if (at < 0)
 		return at == -2 ? 0 : 2;
-	if (!o.target || at >= argc) {
-		fprintf(stderr, "mirrord exec: %s is missing\n", !o.target ? "the target (-t TARGET)" : "the command to run");
-		fprintf(stderr, "see `mirrord exec --help`\n");
+	if (at >= argc)
+		return usage("the command to run");
+	if (config_options_load(&o.config, &config) < 0)
 		return 2;
-	}
+	if (!config.target_path)
+		return usage("the target (-t TARGET)");
 	inherited_set_aside(&inherited);
 	if (check_descriptors(&err) == 0 && refuse_nesting(&err) == 0 && command_find(argv[at], path, &err) == 0)
-		become(&o, &inherited, argv + at, path, &err);
+		become(&o, &config, &inherited, argv + at, path, &err);
 	return print_error(&err);
 }

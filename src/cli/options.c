@@ -26,7 +26,10 @@ static void print_help(const struct cli_command *c)
 		if (o->letter)
 			snprintf(letter, sizeof(letter), "-%c, ", o->letter);
 		snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-		printf("  %-28s %s\n", left, o->help);
+		if (strlen(left) > 28)
+			printf("  %s\n  %28s %s\n", left, "", o->help);
+		else
+			printf("  %-28s %s\n", left, o->help);
 	}
 	printf("\nExample:\n  %s\n", c->example);
 }

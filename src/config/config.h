@@ -42,7 +42,7 @@ struct config_pairs {
 	bool set;
 };
 struct config_map_entry {
-	char *name, *value;
+	const char *name, *value;
 };
 struct config_map {
 	struct config_map_entry *items;
@@ -96,7 +96,6 @@ struct config {
 #undef KEY
 	/* Made from the above: */
 	char *http_filter; /* the object feature.network.incoming.http_filter, as JSON text; NULL: everything is taken */
-	char *agent_image; /* "registry:tag"; NULL: the one that was built with this program */
 
 	struct config_source sources[CONFIG_KEYS];
 	struct arena *arena;

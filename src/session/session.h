@@ -6,9 +6,11 @@
 #include <sys/types.h>
 
 #include "base/log.h"
+#include "config/config.h"
 #include "target/target.h"
 
 struct session_options {
+	const struct config *config; /* the caller's; all that stands below is decided from it and more */
 	struct target target;
 	bool tcp_outgoing, udp_outgoing, remote_dns;
 	bool force_tunnel; /* for tests: no lent sockets */

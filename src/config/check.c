@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+/* Values that don't fit together. The first version of each rule is the original's; where it says nothing and fails later, we say it here. */
+#include "config/check.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/node.h"
+#include "config/value.h"
+
+struct checker {
+	struct config *c;
+	struct problem_list *problems;
+};
+
+/* At the place where @key was set. */
+static void tell(const struct checker *k, enum problem_level level, enum config_key key, const char *path, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+static void tell(const struct checker *k, enum problem_level level, enum config_key key, const char *path, const char *format, ...)
+{
+	const struct config_source *s = &k->c->sources[key];
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	problem_add(k->problems, level, s->origin == ORIGIN_DEFAULT ? NULL : s->name, s->line, s->column, path ? path : key_info(key)->path, "%s",
+		    text ? text : "out of memory");
+	free(text);
+}
+
+#define ERROR(k, key, ...) tell(k, PROBLEM_ERROR, key, NULL, __VA_ARGS__)
+#define WARN(k, key, ...)  tell(k, PROBLEM_WARNING, key, NULL, __VA_ARGS__)
+
+static void check_pairs(const struct checker *k, enum config_key key, const struct config_pairs *p, bool identity)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (p->items[j].from == p->items[i].from)
+				ERROR(k, key, "port %u stands twice on the left", p->items[i].from);
+			if (p->items[j].to == p->items[i].to)
+				ERROR(k, key, "port %u stands twice on the right", p->items[i].to);
+		}
+		if (identity && p->items[i].from == p->items[i].to)
+			WARN(k, key, "the pair [%u, %u] changes nothing", p->items[i].from, p->items[i].to);
+	}
+}
+
+static void check_incoming(const struct checker *k)
+{
+	const struct config *c = k->c;
+
+	if (c->incoming_ports.set && c->incoming_ignore_ports.n)
+		ERROR(k, KEY_incoming_ignore_ports, "can't stand beside feature.network.incoming.ports: what isn't listed there is ignored anyway");
+	check_pairs(k, KEY_incoming_port_mapping, &c->incoming_port_mapping, true);
+	check_pairs(k, KEY_incoming_listen_ports, &c->incoming_listen_ports, false);
+	if (c->tls_trust_roots.set && c->tls_server_cert)
+		ERROR(k, KEY_tls_trust_roots, "can't stand beside feature.network.incoming.tls_delivery.server_cert");
+	if (c->tls_trust_roots.set && c->tls_trust_roots.n == 0)
+		ERROR(k, KEY_tls_trust_roots, "an empty list trusts nobody");
+	if (c->https_delivery && c->sources[KEY_tls_protocol].origin != ORIGIN_DEFAULT)
+		ERROR(k, KEY_https_delivery, "can't stand beside feature.network.incoming.tls_delivery, whose old name it is");
+}
+
+static bool is_text(const struct node *object, const char *key)
+{
+	const struct node *n = node_member(object, key);
+
+	return n && n->kind == NODE_STRING && *n->text;
+}
+
+/* A filter within all_of or any_of has the keys of exactly one form. */
+static bool is_inner(const struct node *n)
+{
+	bool one = is_text(n, "header") || is_text(n, "path") || is_text(n, "method");
+
+	if (n->kind != NODE_OBJECT)
+		return false;
+	if (is_text(n, "body"))
+		return n->n == 3 && strcmp(node_member(n, "body")->text, "json") == 0 && is_text(n, "query") && is_text(n, "matches");
+	return n->n == 1 && (one || is_text(n, "query"));
+}
+
+static void check_composite(const struct checker *k, enum config_key key, const struct node *list)
+{
+	size_t i = 0;
+
+	if (!list)
+		return;
+	if (list->n == 0)
+		ERROR(k, key, "an empty list of filters");
+	for (const struct node *n = list->child; n; n = n->next, i++)
+		if (!is_inner(n))
+			tell(k, PROBLEM_ERROR, key, arena_format(k->c->arena, "%s[%zu]", key_info(key)->path, i),
+			     "expected one of {\"header\": …}, {\"path\": …}, {\"method\": …}, {\"body\": \"json\", \"query\": …, \"matches\": …}, found %s",
+			     node_to_json(k->c->arena, n));
+}
+
+static void check_http(const struct checker *k)
+{
+	static const enum config_key texts[] = { KEY_http_header_filter, KEY_http_path_filter, KEY_http_method_filter, KEY_http_header_filter_jq };
+	static const enum config_key exclusive[] = { KEY_http_header_filter, KEY_http_path_filter, KEY_http_method_filter, KEY_http_header_filter_jq,
+						     KEY_http_body_filter,   KEY_http_all_of,	   KEY_http_any_of };
+	const struct config *c = k->c;
+	int before = -1;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		const char *text = *(char *const *)((const char *)c + key_info(texts[i])->offset);
+
+		if (text && !*text)
+			ERROR(k, texts[i], "an empty filter");
+	}
+	for (size_t i = 0; i < sizeof(exclusive) / sizeof(exclusive[0]); i++) {
+		if (c->sources[exclusive[i]].origin == ORIGIN_DEFAULT)
+			continue;
+		if (before >= 0)
+			ERROR(k, exclusive[i], "can't stand beside %s; `all_of` and `any_of` combine filters", key_info((enum config_key)before)->name);
+		before = (int)exclusive[i];
+	}
+	check_composite(k, KEY_http_all_of, c->http_all_of);
+	check_composite(k, KEY_http_any_of, c->http_any_of);
+	if (c->http_body_filter && !is_inner(c->http_body_filter))
+		ERROR(k, KEY_http_body_filter, "expected {\"body\": \"json\", \"query\": …, \"matches\": …}");
+}
+
+static void check_rest(const struct checker *k)
+{
+	const struct config *c = k->c;
+	bool targetless = c->target_path && strcmp(c->target_path, "targetless") == 0;
+
+	if (c->env_include.set && c->env_exclude.set)
+		ERROR(k, KEY_env_exclude, "can't stand beside feature.env.include");
+	if (targetless && c->incoming_mode == INCOMING_STEAL)
+		ERROR(k, KEY_incoming_mode, "there is nothing to steal without a target");
+	if (targetless && c->agent_ephemeral)
+		ERROR(k, KEY_agent_ephemeral, "without a target there is no pod for the agent to join");
+	if (c->agent_namespace && c->agent_ephemeral)
+		WARN(k, KEY_agent_namespace, "has no effect: an ephemeral agent is in the target's namespace");
+	else if (c->agent_namespace && targetless)
+		WARN(k, KEY_agent_namespace, "has no effect without a target: target.namespace counts");
+	if (c->startup_retry_min_ms > c->startup_retry_max_ms)
+		ERROR(k, KEY_startup_retry_min_ms, "is more than startup_retry.max_ms, which is %llu", (unsigned long long)c->startup_retry_max_ms);
+	for (size_t i = 0; i < c->agent_disabled_capabilities.n; i++) {
+		const char *name = c->agent_disabled_capabilities.items[i];
+
+		if (strcmp(name, "NET_ADMIN") != 0 && strcmp(name, "SYS_PTRACE") != 0 && strcmp(name, "SYS_ADMIN") != 0)
+			ERROR(k, KEY_agent_disabled_capabilities, "expected NET_ADMIN, SYS_PTRACE or SYS_ADMIN, found \"%s\"", name);
+	}
+}
+
+void config_check(struct config *c, struct problem_list *problems)
+{
+	const struct checker k = { c, problems };
+
+	check_incoming(&k);
+	check_http(&k);
+	check_rest(&k);
+}
+
+/* Whether the value is what the key has anyway. */
+static bool is_preset(const struct config *c, enum config_key key)
+{
+	struct config preset = { .arena = c->arena };
+	struct problem_list none;
+	const struct value_context context = { .config = &preset, .problems = &none, .where = "default" };
+	struct node *now = value_to_node(c, key, c->arena);
+
+	if (!*key_info(key)->preset)
+		return now->kind == NODE_NULL;
+	problem_list_init(&none);
+	value_set_text(&context, key, key_info(key)->preset);
+	problem_list_fini(&none);
+	return node_equal(now, value_to_node(&preset, key, c->arena));
+}
+
+void config_check_status(const struct config *c, bool strict, struct problem_list *problems)
+{
+	const char *said = "";
+	int said_below = -2;
+
+	for (int i = 0; i < CONFIG_KEYS; i++) {
+		const struct key_info *info = key_info((enum config_key)i);
+		const struct config_source *s = &c->sources[i];
+
+		if (info->status != STATUS_LATER || info->kind == KIND_SECTION || s->origin == ORIGIN_DEFAULT || is_preset(c, (enum config_key)i))
+			continue;
+		/* One line for keys that are absent for one reason. */
+		if (info->parent == said_below && strcmp(info->note, said) == 0)
+			continue;
+		said = info->note;
+		said_below = info->parent;
+		problem_add(problems, strict ? PROBLEM_ERROR : PROBLEM_WARNING, s->name, s->line, s->column, info->path, "has no effect yet: %s", info->note);
+	}
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/* The table of keys. */
+#include "config/key.h"
+
+#include <string.h>
+
+#include "base/nearest.h"
+
+static struct key_info keys[CONFIG_KEYS] = {
+#define SECTION(id, path_, shorts, text_)                                                          \
+	[KEY_##id] = { .kind = KIND_SECTION, .path = path_, .extra = shorts, .preset = "", .env = "", .flag = "", .text = text_, .note = "" },
+#define KEY(KIND, field, path_, extra_, preset_, env_, flag_, STATUS, text_, note_)                                                                 \
+	[KEY_##field] = { .kind = KIND_##KIND, .status = STATUS_##STATUS, .path = path_, .extra = extra_, .preset = preset_, .env = env_, .flag = flag_, \
+			  .text = text_, .note = note_, .offset = offsetof(struct config, field) },
+#include "config/key.def"
+#undef SECTION
+#undef KEY
+};
+
+static int find_path(const char *path, size_t len)
+{
+	for (int i = 0; i < CONFIG_KEYS; i++)
+		if (strncmp(keys[i].path, path, len) == 0 && keys[i].path[len] == '\0')
+			return i;
+	return -1;
+}
+
+/* Names and parents follow from the paths. */
+static void complete(void)
+{
+	if (keys[0].name)
+		return;
+	for (int i = 0; i < CONFIG_KEYS; i++) {
+		const char *dot = strrchr(keys[i].path, '.');
+
+		keys[i].parent = dot ? find_path(keys[i].path, (size_t)(dot - keys[i].path)) : -1;
+		keys[i].name = dot ? dot + 1 : keys[i].path;
+	}
+}
+
+const struct key_info *key_info(enum config_key key)
+{
+	complete();
+	return &keys[key];
+}
+
+int key_child(int parent, const char *name)
+{
+	complete();
+	for (int i = 0; i < CONFIG_KEYS; i++)
+		if (keys[i].parent == parent && strcmp(keys[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+int key_find(const char *path)
+{
+	return find_path(path, strlen(path));
+}
+
+const char *key_nearest(int parent, const char *name)
+{
+	const char *names[CONFIG_KEYS + 1];
+	size_t n = 0;
+
+	complete();
+	for (int i = 0; i < CONFIG_KEYS; i++)
+		if (keys[i].parent == parent)
+			names[n++] = keys[i].name;
+	names[n] = NULL;
+	return nearest_word(name, names);
+}
+
+const char *key_elsewhere(const char *name)
+{
+	const char *found = NULL;
+
+	complete();
+	for (int i = 0; i < CONFIG_KEYS; i++) {
+		if (strcmp(keys[i].name, name) != 0)
+			continue;
+		if (found)
+			return NULL;
+		found = keys[i].path;
+	}
+	return found;
+}
+
+bool key_has_children(enum config_key key)
+{
+	complete();
+	for (int i = 0; i < CONFIG_KEYS; i++)
+		if (keys[i].parent == (int)key)
+			return true;
+	return false;
+}
+
+const char *key_word(const char *list, size_t n, size_t *ret_len)
+{
+	for (; *list; n--) {
+		size_t len = strcspn(list, "|");
+
+		if (n == 0) {
+			*ret_len = len;
+			return list;
+		}
+		list += len + (list[len] == '|');
+	}
+	return NULL;
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+/* Targets that are written as objects. */
+#include <string.h>
+
+#include "config/source.h"
+#include "config/walk.h"
+
+static const struct {
+	const char *key, *kind;
+} kinds[] = {
+	{ "pod", "pod" },     { "deployment", "deployment" },	{ "rollout", "rollout" }, { "job", "job" },
+	{ "cron_job", "cronjob" }, { "stateful_set", "statefulset" }, { "service", "service" }, { "replica_set", "replicaset" },
+	{ "labels", "label" },
+};
+
+static const char *kind_of(const char *key)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kinds[i].key, key) == 0)
+			return kinds[i].kind;
+	return NULL;
+}
+
+/* The name, or of labels `a=b,c=d`. NULL after an error. */
+static const char *name_of(const struct value_context *c, const struct node *n)
+{
+	bool labels = strcmp(n->key, "labels") == 0;
+	const char *text = "";
+
+	if (!labels && n->kind == NODE_STRING && *n->text)
+		return n->text;
+	if (!labels || n->kind != NODE_OBJECT || !n->child) {
+		source_error(c->source, n->at, "target", "expected %s behind \"%s\", found %s", labels ? "an object of labels" : "a name", n->key,
+			     node_describe(c->config->arena, n));
+		return NULL;
+	}
+	for (const struct node *l = n->child; l; l = l->next) {
+		if (l->kind != NODE_STRING || !*l->key) {
+			source_error(c->source, l->at, "target.labels", "expected labels as {\"app\": \"shop\"}, found %s",
+				     node_describe(c->config->arena, l));
+			return NULL;
+		}
+		text = arena_format(c->config->arena, "%s%s%s=%s", text, *text ? "," : "", l->key, l->text);
+	}
+	return text;
+}
+
+bool config_target_object(const struct value_context *c, const struct node *object)
+{
+	const struct node *what = NULL, *container = node_member(object, "container");
+	const char *name;
+	struct node *path;
+
+	for (const struct node *n = object->child; n && !what; n = n->next)
+		if (kind_of(n->key))
+			what = n;
+	if (!what)
+		return false;
+	for (const struct node *n = object->child; n; n = n->next) {
+		if (n == what || n == container)
+			continue;
+		if (strcmp(n->key, "namespace") == 0)
+			value_set_node(c, KEY_target_namespace, n);
+		else
+			source_error(c->source, n->key_at, "target", "\"%s\" can't stand beside \"%s\"", n->key, what->key);
+	}
+	name = name_of(c, what);
+	if (container && container->kind != NODE_STRING && container->kind != NODE_NULL)
+		source_error(c->source, container->at, "target.container", "expected a string, found %s", node_describe(c->config->arena, container));
+	else if (name) {
+		bool inner = container && container->kind == NODE_STRING;
+		const char *text = arena_format(c->config->arena, "%s/%s%s%s", kind_of(what->key), name, inner ? "/container/" : "",
+						inner ? container->text : "");
+
+		path = node_new_text(c->config->arena, NODE_STRING, text, strlen(text), object->at);
+		value_set_node(c, KEY_target_path, path);
+	}
+	return true;
+}
