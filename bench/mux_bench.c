@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Two muxes in two processes over a unix socket: bytes per second of one stream, and the round trip of 64 bytes on another, alone
- * and beside it. The bulk comes from read(2) into the queue and is thrown away on the other side. */
+ * and beside it. The bulk comes from read(2) into the queue and is thrown away on the other side. With the argument "resumable" both keep what
+ * they sent until it is acknowledged. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,7 +71,13 @@ static void on_gone(void *arg, const struct error *why)
 	loop_stop(loop);
 }
 
+static void on_suspended(void *arg, const struct error *why)
+{
+	on_gone(arg, why);
+}
+
 static const struct mux_events mux_events = { .on_open = on_open, .on_gone = on_gone };
+static const struct mux_events resumable_events = { .on_open = on_open, .on_gone = on_gone, .on_suspended = on_suspended };
 
 /* The session. One frame per turn of the loop, as a socket's watch would bring it. */
 static struct watch kick;
@@ -153,10 +161,11 @@ static struct stream *open_stream(uint16_t number, const struct stream_events *e
 	return stream_open(mux, &r, events, &bulk);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct stream_events source = { .on_data = on_sink, .on_room = on_bulk_room, .on_reset = on_over };
 	static const struct stream_events prober = { .on_opened = on_probe_opened, .on_data = on_probe, .on_reset = on_over };
+	bool resumable = argc > 1 && strcmp(argv[1], "resumable") == 0;
 	struct error err;
 	int fds[2], kicks[2];
 	bool agent;
@@ -167,7 +176,8 @@ int main(void)
 	agent = fork() == 0;
 	close(fds[agent]);
 	loop = loop_new(&err);
-	mux = mux_new(loop, agent ? MUX_AGENT : MUX_SESSION, fds[!agent], fds[!agent], &mux_events, NULL, &err);
+	mux = mux_new(loop, agent ? MUX_AGENT : MUX_SESSION, fds[!agent], fds[!agent],
+		      resumable ? &resumable_events : &mux_events, NULL, &err);
 	if (agent)
 		return loop_run(loop, &err);
 	probe = open_stream(PROBE, &prober);

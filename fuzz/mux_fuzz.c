@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* A mux and a peer that sends what it likes. The first byte is the mux's role; the next eight say how the owners of streams behave, in
  * turn; the rest is what the peer sends: two bytes of length, then bytes that arrive at once. A valid hello comes before
- * it, unless the first byte says no. Whatever comes, every owner hears of its stream's end once, and all is given back. */
+ * it, unless the first byte says no. When the tunnel can be resumed, a length of 65535 breaks the byte stream, and eight bytes behind it
+ * are the position that the peer names on the next one. Whatever comes, every owner hears of its stream's end once, and all is given
+ * back. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,8 +12,10 @@
 #include "fuzz.h"
 #include "net/bytes.h"
 #include "tunnel/mux_internal.h"
+#include "tunnel/writing.h"
 
-enum { AGENT = 1, NO_HELLO = 2 };
+enum { AGENT = 1, NO_HELLO = 2, RESUMABLE = 4 };
+enum { BREAK = 65535, TAIL = 4096 };
 enum { OWNERS = 4096, BEHAVIOURS = 8, HEAD = 1 + BEHAVIOURS };
 /* What an owner does. */
 enum { REFUSE = 1, LATER = 2, HOLD = 4, ECHO = 8, END = 16, CLOSE = 32, RESET_AT_DATA = 64, ATTACH = 128 };
@@ -150,7 +154,15 @@ static void on_gone(void *arg, const struct error *why)
 	gone++;
 }
 
+static void on_suspended(void *arg, const struct error *why)
+{
+	fuzz_check(error_is_set(why) && !gone);
+}
+
 static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
+static const struct mux_events resumable_events = {
+	.on_open = on_open, .on_info = on_info, .on_gone = on_gone, .on_suspended = on_suspended
+};
 
 static void on_time(struct timer *t)
 {
@@ -166,13 +178,43 @@ static void turn(void)
 	loop_run(loop, &err);
 }
 
-static void say_hello(int peer, bool agent)
+static struct hello peer_hello(bool agent, uint32_t flags)
 {
-	struct hello h = { .lowest = 1, .highest = 1, .role = agent ? HELLO_SESSION : HELLO_AGENT, .streams = 100 };
+	return (struct hello){ .lowest = 1, .highest = 1, .role = agent ? HELLO_SESSION : HELLO_AGENT, .streams = 100, .flags = flags,
+			       .tail = TAIL };
+}
+
+static void say_hello(int peer, const struct hello *h)
+{
 	uint8_t out[HELLO_LEN];
 
-	hello_encode(&h, out);
+	hello_encode(h, out);
 	fuzz_check(write(peer, out, sizeof(out)) == sizeof(out));
+}
+
+/* The byte stream breaks, and the peer has all before @position on the next one. */
+static void resume(struct mux *m, int *peer, bool agent, uint64_t position)
+{
+	struct hello h = peer_hello(agent, HELLO_CAN_RESUME | HELLO_RESUMES);
+	int fds[2];
+
+	close(*peer);
+	fuzz_check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	*peer = fds[1];
+	turn();
+	h.position = position;
+	if (agent && !mux_resumes(m, &h)) {
+		close(fds[0]);
+		return;
+	}
+	mux_resume(m, fds[0], fds[0], agent ? &h : NULL);
+	if (!agent) {
+		uint8_t out[HELLO_LEN];
+
+		hello_encode(&h, out);
+		send(*peer, out, sizeof(out), MSG_NOSIGNAL);
+	}
+	turn();
 }
 
 /* Two streams of the mux's own, which the peer may take or not. */
@@ -187,17 +229,21 @@ static void open_own(struct mux *m)
 	}
 }
 
-static void feed(int peer, const uint8_t *data, size_t size)
+static void feed(struct mux *m, int *peer, bool agent, const uint8_t *data, size_t size)
 {
 	static uint8_t answers[1 << 18];
 
 	while (size >= 2 && !gone) {
 		size_t len = get16(data) < size - 2 ? get16(data) : size - 2;
 
-		if (len && send(peer, data + 2, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		if (m->keeping && get16(data) == BREAK && len >= 8) {
+			resume(m, peer, agent, get64(data + 2));
+			len = 8;
+		} else if (len && send(*peer, data + 2, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && !m->keeping) {
 			return;
+		}
 		turn();
-		while (recv(peer, answers, sizeof(answers), MSG_DONTWAIT) > 0)
+		while (recv(*peer, answers, sizeof(answers), MSG_DONTWAIT) > 0)
 			;
 		data += 2 + len;
 		size -= 2 + len;
@@ -208,11 +254,14 @@ static void check_bounds(const struct mux *m)
 {
 	fuzz_check(m->budget_used <= MUX_BUDGET && m->streams.n <= MUX_STREAMS);
 	fuzz_check(queue_len(&m->bulk) <= MUX_SEND_QUEUE && queue_len(&m->urgent) <= URGENT_MAX + 65536);
+	fuzz_check(tail_len(&m->tail) <= MUX_TAIL + MUX_SEND_QUEUE + MUX_INFO_MAX + URGENT_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const struct mux_events *events = &mux_events;
 	struct error err;
+	struct hello hello;
 	struct mux *m;
 	int fds[2];
 	bool agent;
@@ -225,18 +274,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	gone = 0;
 	loop = loop_new(&err);
 	fuzz_check(loop && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-	m = mux_new(loop, agent ? MUX_AGENT : MUX_SESSION, fds[0], fds[0], &mux_events, NULL, &err);
+	if (data[0] & RESUMABLE)
+		events = &resumable_events;
+	hello = peer_hello(agent, data[0] & RESUMABLE ? HELLO_CAN_RESUME : 0);
+	m = mux_new(loop, agent ? MUX_AGENT : MUX_SESSION, fds[0], fds[0], events, NULL, &err);
 	fuzz_check(m);
 	if (!(data[0] & NO_HELLO))
-		say_hello(fds[1], agent);
+		say_hello(fds[1], &hello);
 	open_own(m);
-	feed(fds[1], data + HEAD, size - HEAD);
+	feed(m, &fds[1], agent, data + HEAD, size - HEAD);
 	check_bounds(m);
 	for (size_t i = 0; i < n_owners; i++) /* those who answer late */
 		if (owners[i].does & LATER && !(owners[i].does & ATTACH) && i >= 2)
 			stream_accept(owners[i].s, &stream_events, &owners[i]);
 	turn();
 	close(fds[1]);
+	turn();
+	m->times.resume = 0; /* nobody resumes it any more */
+	if (!gone)
+		loop_arm(loop, &m->timer, 0);
+	turn();
 	turn();
 	fuzz_check(gone);
 	fuzz_check(m->budget_used == 0 && m->streams.n == 0);

@@ -117,6 +117,22 @@ def session(*arrivals, does=(ECHO | END | CLOSE,), role=0):
     return bytes([role]) + behaviour + b"".join(struct.pack(">H", len(a)) + a for a in arrivals)
 
 
+RESUMABLE, AS_AGENT = 4, 1
+
+
+def ack(position):
+    return frame(14, 0, struct.pack(">Q", position))
+
+
+def resumed(*arrivals, does=(ECHO | END | CLOSE,), role=0):
+    """The same with a number for each break: the position that the peer has then."""
+    whole = session(does=does, role=role | RESUMABLE)
+    for a in arrivals:
+        whole += struct.pack(">HQ", 65535, a) if isinstance(a, int) else struct.pack(">H", len(a)) + a
+    return whole
+
+
+# Two OPENs of the mux's own and a PING are there at once: 56 + 56 + 20 bytes.
 MUXES = {
     "echo": session(opened(1, 100000) + opened(3), data(1, b"hello") + end(1), reset(3)),
     "agent": session(open_(1), data(1, b"hello" * 100, DRY), end(1), role=1),
@@ -135,6 +151,12 @@ MUXES = {
     "close": session(frame(15, 0, b"bye")),
     "no-hello": session(b"HTTP/1.1 400 Bad Request\r\n", role=2),
     "other-hello": session(hello(role=2)[:30], hello(role=2)[30:] + open_(2), role=2),
+    "resume": resumed(opened(1, 100000) + data(1, b"hello"), 0, data(1, b"again"), 60, data(1, b"once more") + end(1)),
+    "resume-mid-frame": resumed(opened(1, 100000) + data(1, b"hello")[:9], 132, data(1, b"hello")[9:] + end(1), 7, reset(3)),
+    "resume-agent": resumed(open_(1), data(1, b"hello" * 100), 100, data(1, b"more"), 132, end(1), role=AS_AGENT),
+    "resume-too-far": resumed(opened(1), 1 << 40),
+    "resume-too-early": resumed(opened(1, 100000), ack(132), 20),
+    "ack": resumed(opened(1, 100000), data(1, b"x" * 5000), ack(100), ack(132), ack(1 << 50)),
     "many": session(b"".join(open_(n) for n in range(2, 600, 2)), b"".join(end(n) for n in range(2, 600, 2))),
 }
 
