@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <nftables/libnftables.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -36,57 +36,96 @@ static const struct {
 	  "add rule ip6 mirrord_probe c dup to fe80::1 device \"lo\"" },
 };
 
-static int run(const char *rules, char *ret_message, size_t room)
+struct nft {
+	struct nft_ctx *ctx;
+};
+
+struct nft *nft_open(struct error *err)
 {
 	_cleanup_fd_ int probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	struct nft_ctx *ctx;
-	int rc;
+	struct nft *n = NULL;
 
 	if (probe < 0) { /* the library would end the process */
-		snprintf(ret_message, room, "open a netfilter socket: %s", strerror(errno));
-		return -1;
+		error_set(err, errno, "open a netfilter socket");
+		return NULL;
 	}
-	ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!ctx) {
-		snprintf(ret_message, room, "out of memory");
-		return -1;
+	n = calloc(1, sizeof(*n));
+	if (n)
+		n->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!n || !n->ctx) {
+		error_set(err, ENOMEM, "use nftables");
+		free(n);
+		return NULL;
 	}
-	nft_ctx_buffer_output(ctx);
-	nft_ctx_buffer_error(ctx);
-	rc = nft_run_cmd_from_buffer(ctx, rules);
-	if (rc)
-		snprintf(ret_message, room, "%.*s", (int)strcspn(nft_ctx_get_error_buffer(ctx), "\n"),
-			 nft_ctx_get_error_buffer(ctx));
-	nft_ctx_free(ctx);
-	return rc ? -1 : 0;
+	nft_ctx_buffer_output(n->ctx);
+	nft_ctx_buffer_error(n->ctx);
+	return n;
 }
 
-/* The tables of a probe that worked are taken away again with the namespace, or here. */
-static void name_missing_piece(struct error *err)
+void nft_close(struct nft *n)
 {
-	char message[256];
+	if (!n)
+		return;
+	nft_ctx_free(n->ctx);
+	free(n);
+}
 
+int nft_run(struct nft *n, const char *rules, struct error *err)
+{
+	const char *message;
+
+	if (nft_run_cmd_from_buffer(n->ctx, rules) == 0)
+		return 0;
+	message = nft_ctx_get_error_buffer(n->ctx);
+	return error_set(err, 0, "apply nftables rules: %.*s", (int)strcspn(message, "\n"), message);
+}
+
+static int run(const char *rules, struct error *err)
+{
+	struct nft *n = nft_open(err);
+	int rc = n ? nft_run(n, rules, err) : -1;
+
+	nft_close(n);
+	return rc;
+}
+
+static bool is_missing(const char *rules)
+{
+	struct error ignored = { 0 };
+
+	if (run(rules, &ignored) < 0)
+		return true;
+	run("delete table ip mirrord_probe", &ignored);
+	run("delete table ip6 mirrord_probe", &ignored);
+	run("delete table inet mirrord_probe", &ignored);
+	run("delete table netdev mirrord_probe", &ignored);
+	return false;
+}
+
+bool nft_lacks(const char *module)
+{
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
+		if (strcmp(pieces[i].module, module) == 0 && is_missing(pieces[i].rules))
+			return true;
+	return false;
+}
+
+/* The tables of a probe that worked are taken away at once. */
+void nft_name_missing_piece(struct error *err)
+{
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
-		if (run(pieces[i].rules, message, sizeof(message)) < 0) {
-			error_hint(err, "the kernel lacks %s (%s): load it with `sudo modprobe %s`, or use a kernel that has it "
-					"(Linux 5.14 or later)",
-				   pieces[i].module, pieces[i].config, pieces[i].module);
-			return;
-		}
-		run("delete table ip mirrord_probe", message, sizeof(message));
-		run("delete table ip6 mirrord_probe", message, sizeof(message));
-		run("delete table inet mirrord_probe", message, sizeof(message));
-		run("delete table netdev mirrord_probe", message, sizeof(message));
+		if (!is_missing(pieces[i].rules))
+			continue;
+		error_hint(err, "the kernel lacks %s (%s): load it with `sudo modprobe %s`, or use a kernel that has it (Linux 5.14 or later)",
+			   pieces[i].module, pieces[i].config, pieces[i].module);
+		return;
 	}
 }
 
 int nft_apply(const char *rules, struct error *err)
 {
-	char message[512];
-
-	if (run(rules, message, sizeof(message)) == 0)
+	if (run(rules, err) == 0)
 		return 0;
-	error_set(err, 0, "apply nftables rules: %s", message);
-	name_missing_piece(err);
+	nft_name_missing_piece(err);
 	return -1;
 }

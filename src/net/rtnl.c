@@ -201,12 +201,9 @@ int rtnl_add_address(struct rtnl *nl, const char *link, const struct ip *ip, uin
 	return rc < 0 ? error_set(err, -rc, "add the address %s to %s", ip_format(ip, text), link) : 0;
 }
 
-int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err)
+static void put_route(struct request *r, uint16_t type, uint16_t flags, const struct route *route)
 {
-	struct request r;
-	struct rtmsg *m = request_init(&r, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, sizeof(*m));
-	char text[IP_TEXT];
-	int rc;
+	struct rtmsg *m = request_init(r, type, flags, sizeof(*m));
 
 	m->rtm_family = (uint8_t)ip_family(&route->prefix);
 	m->rtm_dst_len = route->prefix_len;
@@ -214,41 +211,78 @@ int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err
 	m->rtm_protocol = RTPROT_STATIC;
 	m->rtm_type = route->type;
 	m->rtm_scope = route->type == RTN_LOCAL ? RT_SCOPE_HOST : route->link && !route->gateway ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	if (route->table > 255)
+		mnl_attr_put_u32(r->header, RTA_TABLE, route->table);
 	if (route->prefix_len)
-		put_ip(&r, RTA_DST, &route->prefix);
+		put_ip(r, RTA_DST, &route->prefix);
 	if (route->gateway) {
-		put_ip(&r, RTA_GATEWAY, route->gateway);
+		put_ip(r, RTA_GATEWAY, route->gateway);
 		m->rtm_flags = RTNH_F_ONLINK;
 	}
 	if (route->link)
-		mnl_attr_put_u32(r.header, RTA_OIF, if_nametoindex(route->link));
+		mnl_attr_put_u32(r->header, RTA_OIF, if_nametoindex(route->link));
 	if (route->source && !ip_is_any(route->source))
-		put_ip(&r, RTA_PREFSRC, route->source);
+		put_ip(r, RTA_PREFSRC, route->source);
 	if (route->metric)
-		mnl_attr_put_u32(r.header, RTA_PRIORITY, route->metric);
+		mnl_attr_put_u32(r->header, RTA_PRIORITY, route->metric);
+}
+
+int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err)
+{
+	struct request r;
+	char text[IP_TEXT];
+	int rc;
+
+	put_route(&r, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, route);
 	rc = carry_out(nl, &r);
 	if (rc == -EEXIST)
 		return 0;
 	return rc < 0 ? error_set(err, -rc, "add the route to %s/%u", ip_format(&route->prefix, text), route->prefix_len) : 0;
 }
 
-int rtnl_add_rule(struct rtnl *nl, const struct rule *rule, struct error *err)
+int rtnl_delete_route(struct rtnl *nl, const struct route *route)
 {
 	struct request r;
-	struct fib_rule_hdr *h = request_init(&r, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*h));
-	int rc;
+
+	put_route(&r, RTM_DELROUTE, 0, route);
+	return carry_out(nl, &r);
+}
+
+static void put_rule(struct request *r, uint16_t type, uint16_t flags, const struct rule *rule)
+{
+	struct fib_rule_hdr *h = request_init(r, type, flags, sizeof(*h));
 
 	h->family = (uint8_t)rule->family;
 	h->action = rule->table ? FR_ACT_TO_TBL : FR_ACT_UNREACHABLE;
-	h->table = (uint8_t)rule->table;
+	h->table = rule->table < 256 ? (uint8_t)rule->table : RT_TABLE_UNSPEC;
+	if (rule->table > 255)
+		mnl_attr_put_u32(r->header, FRA_TABLE, rule->table);
 	if (rule->iif)
-		mnl_attr_put_strz(r.header, FRA_IIFNAME, rule->iif);
+		mnl_attr_put_strz(r->header, FRA_IIFNAME, rule->iif);
 	if (rule->mark)
-		mnl_attr_put_u32(r.header, FRA_FWMARK, rule->mark);
+		mnl_attr_put_u32(r->header, FRA_FWMARK, rule->mark);
 	if (rule->priority)
-		mnl_attr_put_u32(r.header, FRA_PRIORITY, rule->priority);
+		mnl_attr_put_u32(r->header, FRA_PRIORITY, rule->priority);
+}
+
+int rtnl_add_rule(struct rtnl *nl, const struct rule *rule, struct error *err)
+{
+	struct request r;
+	int rc;
+
+	put_rule(&r, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule);
 	rc = carry_out(nl, &r);
+	if (rc == -EEXIST)
+		return 0;
 	return rc < 0 ? error_set(err, -rc, "add a routing rule (CONFIG_IP_MULTIPLE_TABLES)") : 0;
+}
+
+int rtnl_delete_rule(struct rtnl *nl, const struct rule *rule)
+{
+	struct request r;
+
+	put_rule(&r, RTM_DELRULE, 0, rule);
+	return carry_out(nl, &r);
 }
 
 int rtnl_add_neighbour(struct rtnl *nl, const char *link, const struct ip *ip, const struct mac *mac, struct error *err)

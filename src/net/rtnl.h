@@ -50,6 +50,8 @@ struct route {
 	uint32_t table, metric; /* table 0: main */
 };
 int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err);
+/* One route that is so. Returns 0 or -errno (-ESRCH: there is none). */
+int rtnl_delete_route(struct rtnl *nl, const struct route *route);
 
 /* "Packets that come in by @iif (NULL: any) and carry @mark (0: any) look in @table", or are unreachable where @table is 0.
  * @priority 0: before all rules that are there but the first. */
@@ -59,6 +61,8 @@ struct rule {
 	uint32_t mark, table, priority;
 };
 int rtnl_add_rule(struct rtnl *nl, const struct rule *rule, struct error *err);
+/* One rule that is so. Returns 0 or -errno (-ENOENT: there is none). */
+int rtnl_delete_rule(struct rtnl *nl, const struct rule *rule);
 
 /* A neighbour entry that never expires. */
 int rtnl_add_neighbour(struct rtnl *nl, const char *link, const struct ip *ip, const struct mac *mac, struct error *err);

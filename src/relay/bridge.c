@@ -12,6 +12,9 @@
  *
  * Urgent data is no word of the tunnel's. Its byte is taken as an ordinary one (SO_OOBINLINE): it loses its mark, not its place.
  *
+ * The socket may be one of a unix pair (egress_ops.take), whose owner has no other way to say "reset" than to close it before it has
+ * read the stream's end. Then both directions are shut at once (EPOLLHUP), which a TCP socket never is before that end came.
+ *
  * A bridge may end in a call from the mux while it is in one to the mux, so it is freed after the turn. */
 #include "relay/bridge.h"
 
@@ -34,6 +37,7 @@ struct bridge {
 	struct backlog backlog; /* from the stream */
 	bool readable, more;	/* as the pump's */
 	bool read_end, got_end; /* the end of what the socket, the stream gives */
+	bool closed;		/* both directions of the socket ended, and the stream hadn't */
 };
 
 static void on_reap(struct deferred *d)
@@ -122,7 +126,8 @@ static ssize_t carry(struct bridge *b)
 		b->readable = false;
 	if (n == 0) {
 		b->read_end = true;
-		stream_end(b->stream);
+		if (!b->closed)
+			stream_end(b->stream);
 	}
 	return !fine ? -1 : n > 0 ? n : 0;
 }
@@ -148,7 +153,7 @@ static void go_on(struct bridge *b, bool fine)
 {
 	if (!b->stream)
 		return;
-	if (fine)
+	if (fine && !(b->closed && b->read_end))
 		settle(b);
 	else
 		reset(b);
@@ -166,6 +171,8 @@ static void on_ready(struct watch *w, uint32_t events)
 		b->readable = !b->read_end;
 	if (events & (EPOLLPRI | HANG_UP)) /* reads are short at the mark, too */
 		b->more = true;
+	if (events & EPOLLHUP && !b->got_end)
+		b->closed = true;
 	fine = read_socket(b);
 	if (fine && b->stream && backlog_len(&b->backlog) && events & (EPOLLOUT | HANG_UP))
 		fine = give_backlog(b);

@@ -96,14 +96,14 @@ static int bind_wished(struct socket_dial *d, int fd)
 		/* Many connections of one local port are common, and those before leave it in TIME_WAIT. */
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 		error = bind_to(fd, &d->local.ip, d->local.port);
-		if (!is_unavailable(error))
+		if (!is_unavailable(error) || egress_of(d)->insists)
 			return error;
 		d->local.port = 0;
 		if (chosen_anyway(&d->local, &d->remote))
 			return 0;
 	}
 	error = bind_to(fd, &d->local.ip, 0);
-	return is_unavailable(error) ? 0 : error;
+	return is_unavailable(error) && !egress_of(d)->insists ? 0 : error;
 }
 
 /* Starts to connect, or asks how it went. Returns 0, EINPROGRESS or the errno of the failure. */
@@ -169,7 +169,7 @@ static int dial_connect(struct socket_dial *d, int fd)
 		return error;
 	}
 	close(fd);
-	if (error == EADDRNOTAVAIL && d->local.port) { /* the last connection of this port to the same remote lingers */
+	if (error == EADDRNOTAVAIL && d->local.port && !egress_of(d)->insists) { /* the last connection of this port to the same remote lingers */
 		d->local.port = 0;
 		return dial_try(d);
 	}
@@ -241,7 +241,7 @@ void socket_abandon(struct dial *d)
 	dial_close(dial_of(d));
 }
 
-int socket_dial_take(struct dial *d)
+int socket_take(struct dial *d)
 {
 	return dial_release(dial_of(d));
 }

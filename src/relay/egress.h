@@ -42,6 +42,11 @@ struct egress_ops {
 	/* A connected dial and the connected socket @fd (non-blocking) become one: bytes, half-closes and resets pass both ways
 	 * until both are done. Owns both from here on. */
 	void (*join)(struct dial *d, int fd);
+	/* A connected dial becomes a descriptor, for an owner that moves the bytes itself: the connected socket, or one end of a unix socket pair
+	 * behind which the connection is; non-blocking. Of the pair, a side that is closed before it has read the other's end is a reset, of either
+	 * side (EPOLLHUP with the end of the bytes); shutdown() is a half-close as always. Returns it or -errno (then the remote side was
+	 * reset); the dial is gone. */
+	int (*take)(struct dial *d);
 	/* Ends a dial in any state; the remote side sees a reset when it was connected. @done is not called any more. */
 	void (*abandon)(struct dial *d);
 
@@ -68,3 +73,8 @@ struct dial {
 struct port {
 	struct egress *egress;
 };
+
+static inline int egress_dial_take(struct dial *d)
+{
+	return d->egress->ops->take(d);
+}

@@ -131,6 +131,7 @@ void socket_egress_refilled(struct egress *egress)
 static const struct egress_ops ops = {
 	.dial = socket_dial,
 	.join = socket_join,
+	.take = socket_take,
 	.abandon = socket_abandon,
 	.open = socket_port_open,
 	.send = socket_port_send,
@@ -164,6 +165,11 @@ void socket_egress_free(struct egress *egress)
 	socket_ports_close(e);
 	pump_reset_all(&e->pumps);
 	free(e);
+}
+
+void socket_egress_insist(struct egress *egress)
+{
+	socket_egress_of(egress)->insists = true;
 }
 
 size_t socket_egress_count(const struct egress *egress)

@@ -38,6 +38,6 @@ void socket_egress_free(struct egress *e);
 void socket_egress_refilled(struct egress *e);
 /* Connections and ports that are open. */
 size_t socket_egress_count(const struct egress *e);
-/* The connected socket of a dial that reported success, for an owner that moves the bytes itself (the agent's bridges to
- * streams). The dial is gone afterwards; the socket is the caller's. */
-int socket_dial_take(struct dial *d);
+/* From now on the local endpoint of a dial is no wish: where it can't be had, the dial fails with the kernel's errno (EADDRINUSE,
+ * EADDRNOTAVAIL). */
+void socket_egress_insist(struct egress *e);

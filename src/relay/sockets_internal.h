@@ -22,6 +22,7 @@ struct socket_egress {
 	struct mailbox *mailbox; /* made with the first port, as is: */
 	struct train *train;
 	size_t count;		 /* dials, pumps and ports */
+	bool insists;		 /* local endpoints are no wishes */
 };
 
 static inline struct socket_egress *socket_egress_of(struct egress *e)
@@ -36,6 +37,7 @@ int socket_egress_take(struct socket_egress *e, enum socket_kind kind, struct wa
 int socket_dial(struct egress *e, const struct endpoint *local, const struct endpoint *remote, dial_done_fn done, void *arg,
 		struct dial **ret_dial);
 void socket_join(struct dial *d, int fd);
+int socket_take(struct dial *d);
 void socket_abandon(struct dial *d);
 void socket_dials_close(struct socket_egress *e);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "relay/bridge.h"
@@ -135,6 +136,22 @@ static void tunnel_join(struct dial *dial, int fd)
 	dial_free(d);
 }
 
+static int tunnel_take(struct dial *dial)
+{
+	struct tunnel_dial *d = dial_of(dial);
+	int pair[2], error;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0) {
+		tunnel_join(dial, pair[1]);
+		return pair[0];
+	}
+	error = errno;
+	if (d->stream)
+		stream_reset(d->stream, ECONNRESET);
+	dial_free(d);
+	return -error;
+}
+
 static void tunnel_abandon(struct dial *dial)
 {
 	struct tunnel_dial *d = dial_of(dial);
@@ -210,6 +227,7 @@ static void tunnel_close(struct port *port)
 static const struct egress_ops ops = {
 	.dial = tunnel_dial,
 	.join = tunnel_join,
+	.take = tunnel_take,
 	.abandon = tunnel_abandon,
 	.open = tunnel_open,
 	.send = tunnel_send,

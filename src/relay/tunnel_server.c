@@ -58,11 +58,14 @@ static void hand_over(struct served *v)
 {
 	struct tunnel_server *t = v->server;
 	struct stream *s = v->stream;
-	int fd = socket_dial_take(v->dial);
+	int fd = egress_dial_take(v->dial);
 
 	v->dial = NULL;
 	served_end(v);
-	bridge_start(t->loop, s, fd, NULL, false, &t->bridges);
+	if (fd < 0)
+		stream_reset(s, -fd);
+	else
+		bridge_start(t->loop, s, fd, NULL, false, &t->bridges);
 }
 
 static const struct stream_events dial_events = { .on_reset = on_stream_reset };

@@ -57,7 +57,7 @@ static void take(void *arg)
 {
 	struct attempt *a = arg;
 
-	a->fd = socket_dial_take(a->dial);
+	a->fd = egress_dial_take(a->dial);
 }
 
 static void abandon(void *arg)
@@ -189,6 +189,29 @@ static void test_port_in_use_to_same_remote(void)
 	close(listener);
 }
 
+/* An egress that takes local endpoints for more than wishes. */
+static void test_insists(void)
+{
+	struct egress *wishing = direct;
+	struct endpoint remote, taken, spare;
+	int listener = listen_on(AF_INET, &remote), holder = listen_on(AF_INET, &taken);
+	struct attempt a[2];
+
+	close(listen_on(AF_INET, &spare));
+	direct = socket_egress_new(loop, NULL);
+	socket_egress_insist(direct);
+	tap_int(dial(&a[0], "127.0.0.1", taken.port, "127.0.0.1", remote.port), EADDRINUSE, "insists: a port that is taken");
+	tap_int(dial(&a[0], "192.0.2.77", 0, "127.0.0.1", remote.port), EADDRNOTAVAIL, "insists: an address that isn't there");
+	tap_int(dial(&a[0], "127.0.0.1", spare.port, "127.0.0.1", remote.port), 0, "insists: a port that is free");
+	tap_int(dial(&a[1], "127.0.0.1", spare.port, "127.0.0.1", remote.port), EADDRNOTAVAIL, "insists: once more to the same remote");
+	on_loop(abandon, &a[0]);
+	tap_int(socket_egress_count(direct), 0, "insists: nothing is left");
+	socket_egress_free(direct);
+	direct = wishing;
+	close(holder);
+	close(listener);
+}
+
 static void test_errors(bool isolated)
 {
 	struct attempt a;
@@ -297,6 +320,7 @@ int main(void)
 	waiting = socket_egress_new(loop, &slow.source);
 	test_local_wishes("127.0.0.1", AF_INET);
 	test_port_in_use_to_same_remote();
+	test_insists();
 	test_errors(isolated);
 	test_joined();
 	test_abandoned();

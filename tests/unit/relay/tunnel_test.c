@@ -55,6 +55,13 @@ static void join(void *arg)
 	tunnel.egress->ops->join(a->dial, a->fd);
 }
 
+static void take_dial(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->fd = egress_dial_take(a->dial);
+}
+
 static void abandon(void *arg)
 {
 	tunnel.egress->ops->abandon(((struct attempt *)arg)->dial);
@@ -186,6 +193,61 @@ static void test_abandon(void)
 	close(peer);
 }
 
+static int hang_ups(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+
+	poll(&p, 1, 10000);
+	return p.revents & (POLLHUP | POLLRDHUP);
+}
+
+/* A dial that became a descriptor: both say what a TCP connection would. */
+static void test_take(void)
+{
+	enum { TAKEN, REMOTE };
+	const struct endpoint remote = endpoint_of(&listener_address);
+	struct attempt a;
+	int ends[2];
+
+	for (int how = 0; how < 4; how++) {
+		tap_int(dial_to(&a, &remote), 0, "connected");
+		ends[REMOTE] = accept(listener, NULL, NULL);
+		set_patience(ends[REMOTE]);
+		send_pattern(ends[REMOTE], 0, 1000, 1);
+		on_loop(take_dial, &a);
+		ends[TAKEN] = a.fd;
+		fd_set_nonblocking(a.fd, false);
+		set_patience(a.fd);
+		tap_int(receive_pattern(a.fd, 0, 1000, 1), 1000, "what came before is there");
+		tap_ok(send_pattern(a.fd, 0, 300000, 2) && receive_pattern(ends[REMOTE], 0, 300000, 2) == 300000, "bytes pass");
+		if (how == 0) {
+			shutdown(ends[TAKEN], SHUT_WR);
+			tap_int(read_outcome(ends[REMOTE]), 0, "shut down: an end");
+			tap_ok(send_pattern(ends[REMOTE], 1000, 1000, 1) && receive_pattern(a.fd, 1000, 1000, 1) == 1000, "the other way goes on");
+			close(ends[REMOTE]);
+			tap_int(read_outcome(a.fd), 0, "and ends");
+		} else if (how == 1) {
+			close(a.fd);
+			tap_int(read_outcome(ends[REMOTE]), ECONNRESET, "closed without more: a reset");
+			a.fd = -1;
+		} else if (how == 2) {
+			shutdown(ends[REMOTE], SHUT_WR);
+			tap_int(hang_ups(a.fd), POLLRDHUP, "the remote's end is one direction's");
+			tap_int(read_outcome(a.fd), 0, "and reads as one");
+			close(a.fd);
+			tap_int(read_outcome(ends[REMOTE]), 0, "closed behind it: no reset");
+			a.fd = -1;
+		} else {
+			reset(ends[REMOTE]);
+			ends[REMOTE] = -1;
+			tap_int(hang_ups(a.fd), POLLRDHUP | POLLHUP, "the remote's reset is the end of both");
+		}
+		fd_closep(&a.fd);
+		fd_closep(&ends[REMOTE]);
+		tap_int(await_count(&carrier, 0), 0, "over");
+	}
+}
+
 static void test_urgent(void)
 {
 	struct flow f = flow(0);
@@ -253,6 +315,7 @@ int main(void)
 	test_greeting(true);
 	test_reset_before_join();
 	test_abandon();
+	test_take();
 	test_urgent();
 	test_stop();
 	on_loop(tunnel_start, &source);

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/* sock_diag(7) for TCP: which connections a network namespace has, and their end by force. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "net/addr.h"
+
+struct sock_diag;
+
+/* Of the network namespace that the caller is in now. NULL with @err. */
+struct sock_diag *sock_diag_open(struct error *err);
+void sock_diag_close(struct sock_diag *d);
+
+/* One socket. @state is TCP_ESTABLISHED, … of netinet/tcp.h; TCP_SYN_RECV also of a connection that no accept() could return yet. */
+struct diag_socket {
+	struct endpoint local, remote;
+	uint8_t state;
+	bool transparent; /* IP_TRANSPARENT is set (told since Linux 5.10) */
+	uint32_t cookie[2];
+};
+
+/* The state of the socket with those ends, or of a listener that would take their first packet; 0 when there is none. -errno when the kernel
+ * can't tell. @ret may be NULL. */
+int sock_diag_find(struct sock_diag *d, const struct endpoint *local, const struct endpoint *remote, struct diag_socket *ret);
+/* All sockets of both families whose local port is @port and whose state is in @states (bits 1 << TCP_…). None of the calls may use @d.
+ * Returns 0, or -errno (then some may have been given). */
+int sock_diag_list(struct sock_diag *d, uint16_t port, uint32_t states, void (*each)(void *arg, const struct diag_socket *s), void *arg);
+/* Ends the connection as a reset from its peer would, and tells that one; CAP_NET_ADMIN, CONFIG_INET_DIAG_DESTROY. Returns 0 or -errno
+ * (-ENOENT: it has ended by itself). */
+int sock_diag_destroy(struct sock_diag *d, const struct diag_socket *s);

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+/* Asking for sockets, and ending them, in a network namespace of the test's own. */
+#include "net/sock_diag.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "relay/isolate.h"
+#include "relay/peers.h"
+#include "tap.h"
+
+static struct endpoint name_of(int fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct endpoint e = { 0 };
+
+	getsockname(fd, (struct sockaddr *)&sa, &len);
+	endpoint_from_sockaddr(&sa, &e);
+	return e;
+}
+
+static int listen_on(int family)
+{
+	struct endpoint any = { .ip = family == AF_INET ? IP_ANY4 : IP_ANY6 };
+	struct sockaddr_storage sa;
+	socklen_t len = endpoint_to_sockaddr(&any, &sa);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	if (setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, 16) < 0)
+		abort();
+	return fd;
+}
+
+struct found {
+	struct diag_socket all[16];
+	size_t n;
+};
+
+static void note(void *arg, const struct diag_socket *s)
+{
+	struct found *f = arg;
+
+	if (f->n < sizeof(f->all) / sizeof(f->all[0]))
+		f->all[f->n++] = *s;
+}
+
+/* A connection to @ip on a listener of @family. */
+static void test_connection(struct sock_diag *d, int family, const char *ip)
+{
+	int listener = listen_on(family), accepted, client;
+	struct endpoint server = { .port = name_of(listener).port }, own, elsewhere;
+	struct found f = { 0 };
+	struct diag_socket s;
+	struct sockaddr_storage sa;
+	socklen_t len;
+
+	ip_parse(ip, &server.ip);
+	len = endpoint_to_sockaddr(&server, &sa);
+	client = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	set_patience(client);
+	if (connect(client, (struct sockaddr *)&sa, len) < 0)
+		abort();
+	own = name_of(client);
+	elsewhere = own;
+	elsewhere.port ^= 1;
+	tap_int(sock_diag_find(d, &own, &server, &s), TCP_ESTABLISHED, "%s: the client's socket", ip);
+	tap_ok(!s.transparent, "%s: isn't transparent", ip);
+	tap_int(sock_diag_find(d, &server, &own, &s), TCP_ESTABLISHED, "%s: the server's", ip);
+	tap_ok(endpoint_equal(&s.local, &server) && endpoint_equal(&s.remote, &own), "%s: with these ends", ip);
+	tap_int(sock_diag_find(d, &elsewhere, &server, NULL), 0, "%s: no such socket", ip);
+	tap_int(sock_diag_find(d, &server, &elsewhere, NULL), TCP_LISTEN, "%s: who would take it", ip);
+	tap_int(sock_diag_list(d, server.port, 1 << TCP_ESTABLISHED, note, &f), 0, "%s: a list by the local port", ip);
+	tap_int(f.n, 1, "%s: has the server's side alone", ip);
+	tap_ok(f.all[0].transparent, "%s: which is transparent, as its listener", ip);
+	tap_int(sock_diag_destroy(d, &f.all[0]), 0, "%s: destroyed", ip);
+	tap_int(read_outcome(client), ECONNRESET, "%s: the other end hears of it", ip);
+	tap_int(sock_diag_destroy(d, &f.all[0]), -ENOENT, "%s: once", ip);
+	accepted = accept(listener, NULL, NULL);
+	if (accepted >= 0)
+		close(accepted);
+	close(client);
+	close(listener);
+}
+
+int main(void)
+{
+	struct error err = { 0 };
+	struct sock_diag *d;
+
+	if (!isolate()) {
+		printf("1..0 # SKIP no network namespace is to be had\n");
+		return 0;
+	}
+	d = sock_diag_open(&err);
+	tap_ok(d, "open");
+	test_connection(d, AF_INET, "127.0.0.1");
+	test_connection(d, AF_INET6, "::1");
+	test_connection(d, AF_INET6, "127.0.0.1"); /* a mapped one */
+	sock_diag_close(d);
+	return tap_done();
+}
