@@ -192,7 +192,7 @@ struct client *client_new(const struct client_services *services, const struct c
 		if (!c->server || !c->program)
 			error_set(err, ENOMEM, "serve a session");
 		else if (lend >= 0)
-			c->lender = lender_new(services->loop, fd_steal(&lend), err);
+			c->lender = lender_new(services->loop, fd_steal(&lend), LEND_ALL, err);
 	}
 	if (c->mux && !error_is_set(err))
 		return c;

@@ -29,6 +29,7 @@
 #include "session/handshake.h"
 #include "session/session.h"
 #include "target/target.h"
+#include "twin/anchor.h"
 #include "twin/build.h"
 #include "twin/enter.h"
 #include "twin/guard.h"
@@ -136,12 +137,32 @@ static int log_level(bool to_file, enum log_level *ret, struct error *err)
 	return 0;
 }
 
+static struct incoming_options incoming_of(const struct config *c, bool show)
+{
+	return (struct incoming_options){
+		.mode = (enum incoming_mode)c->incoming_mode,
+		.ports = c->incoming_ports,
+		.ignore_ports = c->incoming_ignore_ports,
+		.port_mapping = c->incoming_port_mapping,
+		.listen_ports = c->incoming_listen_ports,
+		.ignore_localhost = c->incoming_ignore_localhost,
+		.on_concurrent = (enum incoming_concurrent)c->incoming_on_concurrent_steal,
+		/* Those that are there are left alone, unless somebody asked for it. */
+		.flush = c->agent_flush_connections && c->sources[KEY_agent_flush_connections].origin != ORIGIN_DEFAULT,
+		.http_filter = c->http_filter,
+		.filter_ports = c->http_ports,
+		.publish = c->publish,
+		.show = show,
+	};
+}
+
 static int fill_session(const struct exec_options *o, const struct config *c, struct session_options *s, struct error *err)
 {
 	const char *tunnel = getenv("MIRRORD_TUNNEL");
 
 	*s = (struct session_options){ .config = c, .tcp_outgoing = c->outgoing_tcp, .udp_outgoing = c->outgoing_udp, .remote_dns = c->dns_enabled,
 				       .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(), .gid = getgid(), .log_fd = -1 };
+	s->incoming = incoming_of(c, !o->quiet && isatty(STDERR_FILENO));
 	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;
 	if (log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(c->target_path, &s->target, err) < 0)
 		return -1;
@@ -222,7 +243,7 @@ static int enter(int sock, const struct config *c, int *ret_guard, struct error 
 	return rc;
 }
 
-static int drop_anchor(int sock, int guard, struct error *err)
+static int drop_anchor(int sock, int guard, bool notify, struct error *err)
 {
 	struct handshake h = { .kind = HANDSHAKE_ANCHOR };
 	_cleanup_fd_ int listener = -1, self = (int)syscall(SYS_pidfd_open, getpid(), 0);
@@ -231,7 +252,7 @@ static int drop_anchor(int sock, int guard, struct error *err)
 
 	if (self < 0)
 		return error_set(err, errno, "open a pidfd");
-	listener = twin_anchor(err);
+	listener = twin_anchor(notify, err);
 	if (listener < 0)
 		return -1;
 	fds[ANCHOR_LISTENER] = listener;
@@ -268,7 +289,7 @@ static int become(const struct exec_options *o, const struct config *c, const st
 	fd_closep(&s.log_fd);
 	if (enter(sock, c, &guard, err) < 0)
 		return -1;
-	if (drop_anchor(sock, guard, err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
+	if (drop_anchor(sock, guard, incoming_wanted(&s.incoming), err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
 		return -1;
 	if (show)
 		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", argv[0], s.target.text, milliseconds_since(&start));

@@ -3,6 +3,7 @@
 #include "relay/lender.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 struct lender {
 	struct loop *loop;
 	struct watch watch;
+	enum lend_what what;
 	int fd;
 };
 
@@ -23,15 +25,34 @@ static void hang_up(struct lender *l)
 	fd_closep(&l->fd);
 }
 
+/* A socket or -errno. */
+static int make(enum lend_what what, enum socket_kind kind, bool *ret_raw)
+{
+	static const int on = 1;
+	bool v6 = kind == SOCKET_TCP6;
+	int fd;
+
+	if (what == LEND_TRANSPARENT && kind != SOCKET_TCP4 && !v6)
+		return -EPROTONOSUPPORT;
+	fd = socket_make(kind, ret_raw);
+	if (fd < 0 || what != LEND_TRANSPARENT ||
+	    setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &on, sizeof(on)) ==
+		0)
+		return fd;
+	close(fd);
+	return -EPERM;
+}
+
 /* All sockets of an answer are of one sort: where ping sockets are allowed to some only, the first decides. */
-static size_t make_batch(const struct lend_request *request, int fds[LEND_BATCH], struct lend_answer *answer)
+static size_t make_batch(enum lend_what what, const struct lend_request *request, int fds[LEND_BATCH],
+			 struct lend_answer *answer)
 {
 	size_t n = 0;
 
 	*answer = (struct lend_answer){ .kind = request->kind };
 	while (n < request->count && n < LEND_BATCH) {
 		bool raw = false;
-		int fd = socket_make(request->kind, &raw);
+		int fd = make(what, request->kind, &raw);
 
 		if (fd < 0) {
 			answer->error = (uint16_t)-fd;
@@ -47,7 +68,7 @@ static void answer(struct lender *l, const struct lend_request *request)
 {
 	int fds[LEND_BATCH] = { 0 };
 	struct lend_answer a;
-	size_t n = make_batch(request, fds, &a);
+	size_t n = make_batch(l->what, request, fds, &a);
 	int r = fd_send(l->fd, &a, sizeof(a), fds, n);
 
 	/* So many are on their way already that the kernel takes no more: none then, and the reason. */
@@ -56,7 +77,7 @@ static void answer(struct lender *l, const struct lend_request *request)
 		r = fd_send(l->fd, &a, sizeof(a), NULL, 0);
 	}
 	if (r < 0) {
-		log_warn("lender: answer the session: %m");
+		log_warn("lender: answer the borrower: %m");
 		hang_up(l);
 	}
 	while (n)
@@ -77,17 +98,17 @@ static void on_request(struct watch *w, uint32_t events)
 		answer(l, &request);
 }
 
-struct lender *lender_new(struct loop *loop, int fd, struct error *err)
+struct lender *lender_new(struct loop *loop, int fd, enum lend_what what, struct error *err)
 {
 	struct lender *l = calloc(1, sizeof(*l));
 	int r = -ENOMEM;
 
 	if (l) {
-		*l = (struct lender){ .loop = loop, .fd = fd };
+		*l = (struct lender){ .loop = loop, .what = what, .fd = fd };
 		r = fd_set_nonblocking(fd, true) < 0 ? -errno : loop_watch(loop, &l->watch, fd, EPOLLIN, on_request);
 	}
 	if (r < 0) {
-		error_set(err, -r, "lend sockets to the session");
+		error_set(err, -r, "lend sockets");
 		close(fd);
 		free(l);
 		return NULL;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Sockets of the target's network namespace, lent to a session on the same machine.
+/* Sockets of another network namespace: the target's, lent to a session on the same machine, or the relay's, lent by the keeper.
  *
  * A socket belongs to the network namespace that its maker was in, whoever uses it. So the agent makes unconnected sockets ahead of
  * need and hands them over by SCM_RIGHTS, and the session connects them itself: no round trip per connection, and no byte passes
@@ -11,12 +11,14 @@
 
 enum { LEND_BATCH = 64 };
 
-/* The agent's side: answers requests on @fd (owned) until it hangs up. */
+/* The lender's side: answers requests on @fd (owned) until it hangs up. LEND_TRANSPARENT: TCP sockets alone, which may be bound to any
+ * address (IP_TRANSPARENT; the lender needs CAP_NET_ADMIN). */
 struct lender;
-struct lender *lender_new(struct loop *loop, int fd, struct error *err);
+enum lend_what { LEND_ALL, LEND_TRANSPARENT };
+struct lender *lender_new(struct loop *loop, int fd, enum lend_what what, struct error *err);
 void lender_free(struct lender *l);
 
-/* The session's side: a source that keeps some of each kind at hand, a small part of the @descriptors that this process may have. @fd is
+/* The borrower's side: a source that keeps some of each kind at hand, a small part of the @descriptors that this process may have. @fd is
  * owned. @on_gone is called when the agent hung up. */
 struct borrower;
 struct borrower *borrower_new(struct loop *loop, int fd, size_t descriptors, void (*on_gone)(void *arg), void *arg, struct error *err);

@@ -8,7 +8,7 @@
 
 struct reconciler;
 
-/* Takes @diag, a sock_diag socket of the twin, over. Lists only while there is something that may have ended. NULL with @err. */
+/* @diag is a sock_diag socket of the twin; it stays the caller's. Lists only while there is something that may have ended. NULL with @err. */
 struct reconciler *reconciler_new(struct loop *loop, int diag, struct tcp *tcp, struct datagrams *datagrams, struct error *err);
 /* Something began that may end unseen. */
 void reconciler_poke(struct reconciler *r);

@@ -32,6 +32,7 @@
 #include "session/datagram.h"
 #include "session/gate.h"
 #include "session/handshake.h"
+#include "session/incoming.h"
 #include "session/reconcile.h"
 #include "session/routing.h"
 #include "session/tcp.h"
@@ -69,6 +70,7 @@ struct session {
 	struct tcp *tcp;
 	struct datagrams *datagrams;
 	struct reconciler *reconciler;
+	struct incoming *incoming; /* NULL: not wanted */
 };
 
 static void quit_posts(struct session *s)
@@ -102,6 +104,8 @@ static void close_flows(struct session *s, int error)
 		tcp_end_all(s->tcp, error);
 	if (s->datagrams)
 		datagrams_close_all(s->datagrams);
+	if (s->incoming)
+		incoming_end(s->incoming);
 	for (int i = 0; i < EXITS; i++) {
 		struct egress *e = s->exits[i];
 
@@ -136,11 +140,19 @@ static void fail(struct session *s, const struct error *why)
 		syscall(SYS_pidfd_send_signal, s->program, SIGTERM, NULL, 0);
 }
 
+/* The agent has what is ours, and ends when that is over. */
+static bool agent_ends(const struct session *s)
+{
+	return !s->borrower || (s->incoming && incoming_used(s->incoming));
+}
+
 static bool busy(const struct session *s)
 {
-	size_t target = s->borrower ? socket_egress_count(s->exits[EXIT_TARGET]) : mux_stream_count(s->mux);
+	size_t target = s->borrower ? socket_egress_count(s->exits[EXIT_TARGET]) : 0;
+	size_t streams = agent_ends(s) ? mux_stream_count(s->mux) : 0;
 
-	return tcp_pending(s->tcp) || target || socket_egress_count(s->exits[EXIT_HOST]);
+	return tcp_pending(s->tcp) || target || streams || socket_egress_count(s->exits[EXIT_HOST]) ||
+	       (s->incoming && incoming_busy(s->incoming));
 }
 
 static void say_ending(struct session *s, uint8_t what)
@@ -153,10 +165,10 @@ static void drain(struct session *s)
 {
 	bool over = !busy(s);
 
-	if (over && !s->borrower && !s->last)
+	if (over && agent_ends(s) && !s->last)
 		say_ending(s, ENDING_LAST);
 	s->last |= over;
-	if ((over && s->borrower) || loop_now(s->loop) >= s->drain_until)
+	if ((over && !agent_ends(s)) || loop_now(s->loop) >= s->drain_until)
 		stop(s);
 	else
 		loop_arm(s->loop, &s->timer, loop_now(s->loop) + DRAIN_STEP);
@@ -185,6 +197,8 @@ static void on_anchor(struct watch *w, uint32_t events)
 		return;
 	}
 	s->state = DRAINING;
+	if (s->incoming)
+		incoming_drain(s->incoming);
 	loop_unwatch(s->loop, &s->keeper_watch);
 	quit_posts(s);
 	s->drain_until = loop_now(s->loop) + DRAIN_TIME;
@@ -199,6 +213,8 @@ static void on_program(struct watch *w, uint32_t events)
 	struct session *s = container_of(w, struct session, program_watch);
 
 	loop_unwatch(s->loop, w);
+	if (s->incoming)
+		incoming_say_counters(s->incoming);
 	fd_drop_stderr();
 	if (s->keeper >= 0)
 		post_quiet(s->keeper);
@@ -215,6 +231,8 @@ static void on_keeper(struct watch *w, uint32_t events)
 
 	loop_unwatch(s->loop, w);
 	fd_closep(&s->keeper);
+	if (s->incoming)
+		incoming_without_keeper(s->incoming);
 	error_set(&err, 0, "the keeper died");
 	fail(s, &err);
 }
@@ -236,6 +254,7 @@ static void run_program(struct session *s, int fds[ANCHOR_FDS])
 	if (rc < 0)
 		error_set(&err, -rc, "watch the program");
 	if (rc < 0 || post_arm(s->guard, s->program, -1, &err) < 0 || post_arm(s->keeper, s->program, s->guard, &err) < 0 ||
+	    (s->incoming && incoming_start(s->incoming, s->keeper, s->anchor, &err) < 0) ||
 	    (s->options->sudo && privilege_become(s->options->uid, s->options->gid, &err) < 0) ||
 	    fd_send(s->launcher, &go, sizeof(go), NULL, 0) < 0) {
 		s->state = READY;
@@ -267,6 +286,8 @@ static void on_packet(void *arg, const struct packet *p)
 {
 	struct session *s = arg;
 
+	if (s->incoming && p->protocol != IPPROTO_TCP && incoming_on_packet(s->incoming, p))
+		return;
 	if (p->protocol != IPPROTO_TCP)
 		datagrams_on_packet(s->datagrams, p);
 	else if ((p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
@@ -316,6 +337,16 @@ static int open_exits(struct session *s, struct error *err)
 	return 0;
 }
 
+static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
+{
+	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .options = &s->options->incoming,
+					    .diag = s->twin.diag, .descriptors = s->descriptors };
+
+	if (incoming_wanted(c.options))
+		s->incoming = incoming_new(&c, info, err);
+	return s->incoming || !incoming_wanted(c.options) ? 0 : -1;
+}
+
 static int open_flows(struct session *s, const struct target_info *info, struct error *err)
 {
 	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits };
@@ -326,8 +357,8 @@ static int open_flows(struct session *s, const struct target_info *info, struct 
 	if (open_exits(s, err) < 0 || !(s->gate = gate_new(s->loop, &s->twin, &gate_events, s, err)) || !(s->tcp = tcp_new(&c, err)) ||
 	    !(s->datagrams = datagrams_new(&c, err)))
 		return -1;
-	s->reconciler = reconciler_new(s->loop, fd_steal(&s->twin.diag), s->tcp, s->datagrams, err);
-	return s->reconciler ? 0 : -1;
+	s->reconciler = reconciler_new(s->loop, s->twin.diag, s->tcp, s->datagrams, err);
+	return s->reconciler ? open_incoming(s, info, err) : -1;
 }
 
 static int send_ready(struct session *s, const struct target_info *info, struct error *err)
@@ -364,7 +395,7 @@ static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 	struct session *s = arg;
 	struct error err = { 0 };
 
-	if (s->state != STARTING)
+	if ((s->incoming && incoming_on_info(s->incoming, topic, data, len)) || s->state != STARTING)
 		return;
 	if (topic == INFO_TARGET) {
 		on_target(s, data, len);
@@ -395,7 +426,12 @@ static void on_gone(void *arg, const struct error *why)
 
 static void on_open(void *arg, struct stream *stream, const struct stream_request *request)
 {
-	stream_reset(stream, ECONNREFUSED);
+	struct session *s = arg;
+
+	if (s->incoming)
+		incoming_on_open(s->incoming, stream, request);
+	else
+		stream_reset(stream, ECONNREFUSED);
 }
 
 static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
@@ -454,6 +490,7 @@ void session_run(const struct session_options *options, int launcher)
 	else if (loop_run(s.loop, &err) < 0)
 		fail(&s, &err);
 	close_flows(&s, 0);
+	incoming_free(s.incoming);
 	gate_free(s.gate);
 	if (s.mux)
 		mux_free(s.mux);

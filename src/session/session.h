@@ -7,12 +7,14 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "session/incoming_options.h"
 #include "target/target.h"
 
 struct session_options {
 	const struct config *config; /* the caller's; all that stands below is decided from it and more */
 	struct target target;
 	bool tcp_outgoing, udp_outgoing, remote_dns;
+	struct incoming_options incoming;
 	bool force_tunnel; /* for tests: no lent sockets */
 	uid_t uid;	   /* the program's user */
 	gid_t gid;

@@ -16,7 +16,3 @@ struct twin_entry {
 
 /* Enters the twin and a mount namespace of its own. The working directory, a deleted one too, stays. *ret_files is for the guard. */
 int twin_enter(const struct twin_entry *entry, struct twin_files *ret_files, struct error *err);
-
-/* Installs a seccomp filter that allows everything, and returns its notification descriptor: that one hangs up when the last process
- * that descends from this one is gone (Linux 5.9). -1 with @err. */
-int twin_anchor(struct error *err);

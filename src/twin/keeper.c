@@ -4,9 +4,12 @@
  *   (start)   unshares; a failure waits for the first request to be told
  *   BUILD     with the target's description in a memfd: a child builds, and answers with every descriptor, or with the error. (A child, since
  *             building takes memory that the keeper would have for good: libnftables)
+ *   NOTIFY    with the anchor and a channel: works on the program's listen and bind calls from here on (notifier.c)
+ *   LEND      with a lender's socket: makes sockets of the relay namespace for whoever has the other end (relay/lender.h)
  *   …         what a post is told (post.h)
  *   (end)     the session is gone. When it said QUIT before, all is over. Otherwise it was killed: its sockets in the relay namespace are
- *             gone (and have reset the program's connections), and the keeper ends the program.
+ *             gone (and have reset the program's connections), and the keeper ends the program. It stays until the last process of the twin
+ *             is gone: with nobody at the anchor their calls would fail.
  *
  * It holds no descriptor of the user's but stderr, and none of the session's. */
 #include "twin/keeper.h"
@@ -23,15 +26,22 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "net/loop.h"
+#include "relay/lender.h"
 #include "twin/info_file.h"
+#include "twin/notifier.h"
 #include "twin/post.h"
 
-enum { REQUEST_BUILD = 'b' }; /* beside what a post obeys */
+enum { REQUEST_BUILD = 'b', REQUEST_NOTIFY = 'n', REQUEST_LEND = 'l' }; /* beside what a post obeys */
+enum { LENDERS = 4 };
 enum { TARGET_TEXT = 256 };
 
 struct request {
 	char what;
-	char target[TARGET_TEXT];
+	union {
+		char target[TARGET_TEXT]; /* BUILD */
+		uint64_t net_cookie;	  /* NOTIFY: of the twin (SO_NETNS_COOKIE) */
+	};
 };
 
 /* What a build gives, in the order in which the descriptors travel; those of -1 are left out, as the mask says. */
@@ -69,7 +79,12 @@ static void send_answer(int sock, struct answer *a, struct twin *t)
 }
 
 struct keeper {
+	struct loop *loop;
+	struct watch request;
 	struct post post;
+	struct notifier *notifier;
+	struct lender *lenders[LENDERS];
+	size_t n_lenders;
 	struct twin twin;
 	struct error unshare_error;
 };
@@ -102,30 +117,71 @@ static void build_in_child(struct keeper *k, const struct request *r, int memfd)
 		fd_send(k->post.sock, &failed, sizeof(failed), NULL, 0);
 }
 
-static void serve(struct keeper *k)
+static void notify(struct keeper *k, const struct request *r, int fds[2])
 {
-	for (;;) {
-		struct request r;
-		int fds[2] = { -1, -1 };
-		size_t n = 0;
-		ssize_t len = fd_receive(k->post.sock, &r, sizeof(r), fds, 2, &n, 0);
+	struct error err = { 0 };
 
-		if (len <= 0)
-			break;
-		if (r.what == REQUEST_BUILD)
-			build_in_child(k, &r, fds[0]);
-		else if (!post_obey(&k->post, r.what, fds))
-			return;
-		fd_closep(&fds[0]);
-		fd_closep(&fds[1]);
-	}
+	if (!k->notifier && fds[1] >= 0)
+		k->notifier = notifier_new(k->loop, fd_steal(&fds[0]), fd_steal(&fds[1]), r->net_cookie, &err);
+}
+
+static void lend(struct keeper *k, int fds[2])
+{
+	struct error err = { 0 };
+
+	if (k->n_lenders < LENDERS && fds[0] >= 0)
+		k->lenders[k->n_lenders++] = lender_new(k->loop, fd_steal(&fds[0]), LEND_TRANSPARENT, &err);
+}
+
+static void on_over(void *arg)
+{
+	loop_stop(((struct keeper *)arg)->loop);
+}
+
+/* The session is gone, and left the program. */
+static void survive(struct keeper *k)
+{
+	loop_unwatch(k->loop, &k->request);
+	for (size_t i = 0; i < k->n_lenders; i++)
+		lender_free(k->lenders[i]);
+	k->n_lenders = 0;
 	post_end_program(&k->post);
+	fd_drop_stderr();
+	if (!k->notifier) {
+		loop_stop(k->loop);
+		return;
+	}
+	notifier_let_pass(k->notifier);
+	notifier_on_over(k->notifier, on_over, k);
+}
+
+static void on_request(struct watch *w, uint32_t events)
+{
+	struct keeper *k = container_of(w, struct keeper, request);
+	struct request r = { 0 };
+	int fds[2] = { -1, -1 };
+	size_t n = 0;
+	ssize_t len = fd_receive(k->post.sock, &r, sizeof(r), fds, 2, &n, MSG_DONTWAIT);
+
+	if (len == 0 || (len < 0 && errno != EAGAIN && errno != EINTR))
+		survive(k);
+	else if (len > 0 && r.what == REQUEST_BUILD)
+		build_in_child(k, &r, fds[0]);
+	else if (len > 0 && r.what == REQUEST_NOTIFY)
+		notify(k, &r, fds);
+	else if (len > 0 && r.what == REQUEST_LEND)
+		lend(k, fds);
+	else if (len > 0 && !post_obey(&k->post, r.what, fds))
+		loop_stop(k->loop);
+	fd_closep(&fds[0]);
+	fd_closep(&fds[1]);
 }
 
 static _Noreturn void run(int sock, int session, uid_t uid, gid_t gid)
 {
 	int kept[] = { sock, session };
 	struct keeper k = { .post = { .program = -1, .guard = -1 } };
+	struct error err = { 0 };
 
 	prctl(PR_SET_NAME, "mirrord-keeper");
 	signal(SIGCHLD, SIG_DFL); /* how a child ended is asked for */
@@ -136,7 +192,10 @@ static _Noreturn void run(int sock, int session, uid_t uid, gid_t gid)
 	k.post.session = kept[1];
 	twin_unshare(uid, gid, &k.twin, &k.unshare_error);
 	k.post.net_ns = k.twin.net_ns;
-	serve(&k);
+	k.loop = loop_new(&err);
+	if (!k.loop || loop_watch(k.loop, &k.request, k.post.sock, EPOLLIN, on_request) < 0)
+		_exit(1);
+	loop_run(k.loop, &err);
 	_exit(0);
 }
 
@@ -195,4 +254,19 @@ int keeper_build(int sock, const struct target_info *info, const char *target, s
 	}
 	*ret = twin;
 	return 0;
+}
+
+int keeper_notify(int sock, int anchor, int channel, uint64_t net_cookie, struct error *err)
+{
+	const struct request r = { .what = REQUEST_NOTIFY, .net_cookie = net_cookie };
+	const int fds[] = { anchor, channel };
+
+	return fd_send(sock, &r, sizeof(r), fds, 2) < 0 ? error_set(err, errno, "talk to the keeper") : 0;
+}
+
+int keeper_lend(int sock, int lender, struct error *err)
+{
+	const struct request r = { .what = REQUEST_LEND };
+
+	return fd_send(sock, &r, sizeof(r), &lender, 1) < 0 ? error_set(err, errno, "talk to the keeper") : 0;
 }

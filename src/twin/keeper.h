@@ -14,3 +14,8 @@
 pid_t keeper_start(uid_t uid, gid_t gid, int *ret_sock, struct error *err);
 /* Has it build everything, and waits for that. The namespaces and sockets are the caller's. */
 int keeper_build(int sock, const struct target_info *info, const char *target, struct twin *ret, struct error *err);
+/* Has it work on the program's listen and bind calls (twin/notifier.h): it asks over @channel. @net_cookie is the twin's. Both descriptors stay
+ * the caller's. */
+int keeper_notify(int sock, int anchor, int channel, uint64_t net_cookie, struct error *err);
+/* Has it lend sockets of the relay namespace that may have any address, to the other end of @lender (which stays the caller's). */
+int keeper_lend(int sock, int lender, struct error *err);

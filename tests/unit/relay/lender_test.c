@@ -54,7 +54,7 @@ static void start_lender(void *arg)
 {
 	struct error err = { 0 };
 
-	lender = lender_new(loop, *(int *)arg, &err);
+	lender = lender_new(loop, *(int *)arg, LEND_ALL, &err);
 	if (!lender)
 		abort();
 }

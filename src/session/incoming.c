@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: MIT
+/* Incoming traffic on the session's side.
+ *
+ * The twin's kernel knows what listens; it is listed (sock_diag(7)) when the keeper reports that something was made to listen, and ten times a
+ * second while there is anything. What the list shows is made true at the agent and on this machine's localhost. So whoever
+ * closes the last descriptor of a listener, in whichever process, ends it; and listeners that came about without a call that the keeper sees
+ * (io_uring) are found.
+ *
+ * A call that the keeper reports waits until the agent has subscribed its port: when listen(2) returns, clients of the target reach the
+ * program. It waits for CALL_TIME at most.
+ *
+ * A UDP socket doesn't listen, and a client's is bound, too. One counts that has no peer and was bound to a port which the program named: the
+ * keeper reports those, and outside of the range that the kernel chooses from there are no others. */
+#include "session/incoming.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "relay/lender.h"
+#include "relay/sockets.h"
+#include "relay/tunnel_server.h"
+#include "session/incoming_rules.h"
+#include "session/program_egress.h"
+#include "session/publish.h"
+#include "session/wants.h"
+#include "tunnel/subscription.h"
+#include "twin/keeper.h"
+#include "twin/notifier.h"
+
+enum { MAX_SOCKETS = 8192, SHARE = 4 /* of our descriptors may wait in the borrower */ };
+#define SCAN_TIME   (100 * (uint64_t)LOOP_MS)
+#define SCAN_SLOW   LOOP_SECOND
+#define UNSEEN_TIME (2 * (uint64_t)LOOP_MS)
+#define CALL_TIME   (10 * LOOP_SECOND)
+
+/* A call of the program's that waits for the agent. */
+struct call {
+	struct list node;
+	uint64_t id, due;
+	int protocol;
+	uint16_t port; /* of the target's */
+};
+
+struct incoming {
+	struct incoming_context c;
+	struct timer scan;
+	struct watch channel, passing;
+	int channel_fd, anchor; /* -1: closed; the anchor is the session's */
+	bool draining;
+
+	struct borrower *borrower; /* all NULL when the agent is lost */
+	struct egress *tcp, *program;
+	struct tunnel_server *server;
+	struct publisher *publisher;
+	struct wants *wants;
+	struct list calls;
+
+	/* The last scan's. */
+	struct listed_socket sockets[MAX_SOCKETS];
+	size_t n_sockets;
+	/* UDP sockets that the keeper reported. */
+	uint64_t bound[MAX_SOCKETS];
+	size_t n_bound;
+	uint16_t chosen_from, chosen_to; /* the ports that the twin's kernel chooses from */
+	uint64_t counters[COUNTERS];
+};
+
+static void answer(struct incoming *in, uint64_t id, int error)
+{
+	const struct notify_verdict v = { .id = id, .error = error };
+
+	if (in->channel_fd >= 0)
+		send(in->channel_fd, &v, sizeof(v), MSG_NOSIGNAL);
+	else
+		notify_answer(in->anchor, id);
+}
+
+static void call_end(struct incoming *in, struct call *c, int error)
+{
+	answer(in, c->id, error);
+	list_remove(&c->node);
+	free(c);
+}
+
+/* What the agent has answered, and what has waited too long. A UDP socket can't be unbound: its call succeeds. */
+static void settle_calls(struct incoming *in)
+{
+	for (struct list *l = in->calls.next, *next; l != &in->calls; l = next) {
+		struct call *c = container_of(l, struct call, node);
+		int state = wants_state(in->wants, c->protocol, c->port);
+
+		next = l->next;
+		if (state == EINPROGRESS && loop_now(in->c.loop) < c->due)
+			continue;
+		if (state == EINPROGRESS)
+			log_warn("incoming: the agent does not answer for port %u: the program goes on", c->port);
+		call_end(in, c, c->protocol == IPPROTO_TCP && state == EADDRINUSE ? state : 0);
+	}
+}
+
+static bool is_reported(const struct incoming *in, uint64_t cookie)
+{
+	for (size_t i = 0; i < in->n_bound; i++)
+		if (in->bound[i] == cookie)
+			return true;
+	return false;
+}
+
+static void keep(void *arg, const struct listed_socket *s)
+{
+	struct incoming *in = arg;
+	bool chosen = s->local.port >= in->chosen_from && s->local.port <= in->chosen_to;
+
+	if (!s->local.port || in->n_sockets == MAX_SOCKETS ||
+	    (s->protocol == IPPROTO_UDP && chosen && !is_reported(in, s->cookie)))
+		return;
+	in->sockets[in->n_sockets++] = *s;
+}
+
+/* Forgets reported sockets that are closed. */
+static void prune_bound(struct incoming *in)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < in->n_bound; i++)
+		for (size_t j = 0; j < in->n_sockets; j++)
+			if (in->sockets[j].cookie == in->bound[i]) {
+				in->bound[n++] = in->bound[i];
+				break;
+			}
+	in->n_bound = n;
+}
+
+static void subscribe_all(struct incoming *in)
+{
+	static struct wanted wanted[MAX_SOCKETS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < in->n_sockets; i++)
+		if (incoming_rules_port(in->c.options, &in->sockets[i], &wanted[n].port))
+			wanted[n++].socket = in->sockets[i];
+	wants_update(in->wants, wanted, n);
+}
+
+/* False when the kernel's list wasn't complete: all stays as it is then. */
+static bool scan(struct incoming *in)
+{
+	in->n_sockets = 0;
+	if (!socket_list(in->c.diag, IPPROTO_TCP, 1U << TCP_LISTEN, keep, in) ||
+	    !socket_list(in->c.diag, IPPROTO_UDP, 1U << TCP_CLOSE, keep, in))
+		return false;
+	prune_bound(in);
+	publisher_update(in->publisher, in->sockets, in->n_sockets);
+	subscribe_all(in);
+	return true;
+}
+
+static void on_scan(struct timer *t)
+{
+	struct incoming *in = container_of(t, struct incoming, scan);
+	bool any;
+
+	scan(in);
+	settle_calls(in);
+	any = wants_count(in->wants) || publisher_count(in->publisher) || !list_empty(&in->calls);
+	loop_arm(in->c.loop, t, loop_now(in->c.loop) + (any ? SCAN_TIME : SCAN_SLOW));
+}
+
+static const struct listed_socket *find_socket(const struct incoming *in, uint64_t cookie)
+{
+	for (size_t i = 0; i < in->n_sockets; i++)
+		if (in->sockets[i].cookie == cookie)
+			return &in->sockets[i];
+	return NULL;
+}
+
+static void hold_call(struct incoming *in, uint64_t id, int protocol, uint16_t port)
+{
+	struct call *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		answer(in, id, 0);
+		return;
+	}
+	*c = (struct call){ .id = id, .due = loop_now(in->c.loop) + CALL_TIME, .protocol = protocol, .port = port };
+	list_append(&in->calls, &c->node);
+}
+
+static void on_event(struct incoming *in, const struct notify_event *e)
+{
+	const struct listed_socket *s;
+	uint16_t port;
+
+	if (e->kind == NOTIFY_UNSEEN) {
+		loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + UNSEEN_TIME);
+		return;
+	}
+	if (e->kind == NOTIFY_BOUND && in->n_bound < MAX_SOCKETS)
+		in->bound[in->n_bound++] = e->cookie;
+	if (!scan(in) || !(s = find_socket(in, e->cookie))) {
+		answer(in, e->id, 0);
+	} else if (publisher_error(in->publisher, s->local.port)) {
+		answer(in, e->id, s->protocol == IPPROTO_TCP ? publisher_error(in->publisher, s->local.port) : 0);
+	} else if (incoming_rules_port(in->c.options, s, &port)) {
+		wants_retry(in->wants, s->protocol, port);
+		hold_call(in, e->id, s->protocol, port);
+		settle_calls(in);
+	} else {
+		answer(in, e->id, 0);
+	}
+	loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + SCAN_TIME);
+}
+
+static void on_channel(struct watch *w, uint32_t events)
+{
+	struct incoming *in = container_of(w, struct incoming, channel);
+	struct notify_event e;
+	ssize_t r = recv(in->channel_fd, &e, sizeof(e), MSG_DONTWAIT);
+
+	if (r == (ssize_t)sizeof(e))
+		on_event(in, &e);
+	else if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
+		incoming_without_keeper(in);
+}
+
+static void on_passing(struct watch *w, uint32_t events)
+{
+	struct incoming *in = container_of(w, struct incoming, passing);
+
+	if (events & EPOLLIN)
+		notify_pass_next(in->anchor);
+	if (events & EPOLLHUP)
+		loop_unwatch(in->c.loop, w);
+}
+
+void incoming_without_keeper(struct incoming *in)
+{
+	loop_unwatch(in->c.loop, &in->channel);
+	fd_closep(&in->channel_fd);
+	while (!list_empty(&in->calls))
+		call_end(in, container_of(in->calls.next, struct call, node), 0);
+	if (!in->draining && in->anchor >= 0 && !in->passing.added)
+		loop_watch(in->c.loop, &in->passing, in->anchor, EPOLLIN, on_passing);
+}
+
+static void on_lender_gone(void *arg)
+{
+	log_debug("incoming: the keeper lends no more sockets");
+}
+
+/* The sockets that connections to the program leave from. */
+static int borrow(struct incoming *in, int keeper, struct error *err)
+{
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "make a socket pair for the keeper");
+	r = keeper_lend(keeper, pair[1], err);
+	close(pair[1]);
+	if (r < 0) {
+		close(pair[0]);
+		return -1;
+	}
+	in->borrower = borrower_new(in->c.loop, pair[0], in->c.descriptors / SHARE, on_lender_gone, in, err);
+	if (!in->borrower)
+		return -1;
+	in->tcp = socket_egress_new(in->c.loop, borrower_source(in->borrower));
+	if (in->tcp)
+		borrower_set_egress(in->borrower, in->tcp);
+	return in->tcp ? 0 : error_set(err, ENOMEM, "make the egress to the program");
+}
+
+static uint64_t net_cookie(int sock)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
+static int listen_to_keeper(struct incoming *in, int keeper, int anchor, struct error *err)
+{
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "make a socket pair for the keeper");
+	in->anchor = anchor;
+	in->channel_fd = pair[0];
+	r = keeper_notify(keeper, anchor, pair[1], net_cookie(in->c.diag), err);
+	close(pair[1]);
+	if (r == 0 && (r = loop_watch(in->c.loop, &in->channel, pair[0], EPOLLIN, on_channel)) < 0)
+		error_set(err, -r, "watch the keeper");
+	return r < 0 ? -1 : 0;
+}
+
+int incoming_start(struct incoming *in, int keeper, int anchor, struct error *err)
+{
+	if (borrow(in, keeper, err) < 0 || listen_to_keeper(in, keeper, anchor, err) < 0)
+		return -1;
+	in->program = program_egress_new(in->tcp, in->c.gate);
+	in->server = in->program ? tunnel_server_new(in->c.loop, in->program) : NULL;
+	in->publisher = in->server ? publisher_new(in->c.loop, in->program, in->c.options) : NULL;
+	if (!in->publisher)
+		return error_set(err, ENOMEM, "serve incoming traffic");
+	in->scan.on_due = on_scan;
+	loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + SCAN_SLOW);
+	return 0;
+}
+
+static void read_chosen_ports(struct incoming *in, const struct target_info *info)
+{
+	unsigned int from = 32768, to = 60999;
+
+	for (size_t i = 0; i < info->n_sysctls; i++)
+		if (strcmp(info->sysctls[i].name, "ipv4/ip_local_port_range") == 0)
+			sscanf(info->sysctls[i].value, "%u %u", &from, &to);
+	in->chosen_from = (uint16_t)from;
+	in->chosen_to = (uint16_t)to;
+}
+
+struct incoming *incoming_new(const struct incoming_context *c, const struct target_info *info, struct error *err)
+{
+	struct incoming *in = calloc(1, sizeof(*in));
+
+	if (!in || !(in->wants = wants_new(c->mux, c->options))) {
+		error_set(err, ENOMEM, "prepare for incoming traffic");
+		free(in);
+		return NULL;
+	}
+	in->c = *c;
+	in->channel_fd = in->anchor = -1;
+	list_init(&in->calls);
+	read_chosen_ports(in, info);
+	return in;
+}
+
+void incoming_on_open(struct incoming *in, struct stream *s, const struct stream_request *request)
+{
+	if (in->server && !in->draining)
+		tunnel_server_open(in->server, s, request);
+	else
+		stream_reset(s, ECONNREFUSED);
+}
+
+static void on_counters(struct incoming *in, const uint8_t *data, size_t len)
+{
+	struct error err = { 0 };
+
+	if (counters_decode(data, len, in->counters, &err) < 0)
+		log_warn("incoming: %s", err.text);
+}
+
+bool incoming_on_info(struct incoming *in, uint16_t topic, const uint8_t *data, size_t len)
+{
+	char text[NOTICE_MAX + 1];
+
+	switch (topic) {
+	case INFO_SUBSCRIBED:
+		wants_on_answer(in->wants, data, len);
+		settle_calls(in);
+		return true;
+	case INFO_COUNTERS:
+		on_counters(in, data, len);
+		return true;
+	case INFO_NOTICE:
+		notice_decode(data, len, text);
+		log_info("agent: %s", text);
+		if (in->c.options->show && !in->draining)
+			dprintf(STDERR_FILENO, "mirrord: %s\n", text);
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool incoming_on_packet(struct incoming *in, const struct packet *p)
+{
+	return in->program && program_egress_on_packet(in->program, p);
+}
+
+static void stop_scanning(struct incoming *in)
+{
+	loop_disarm(in->c.loop, &in->scan);
+	publisher_free(in->publisher);
+	in->publisher = NULL;
+	while (!list_empty(&in->calls))
+		call_end(in, container_of(in->calls.next, struct call, node), 0);
+}
+
+void incoming_end(struct incoming *in)
+{
+	stop_scanning(in);
+	/* The keeper lets pass what comes. */
+	loop_unwatch(in->c.loop, &in->channel);
+	fd_closep(&in->channel_fd);
+	tunnel_server_free(in->server);
+	program_egress_free(in->program);
+	socket_egress_free(in->tcp);
+	borrower_free(in->borrower);
+	in->server = NULL;
+	in->program = in->tcp = NULL;
+	in->borrower = NULL;
+}
+
+void incoming_say_counters(const struct incoming *in)
+{
+	for (unsigned int i = 0; i < COUNTERS; i++) {
+		if (!in->counters[i] || !counter_text(i))
+			continue;
+		log_info("incoming: %s: %llu", counter_text(i), (unsigned long long)in->counters[i]);
+		if (in->c.options->show)
+			dprintf(STDERR_FILENO, "mirrord: %s: %llu\n", counter_text(i),
+				(unsigned long long)in->counters[i]);
+	}
+}
+
+void incoming_drain(struct incoming *in)
+{
+	in->draining = true;
+	stop_scanning(in);
+	if (in->program)
+		program_egress_break_ports(in->program);
+	loop_unwatch(in->c.loop, &in->passing);
+	loop_unwatch(in->c.loop, &in->channel);
+}
+
+size_t incoming_busy(const struct incoming *in)
+{
+	return in->tcp ? socket_egress_count(in->tcp) : 0;
+}
+
+bool incoming_used(const struct incoming *in)
+{
+	return wants_used(in->wants);
+}
+
+void incoming_free(struct incoming *in)
+{
+	if (!in)
+		return;
+	incoming_end(in);
+	loop_unwatch(in->c.loop, &in->passing);
+	wants_free(in->wants);
+	free(in);
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+/* Incoming traffic: what the program listens on gets the target's traffic, and is published on this machine. */
+#pragma once
+
+#include "net/loop.h"
+#include "session/gate.h"
+#include "session/incoming_options.h"
+#include "tunnel/info.h"
+#include "tunnel/mux.h"
+
+struct incoming;
+
+/* What it works with; all outlives it. @mux points to NULL when the agent is lost. @diag is a sock_diag socket of the twin. */
+struct incoming_context {
+	struct loop *loop;
+	struct gate **gate;
+	struct mux **mux;
+	const struct incoming_options *options;
+	int diag;
+	size_t descriptors; /* that we may have */
+};
+
+struct incoming *incoming_new(const struct incoming_context *c, const struct target_info *info, struct error *err);
+/* The program starts: the keeper behind @keeper reports its calls from here on. @anchor stays the caller's. */
+int incoming_start(struct incoming *in, int keeper, int anchor, struct error *err);
+void incoming_free(struct incoming *in);
+
+/* For mux_events: a connection or a client's datagrams for the program; and true when the message was one for here. */
+void incoming_on_open(struct incoming *in, struct stream *s, const struct stream_request *request);
+bool incoming_on_info(struct incoming *in, uint16_t topic, const uint8_t *data, size_t len);
+/* A packet from the twin: true when it was an answer to a client. */
+bool incoming_on_packet(struct incoming *in, const struct packet *p);
+
+/* The agent is lost: every connection is reset, and no call of the program's waits any more. */
+void incoming_end(struct incoming *in);
+/* The keeper is gone: calls that it reported return, later ones are let pass. */
+void incoming_without_keeper(struct incoming *in);
+/* The last process of the twin is gone: what is on its way may go on. */
+void incoming_drain(struct incoming *in);
+/* What the agent has counted so far is said. */
+void incoming_say_counters(const struct incoming *in);
+/* Connections that are open here. */
+size_t incoming_busy(const struct incoming *in);
+/* The agent may have connections of ours that are not over. */
+bool incoming_used(const struct incoming *in);

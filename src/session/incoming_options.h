@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+/* What the user wants of the target's incoming traffic: feature.network.incoming and what belongs to it. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "config/config.h"
+
+struct incoming_options {
+	enum incoming_mode mode;
+	/* Ports are the local ones that the program listens on, but for @ports and @filter_ports: those are the target's, behind the mapping. */
+	struct config_ports ports;	  /* set: no others */
+	struct config_ports ignore_ports; /* never these */
+	struct config_pairs port_mapping; /* local port → the target's */
+	struct config_pairs listen_ports; /* local port → port of this machine where it is published, and no other */
+	bool ignore_localhost;		  /* a listener on a loopback address alone stays local */
+	enum incoming_concurrent on_concurrent;
+	bool flush;			  /* reset the connections that the target has */
+	const char *http_filter;	  /* JSON; NULL: everything */
+	struct config_ports filter_ports; /* set: the filter holds for these alone */
+	bool publish;			  /* listeners are reached on this machine's localhost, too */
+	bool show;			  /* say on stderr what happens */
+	const char *who;		  /* the session in words, for others */
+};
+
+/* Something is to be done when the program listens. */
+static inline bool incoming_wanted(const struct incoming_options *o)
+{
+	return o->mode != INCOMING_OFF || o->publish;
+}

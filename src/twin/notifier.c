@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: MIT
+/* The notifier.
+ *
+ *   listen(2)  the keeper takes the socket (pidfd_getfd(2)), makes it listen, tells the session, and holds the call until the verdict
+ *   bind(2)    of a UDP socket to a port: the same, with the address as the keeper copied it
+ *
+ * All else is let pass at once (SECCOMP_USER_NOTIF_FLAG_CONTINUE), and the kernel does it as always.
+ *
+ * What the keeper does, it does to the program's own socket with the program's own arguments, so result and errno are what they were.
+ * Where it may not look (Yama's strictest setting), or finds something odd (an address that can't be read, a descriptor that isn't open), the
+ * kernel decides, and the session is told to look for itself.
+ *
+ * A call that a signal interrupts is made once more (before Linux 5.19; since then it can't be interrupted when the keeper has it). Listening
+ * twice does no harm. Binding twice would fail: so what was bound for a call that was gone is remembered, and its repetition succeeds. */
+#include "twin/notifier.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "twin/caller.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+enum { MAX_HELD = 1024, REPEATS = 16 };
+
+/* A call that waits for the session's verdict. */
+struct held {
+	struct list node;
+	uint64_t id;
+	int fd; /* of a socket that listens; -1 */
+};
+
+/* A bind that took effect for a call that was gone by then. */
+struct repeat {
+	uint64_t cookie;
+	struct sockaddr_storage address;
+	socklen_t len;
+};
+
+struct notifier {
+	struct loop *loop;
+	struct watch listener, channel;
+	int listener_fd, channel_fd; /* channel -1: all is let pass */
+	uint64_t net_cookie;
+	struct list held;
+	size_t n_held;
+	struct repeat repeats[REPEATS];
+	size_t next_repeat;
+	bool over;
+	void (*on_over)(void *arg);
+	void *arg;
+};
+
+/* 0, or -1 with errno: ENOENT when the call is gone. */
+static int respond(int listener, uint64_t id, int error, bool pass)
+{
+	struct seccomp_notif_resp r = { .id = id,
+					.error = -error,
+					.flags = pass ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0 };
+
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}
+
+static uint64_t socket_number(int fd, int option)
+{
+	uint64_t value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : 0;
+}
+
+static int socket_int(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+static bool is_internet(int fd)
+{
+	int family = socket_int(fd, SO_DOMAIN);
+
+	return family == AF_INET || family == AF_INET6;
+}
+
+static bool is_tcp(int fd)
+{
+	int protocol = socket_int(fd, SO_PROTOCOL);
+
+	return socket_int(fd, SO_TYPE) == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+}
+
+static bool is_udp(int fd)
+{
+	return socket_int(fd, SO_TYPE) == SOCK_DGRAM && socket_int(fd, SO_PROTOCOL) == IPPROTO_UDP;
+}
+
+/* False when the session can't hear it. */
+static bool tell(struct notifier *n, const struct notify_event *e)
+{
+	return n->channel_fd >= 0 &&
+	       send(n->channel_fd, e, sizeof(*e), MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*e);
+}
+
+static void release(struct notifier *n, struct held *h, int error)
+{
+	if (error && h->fd >= 0)
+		connect(h->fd, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr));
+	respond(n->listener_fd, h->id, error, false);
+	list_remove(&h->node);
+	n->n_held--;
+	fd_closep(&h->fd);
+	free(h);
+}
+
+/* The call took effect: it returns when the session says so. Owns @fd (-1: the call can't be undone). */
+static void hold(struct notifier *n, uint64_t id, enum notify_kind kind, uint64_t cookie, int fd)
+{
+	const struct notify_event e = { .id = id, .cookie = cookie, .kind = kind };
+	struct held *h = n->n_held < MAX_HELD ? calloc(1, sizeof(*h)) : NULL;
+
+	if (h) {
+		*h = (struct held){ .id = id, .fd = fd };
+		list_append(&n->held, &h->node);
+		n->n_held++;
+		if (!tell(n, &e))
+			release(n, h, 0);
+		return;
+	}
+	respond(n->listener_fd, id, 0, false);
+	fd_closep(&fd);
+}
+
+static void on_listen(struct notifier *n, uint64_t id, int fd, int backlog)
+{
+	if (!is_tcp(fd)) {
+		respond(n->listener_fd, id, 0, true);
+		close(fd);
+	} else if (listen(fd, backlog) < 0) {
+		respond(n->listener_fd, id, errno, false);
+		close(fd);
+	} else {
+		hold(n, id, NOTIFY_LISTENS, socket_number(fd, SO_COOKIE), fd);
+	}
+}
+
+static bool is_multicast(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET)
+		return IN_MULTICAST(ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr));
+	return IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)address)->sin6_addr);
+}
+
+/* Forgets it, too. */
+static bool is_repeated(struct notifier *n, uint64_t cookie, const struct sockaddr_storage *address, socklen_t len)
+{
+	for (size_t i = 0; i < REPEATS; i++) {
+		struct repeat *r = &n->repeats[i];
+
+		if (r->cookie != cookie || r->len != len || memcmp(&r->address, address, len) != 0)
+			continue;
+		r->cookie = 0;
+		return cookie != 0;
+	}
+	return false;
+}
+
+static bool call_is_there(struct notifier *n, uint64_t id)
+{
+	return ioctl(n->listener_fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+/* A UDP socket to an address of its own. */
+static void bind_for(struct notifier *n, uint64_t id, int fd, const struct sockaddr_storage *address, socklen_t len)
+{
+	uint64_t cookie = socket_number(fd, SO_COOKIE);
+
+	if (!is_repeated(n, cookie, address, len) && bind(fd, (const struct sockaddr *)address, len) < 0)
+		respond(n->listener_fd, id, errno, false);
+	else if (call_is_there(n, id))
+		hold(n, id, NOTIFY_BOUND, cookie, -1);
+	else
+		n->repeats[n->next_repeat++ % REPEATS] =
+		    (struct repeat){ .cookie = cookie, .address = *address, .len = len };
+}
+
+/* A port that the kernel is to choose (0) is a client's. */
+static bool is_listeners(const struct sockaddr_storage *address)
+{
+	return (address->ss_family == AF_INET || address->ss_family == AF_INET6) &&
+	       ((const struct sockaddr_in *)address)->sin_port && !is_multicast(address);
+}
+
+static void on_bind(struct notifier *n, const struct caller *c, uint64_t id, int fd, const struct socket_call *call)
+{
+	struct sockaddr_storage address = { 0 };
+	uint64_t len = call->address_len;
+
+	if (is_udp(fd) && len >= sizeof(struct sockaddr_in) && len <= sizeof(address) &&
+	    caller_read(c, call->address, &address, len) == 0 && call_is_there(n, id) && is_listeners(&address))
+		bind_for(n, id, fd, &address, (socklen_t)len);
+	else
+		respond(n->listener_fd, id, 0, true);
+	close(fd);
+}
+
+static void let_pass_unseen(struct notifier *n, uint64_t id)
+{
+	tell(n, &(struct notify_event){ .kind = NOTIFY_UNSEEN });
+	respond(n->listener_fd, id, 0, true);
+}
+
+static void on_call(struct notifier *n, const struct seccomp_notif *q)
+{
+	struct caller c;
+	struct socket_call call = { 0 };
+	int fd = -1;
+
+	if (n->channel_fd < 0) {
+		respond(n->listener_fd, q->id, 0, true);
+		return;
+	}
+	if (caller_open(&c, (pid_t)q->pid) < 0 || caller_arguments(&c, &q->data, &call) < 0 ||
+	    (fd = caller_take(&c, call.fd)) < 0 || !call_is_there(n, q->id)) {
+		fd_closep(&fd);
+		let_pass_unseen(n, q->id);
+	} else if (!is_internet(fd) || socket_number(fd, SO_NETNS_COOKIE) != n->net_cookie) {
+		respond(n->listener_fd, q->id, 0, true);
+		close(fd);
+	} else if (call.listen) {
+		on_listen(n, q->id, fd, call.backlog);
+	} else {
+		on_bind(n, &c, q->id, fd, &call);
+	}
+	caller_close(&c);
+}
+
+static void on_notification(struct watch *w, uint32_t events)
+{
+	struct notifier *n = container_of(w, struct notifier, listener);
+	struct seccomp_notif q = { 0 };
+
+	if (events & EPOLLHUP) {
+		loop_unwatch(n->loop, w);
+		n->over = true;
+		if (n->on_over)
+			n->on_over(n->arg);
+		return;
+	}
+	if (ioctl(n->listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &q) == 0)
+		on_call(n, &q);
+}
+
+static struct held *find(struct notifier *n, uint64_t id)
+{
+	for (struct list *l = n->held.next; l != &n->held; l = l->next)
+		if (container_of(l, struct held, node)->id == id)
+			return container_of(l, struct held, node);
+	return NULL;
+}
+
+void notifier_let_pass(struct notifier *n)
+{
+	loop_unwatch(n->loop, &n->channel);
+	fd_closep(&n->channel_fd);
+	while (!list_empty(&n->held))
+		release(n, container_of(n->held.next, struct held, node), 0);
+}
+
+static void on_verdict(struct watch *w, uint32_t events)
+{
+	struct notifier *n = container_of(w, struct notifier, channel);
+	struct notify_verdict v;
+	ssize_t r = recv(n->channel_fd, &v, sizeof(v), MSG_DONTWAIT);
+	struct held *h = r == (ssize_t)sizeof(v) ? find(n, v.id) : NULL;
+
+	if (h)
+		release(n, h, v.error);
+	else if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
+		notifier_let_pass(n);
+}
+
+struct notifier *notifier_new(struct loop *loop, int listener, int channel, uint64_t net_cookie, struct error *err)
+{
+	struct notifier *n = calloc(1, sizeof(*n));
+	int r = -ENOMEM;
+
+	if (n) {
+		*n = (struct notifier){
+			.loop = loop, .listener_fd = listener, .channel_fd = channel, .net_cookie = net_cookie
+		};
+		list_init(&n->held);
+		r = loop_watch(loop, &n->listener, listener, EPOLLIN, on_notification);
+		if (r == 0)
+			r = loop_watch(loop, &n->channel, channel, EPOLLIN, on_verdict);
+	}
+	if (r == 0)
+		return n;
+	error_set(err, -r, "watch the program's sockets");
+	if (n)
+		loop_unwatch(loop, &n->listener);
+	close(listener);
+	close(channel);
+	free(n);
+	return NULL;
+}
+
+void notifier_on_over(struct notifier *n, void (*on_over)(void *arg), void *arg)
+{
+	n->on_over = on_over;
+	n->arg = arg;
+	if (n->over)
+		on_over(arg);
+}
+
+void notifier_free(struct notifier *n)
+{
+	if (!n)
+		return;
+	notifier_let_pass(n);
+	loop_unwatch(n->loop, &n->listener);
+	close(n->listener_fd);
+	free(n);
+}
+
+void notify_pass_next(int listener)
+{
+	struct seccomp_notif q = { 0 };
+
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &q) == 0)
+		respond(listener, q.id, 0, true);
+}
+
+void notify_answer(int listener, uint64_t id)
+{
+	respond(listener, id, 0, false);
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+/* The keeper's work on the program's listen(2) and bind(2) calls: they have taken effect, and the session has agreed, when they return.
+ * The session is asked over a SOCK_SEQPACKET pair; both sides come from one build. */
+#pragma once
+
+#include "net/addr.h"
+#include "net/loop.h"
+
+enum notify_kind {
+	NOTIFY_LISTENS = 1, /* a TCP (or MPTCP) socket listens now */
+	NOTIFY_BOUND,	    /* a UDP socket is bound to a port that the program named */
+	NOTIFY_UNSEEN,	    /* something was called that could not be looked at: no answer is awaited */
+};
+
+/* keeper → session */
+struct notify_event {
+	uint64_t id, cookie; /* @cookie: SO_COOKIE, as sock_diag(7) has it */
+	enum notify_kind kind;
+};
+
+/* session → keeper: the call returns, with @error unless it is 0. A socket that listened stops to then. */
+struct notify_verdict {
+	uint64_t id;
+	int error;
+};
+
+struct notifier;
+
+/* By a process that may look into those of the twin. @listener is the seccomp(2) notification descriptor, @channel goes to the session; both
+ * are owned. @net_cookie is the twin's (SO_NETNS_COOKIE): sockets of other namespaces are let pass. NULL with @err. */
+struct notifier *notifier_new(struct loop *loop, int listener, int channel, uint64_t net_cookie, struct error *err);
+/* Nobody answers any more: what waits goes on, and everything is let pass from here on. */
+void notifier_let_pass(struct notifier *n);
+/* Calls @on_over when the last process is gone; at once when it is. */
+void notifier_on_over(struct notifier *n, void (*on_over)(void *arg), void *arg);
+void notifier_free(struct notifier *n);
+
+/* Where the keeper is gone, by who has the descriptor as well: lets the next call pass, and answers one that the keeper had taken. */
+void notify_pass_next(int listener);
+void notify_answer(int listener, uint64_t id);
