@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "agent/client.h"
+#include "agent/container.h"
 #include "agent/enter.h"
+#include "agent/idle.h"
 #include "agent/inspect.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -18,6 +20,13 @@
 #include "relay/sockets.h"
 
 enum { LEND_FD = 3 };
+
+struct arguments {
+	struct target target;
+	const char *container; /* the target is the container of this id, or NULL */
+	const char *log;       /* NULL: as MIRRORD_LOG says */
+	bool lend;
+};
 
 /* What stands while clients are served. */
 struct agent {
@@ -34,13 +43,18 @@ static void on_end(void *arg, struct client *c)
 }
 
 /* What the target is like, encoded; NULL with @err. */
-static uint8_t *enter(const struct target *target, size_t *ret_len, struct error *err)
+static uint8_t *enter(const struct arguments *arguments, size_t *ret_len, struct error *err)
 {
+	struct target target = arguments->target;
 	struct target_info info = { 0 };
 	struct entry entry;
 	uint8_t *encoded = NULL;
 
-	if (agent_enter(target, &entry, err) == 0 && agent_inspect(&entry, &info, err) == 0 && agent_settle(&entry, err) == 0 &&
+	if (arguments->container && (target.pid = container_find("/proc", arguments->container, err)) < 0) {
+		error_wrap(err, "target %s", target.text);
+		return NULL;
+	}
+	if (agent_enter(&target, &entry, err) == 0 && agent_inspect(&entry, &info, err) == 0 && agent_settle(&entry, err) == 0 &&
 	    !(encoded = target_info_encode(&info, ret_len)))
 		error_set(err, ENOMEM, "describe the target");
 	target_info_fini(&info);
@@ -59,12 +73,12 @@ static int open_services(struct agent *a, bool have_target, struct error *err)
 }
 
 /* The session hears of the target, or why there is none. */
-static int serve(struct agent *a, const struct target *target, bool lend, struct error *err)
+static int serve(struct agent *a, const struct arguments *arguments, struct error *err)
 {
-	const struct client_transport transport = { .in = STDIN_FILENO, .out = STDOUT_FILENO, .lend = lend ? LEND_FD : -1 };
+	const struct client_transport transport = { .in = STDIN_FILENO, .out = STDOUT_FILENO, .lend = arguments->lend ? LEND_FD : -1 };
 	struct error failure = { 0 };
 	size_t len = 0;
-	uint8_t *info = enter(target, &len, &failure);
+	uint8_t *info = enter(arguments, &len, &failure);
 	int rc = -ENOMEM;
 
 	if (open_services(a, info != NULL, err) == 0)
@@ -82,16 +96,20 @@ static int serve(struct agent *a, const struct target *target, bool lend, struct
 static int usage(void)
 {
 	fprintf(stderr, "mirrord-agent is started by `mirrord exec`; it is of no use by itself.\n"
-			"usage: mirrord-agent --target TEXT (--pid N | --netns PATH [--etc DIR]) [--lend]\n");
+			"usage: mirrord-agent --target TEXT (--pid N | --netns PATH [--etc DIR] | --container-id ID) [--lend]\n"
+			"                     [--log LEVEL] [--idle NAME]\n"
+			"       mirrord-agent idle --name NAME --wait SECONDS\n");
 	return 2;
 }
 
-static int parse_arguments(int argc, char **argv, struct target *target, bool *lend)
+static int parse_arguments(int argc, char **argv, struct arguments *ret)
 {
 	static const struct option options[] = {
 		{ "target", required_argument, NULL, 't' }, { "pid", required_argument, NULL, 'p' },  { "netns", required_argument, NULL, 'n' },
-		{ "etc", required_argument, NULL, 'e' },    { "lend", no_argument, NULL, 'l' }, { NULL, 0, NULL, 0 },
+		{ "etc", required_argument, NULL, 'e' },    { "lend", no_argument, NULL, 'l' }, { "container-id", required_argument, NULL, 'c' },
+		{ "log", required_argument, NULL, 'g' },    { "idle", required_argument, NULL, 'i' }, { NULL, 0, NULL, 0 },
 	};
+	struct target *target = &ret->target;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -104,16 +122,22 @@ static int parse_arguments(int argc, char **argv, struct target *target, bool *l
 		else if (c == 'e')
 			snprintf(target->etc, sizeof(target->etc), "%s", optarg);
 		else if (c == 'l')
-			*lend = true;
+			ret->lend = true;
+		else if (c == 'c')
+			ret->container = optarg;
+		else if (c == 'g')
+			ret->log = optarg;
+		else if (c == 'i')
+			agent_idle_hold(optarg);
 		else
 			return -1;
 	}
-	return optind == argc && (target->pid > 0 || target->netns[0]) ? 0 : -1;
+	return optind == argc && (target->pid > 0 || target->netns[0] || ret->container) ? 0 : -1;
 }
 
-static int log_level_from_environment(void)
+static int log_level(const struct arguments *arguments)
 {
-	const char *name = getenv("MIRRORD_LOG");
+	const char *name = arguments->log ? arguments->log : getenv("MIRRORD_LOG");
 	int level = name ? log_level_parse(name) : -1;
 
 	return level < 0 ? LOG_LEVEL_WARN : level;
@@ -121,19 +145,20 @@ static int log_level_from_environment(void)
 
 int main(int argc, char **argv)
 {
-	struct target target = { 0 };
+	struct arguments arguments = { 0 };
 	struct agent a = { 0 };
 	struct error err = { 0 };
-	bool lend = false;
 	int rc;
 
-	if (parse_arguments(argc, argv, &target, &lend) < 0)
+	if (argc > 1 && strcmp(argv[1], "idle") == 0)
+		return agent_idle(argc - 1, argv + 1);
+	if (parse_arguments(argc, argv, &arguments) < 0)
 		return usage();
-	log_init("mirrord-agent", (enum log_level)log_level_from_environment(), STDERR_FILENO);
+	log_init("mirrord-agent", (enum log_level)log_level(&arguments), STDERR_FILENO);
 	signal(SIGPIPE, SIG_IGN);
 	fd_raise_limit();
 	a.loop = loop_new(&err);
-	rc = a.loop ? serve(&a, &target, lend, &err) : -1;
+	rc = a.loop ? serve(&a, &arguments, &err) : -1;
 	if (rc < 0)
 		log_error("%s", err.text);
 	client_free(a.client);

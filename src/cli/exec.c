@@ -164,6 +164,8 @@ static int fill_session(const struct exec_options *o, const struct config *c, st
 				       .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(), .gid = getgid(), .log_fd = -1 };
 	s->incoming = incoming_of(c, !o->quiet && isatty(STDERR_FILENO));
 	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;
+	s->progress = !o->quiet && isatty(STDERR_FILENO);
+	kube_settings_read(c, &s->kube);
 	if (log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(c->target_path, &s->target, err) < 0)
 		return -1;
 	if (o->log_file)
@@ -276,13 +278,12 @@ static int become(const struct exec_options *o, const struct config *c, const st
 {
 	struct session_options s;
 	struct timespec start;
-	bool show = !o->quiet && isatty(STDERR_FILENO);
 	_cleanup_fd_ int sock = -1, guard = -1;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	if (fill_session(o, c, &s, err) < 0)
 		return -1;
-	if (show)
+	if (s.progress)
 		fprintf(stderr, "mirrord: entering the network of %s …\n", s.target.text);
 	if (start_session(&s, &sock, err) < 0)
 		return -1;
@@ -291,7 +292,7 @@ static int become(const struct exec_options *o, const struct config *c, const st
 		return -1;
 	if (drop_anchor(sock, guard, incoming_wanted(&s.incoming), err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
 		return -1;
-	if (show)
+	if (s.progress)
 		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", argv[0], s.target.text, milliseconds_since(&start));
 	inherited_give_back(inherited);
 	return command_exec(path, argv, err);

@@ -29,6 +29,7 @@
 #include "relay/sockets.h"
 #include "relay/tunnel_egress.h"
 #include "session/agent_process.h"
+#include "session/cluster.h"
 #include "session/datagram.h"
 #include "session/gate.h"
 #include "session/handshake.h"
@@ -61,6 +62,7 @@ struct session {
 	size_t descriptors; /* that we may have */
 	struct deferred drop_mux;
 
+	struct cluster *cluster; /* of a target in a cluster */
 	struct mux *mux;
 	struct borrower *borrower;
 	struct egress *exits[EXITS];
@@ -419,6 +421,8 @@ static void on_gone(void *arg, const struct error *why)
 	struct session *s = arg;
 	struct error err = *why;
 
+	if (s->cluster)
+		cluster_why(s->cluster, &err);
 	error_wrap(&err, "lost the agent");
 	fail(s, &err);
 	loop_defer(s->loop, &s->drop_mux, drop_mux);
@@ -445,19 +449,55 @@ static void on_lender_gone(void *arg)
 	fail(s, &err);
 }
 
+static int take_tunnel(struct session *s, int tunnel, struct error *err)
+{
+	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, &mux_events, s, err);
+	loop_arm(s->loop, &s->timer, loop_now(s->loop) + START_TIME);
+	return s->mux ? 0 : -1;
+}
+
+static void on_tunnel(void *arg, int fd)
+{
+	struct session *s = arg;
+	struct error err = { 0 };
+
+	if (take_tunnel(s, fd, &err) < 0)
+		give_up(s, &err);
+}
+
+static void on_failed(void *arg, const struct error *why)
+{
+	fail(arg, why);
+}
+
+static const struct cluster_events cluster_events = { .on_tunnel = on_tunnel, .on_failed = on_failed };
+
+/* On this machine an agent is there at once; one in a cluster takes its time, and its own process keeps an eye on that. */
+static int start_agent(struct session *s, struct error *err)
+{
+	const struct session_options *o = s->options;
+	int tunnel;
+
+	s->timer.on_due = on_timer;
+	if (target_is_in_cluster(&o->target)) {
+		s->cluster = cluster_start(s->loop, o, s->log_fd, &cluster_events, s, err);
+		return s->cluster ? 0 : -1;
+	}
+	if (agent_process_start(&o->target, !o->force_tunnel, o->log_level, s->log_fd, &tunnel, &s->lend, err) < 0)
+		return -1;
+	return take_tunnel(s, tunnel, err);
+}
+
 static int start(struct session *s, struct error *err)
 {
 	const struct session_options *o = s->options;
-	int tunnel, rc;
+	int rc;
 
 	s->loop = loop_new(err);
 	if (!s->loop || keeper_start(o->uid, o->gid, &s->keeper, err) < 0)
 		return -1;
 	privilege_drop();
-	if (agent_process_start(&o->target, !o->force_tunnel, o->log_level, s->log_fd, &tunnel, &s->lend, err) < 0)
-		return -1;
-	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, &mux_events, s, err);
-	if (!s->mux)
+	if (start_agent(s, err) < 0)
 		return -1;
 	if (s->lend >= 0 && !(s->borrower = borrower_new(s->loop, s->lend, s->descriptors, on_lender_gone, s, err)))
 		return -1;
@@ -466,8 +506,6 @@ static int start(struct session *s, struct error *err)
 		rc = loop_watch(s->loop, &s->keeper_watch, s->keeper, EPOLLRDHUP, on_keeper);
 	if (rc < 0)
 		return error_set(err, -rc, "watch launcher and keeper");
-	s->timer.on_due = on_timer;
-	loop_arm(s->loop, &s->timer, loop_now(s->loop) + START_TIME);
 	return 0;
 }
 

@@ -7,12 +7,15 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "kube/settings.h"
 #include "session/incoming_options.h"
 #include "target/target.h"
 
 struct session_options {
 	const struct config *config; /* the caller's; all that stands below is decided from it and more */
 	struct target target;
+	struct kube_settings kube; /* of a target in a cluster */
+	bool progress;		   /* lines on stderr while it starts */
 	bool tcp_outgoing, udp_outgoing, remote_dns;
 	struct incoming_options incoming;
 	bool force_tunnel; /* for tests: no lent sockets */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Any TLS flavour will do, we only speak over unix sockets. The ABI of libcurl.so.4 is stable since 2006. */
+/* Engines need no TLS, and for clusters OpenSSL's flavour comes first. The ABI of libcurl.so.4 is stable since 2006. */
 static const char *const libraries[] = { "libcurl.so.4", "libcurl-gnutls.so.4", "libcurl-nss.so.4" };
 
 static const struct {
@@ -20,6 +20,17 @@ static const struct {
 	{ "curl_easy_perform", offsetof(struct curl_api, easy_perform) },
 	{ "curl_easy_getinfo", offsetof(struct curl_api, easy_getinfo) },
 	{ "curl_easy_strerror", offsetof(struct curl_api, easy_strerror) },
+	{ "curl_easy_send", offsetof(struct curl_api, easy_send) },
+	{ "curl_easy_recv", offsetof(struct curl_api, easy_recv) },
+	{ "curl_multi_init", offsetof(struct curl_api, multi_init) },
+	{ "curl_multi_cleanup", offsetof(struct curl_api, multi_cleanup) },
+	{ "curl_multi_add_handle", offsetof(struct curl_api, multi_add_handle) },
+	{ "curl_multi_remove_handle", offsetof(struct curl_api, multi_remove_handle) },
+	{ "curl_multi_perform", offsetof(struct curl_api, multi_perform) },
+	{ "curl_multi_poll", offsetof(struct curl_api, multi_poll) },
+	{ "curl_multi_info_read", offsetof(struct curl_api, multi_info_read) },
+	{ "curl_slist_append", offsetof(struct curl_api, slist_append) },
+	{ "curl_slist_free_all", offsetof(struct curl_api, slist_free_all) },
 };
 
 enum { LIBRARIES = sizeof(libraries) / sizeof(libraries[0]), SYMBOLS = sizeof(symbols) / sizeof(symbols[0]) };
@@ -33,9 +44,9 @@ static void *open_library(struct error *err)
 		if (handle)
 			return handle;
 	}
-	error_set(err, 0, "loading libcurl, which asks container engines: %s", dlerror());
+	error_set(err, 0, "loading libcurl, which asks container engines and clusters: %s", dlerror());
 	error_hint(err,
-		   "install it (Debian and Ubuntu: apt install libcurl4), or name the container's process as pid/N");
+		   "install it (Debian and Ubuntu: apt install libcurl4); a container can be named by its process, as pid/N");
 	return NULL;
 }
 
@@ -59,7 +70,7 @@ const struct curl_api *curl_load(struct error *err)
 		}
 		memcpy((char *)&found + symbols[i].offset, &symbol, sizeof(symbol));
 	}
-	if (found.global_init(CURL_GLOBAL_NOTHING) != CURLE_OK) { /* no TLS */
+	if (found.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		error_set(err, 0, "libcurl does not start");
 		return NULL;
 	}

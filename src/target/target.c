@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "target/cluster.h"
 #include "target/engine.h"
 #include "target/local.h"
 
@@ -31,46 +32,44 @@ static int resolve_podman(const char *name, struct target *ret, struct error *er
 	return resolve_container(ENGINE_PODMAN, name, ret, err);
 }
 
+/* Words that mean the same are kubectl's short ones. */
 static const struct {
-	const char *word, *example;
+	const char *word, *also, *example;
 	int (*resolve)(const char *name, struct target *ret, struct error *err);
 } kinds[] = {
-	[TARGET_PID] = { "pid", "pid/4711", local_resolve_pid },
-	[TARGET_NETNS] = { "netns", "netns/NAME", local_resolve_netns },
-	[TARGET_DOCKER] = { "docker", "docker/NAME", resolve_docker },
-	[TARGET_PODMAN] = { "podman", "podman/NAME", resolve_podman },
+	[TARGET_PID] = { "pid", NULL, "pid/4711", local_resolve_pid },
+	[TARGET_NETNS] = { "netns", NULL, "netns/NAME", local_resolve_netns },
+	[TARGET_DOCKER] = { "docker", NULL, "docker/NAME", resolve_docker },
+	[TARGET_PODMAN] = { "podman", NULL, "podman/NAME", resolve_podman },
+	[TARGET_POD] = { "pod", "po", "pod/NAME", cluster_parse },
+	[TARGET_DEPLOYMENT] = { "deployment", "deploy", "deployment/NAME", cluster_parse },
+	[TARGET_ROLLOUT] = { "rollout", NULL, "rollout/NAME", cluster_parse },
+	[TARGET_STATEFULSET] = { "statefulset", "sts", "statefulset/NAME", cluster_parse },
+	[TARGET_DAEMONSET] = { "daemonset", "ds", "daemonset/NAME", cluster_parse },
+	[TARGET_REPLICASET] = { "replicaset", "rs", "replicaset/NAME", cluster_parse },
+	[TARGET_JOB] = { "job", NULL, "job/NAME", cluster_parse },
+	[TARGET_CRONJOB] = { "cronjob", "cj", "cronjob/NAME", cluster_parse },
+	[TARGET_SERVICE] = { "service", "svc", "service/NAME", cluster_parse },
+	[TARGET_LABEL] = { "label", NULL, "label/KEY=VALUE", cluster_parse },
+	[TARGET_TARGETLESS] = { "targetless", NULL, "targetless", cluster_parse },
 };
-static_assert(LENGTH(kinds) == TARGET_PODMAN + 1, "a row for each kind");
+static_assert(LENGTH(kinds) == TARGET_TARGETLESS + 1, "a row for each kind");
 
-/* Kinds that are known, but are a cluster's. */
-static const char *const cluster_kinds[] = {
-	"pod",	   "deployment", "statefulset", "daemonset", "replicaset", "job",
-	"cronjob", "rollout",	 "service",	"label",     "targetless",
-};
-
-static bool is_cluster_kind(const char *word)
+const char *target_kind_word(enum target_kind kind)
 {
-	for (size_t i = 0; i < LENGTH(cluster_kinds); i++) {
-		if (strcmp(word, cluster_kinds[i]) == 0)
-			return true;
-	}
-	return false;
+	return kinds[kind].word;
 }
 
 static const char *nearest_kind(const char *word)
 {
-	const char *words[LENGTH(kinds) + LENGTH(cluster_kinds) + 1];
-	size_t n = 0;
+	const char *words[LENGTH(kinds) + 1] = { NULL };
 
 	for (size_t i = 0; i < LENGTH(kinds); i++)
-		words[n++] = kinds[i].word;
-	for (size_t i = 0; i < LENGTH(cluster_kinds); i++)
-		words[n++] = cluster_kinds[i];
-	words[n] = NULL;
+		words[i] = kinds[i].word;
 	return nearest_word(word, words);
 }
 
-/* "pid/4711, netns/NAME, docker/NAME, podman/NAME" */
+/* "pid/4711, netns/NAME, docker/NAME, …" */
 static const char *list_kinds(char *buf, size_t size)
 {
 	int n = 0;
@@ -84,14 +83,9 @@ static const char *list_kinds(char *buf, size_t size)
 static int refuse_kind(const char *text, const char *word, const char *name, struct error *err)
 {
 	const char *nearest = nearest_kind(word);
-	char list[256];
+	char list[400];
 
 	list_kinds(list, sizeof(list));
-	if (is_cluster_kind(word)) {
-		error_set(err, 0, "target \"%s\": %s/ needs Kubernetes, which this version does not have yet", text,
-			  word);
-		return error_hint(err, "targets of this machine are %s", list);
-	}
 	error_set(err, 0, "target \"%s\": there is no kind of target called \"%s\"", text, word);
 	if (nearest)
 		return error_hint(err, "did you mean %s/%s? Targets are %s", nearest, name, list);
@@ -100,31 +94,42 @@ static int refuse_kind(const char *text, const char *word, const char *name, str
 
 static int refuse_form(const char *text, struct error *err)
 {
-	char list[256];
+	char list[400];
 
 	error_set(err, 0, "target \"%s\": a target is a kind, a slash and a name", text);
 	return error_hint(err, "targets are %s", list_kinds(list, sizeof(list)));
+}
+
+static bool is_kind(enum target_kind kind, const char *word, size_t len)
+{
+	const char *names[] = { kinds[kind].word, kinds[kind].also };
+
+	for (size_t i = 0; i < LENGTH(names); i++) {
+		if (names[i] && strlen(names[i]) == len && strncmp(names[i], word, len) == 0)
+			return true;
+	}
+	return false;
 }
 
 int target_resolve(const char *text, struct target *ret, struct error *err)
 {
 	struct target t = { 0 };
 	const char *slash = strchr(text, '/');
+	size_t len = slash ? (size_t)(slash - text) : strlen(text);
+	bool targetless = is_kind(TARGET_TARGETLESS, text, len);
 	char word[sizeof(t.text)];
 
 	if (strlen(text) >= sizeof(t.text))
 		return error_set(err, 0, "target \"%.40s…\": longer than %zu bytes", text, sizeof(t.text) - 1);
-	if (is_cluster_kind(text))
-		return refuse_kind(text, text, "", err);
-	if (!slash || slash == text || !slash[1])
+	if (targetless ? slash != NULL : !slash || slash == text || !slash[1])
 		return refuse_form(text, err);
 	memcpy(t.text, text, strlen(text) + 1);
-	snprintf(word, sizeof(word), "%.*s", (int)(slash - text), text);
+	snprintf(word, sizeof(word), "%.*s", (int)len, text);
 	for (size_t i = 0; i < LENGTH(kinds); i++) {
-		if (strcmp(word, kinds[i].word) != 0)
+		if (!is_kind((enum target_kind)i, text, len))
 			continue;
 		t.kind = (enum target_kind)i;
-		if (kinds[i].resolve(slash + 1, &t, err) < 0)
+		if (kinds[i].resolve(slash ? slash + 1 : NULL, &t, err) < 0)
 			return -1;
 		*ret = t;
 		return 0;

@@ -103,6 +103,6 @@ def not_there(lab):
         expect_refused(lab, "netns/shpo", 'no network namespace called "shpo"', "there are: shop")
     expect_refused(lab, "netns/shpo", 'no network namespace called "shpo"', "there are none")
     expect_refused(lab, "podmna/shop", 'no kind of target called "podmna"', "did you mean podman/shop?")
-    expect_refused(lab, "pod/shop", "needs Kubernetes")
+    expect_refused(lab, "pod/shop", "there is no kubeconfig", "KUBECONFIG")
     expect_refused(lab, "shop", "a target is a kind, a slash and a name")
     expect_refused(lab, "docker/shop", "docker does not answer", "systemctl")

@@ -30,10 +30,20 @@ static const struct {
 	{ "deploymnt/web", "no kind of target called \"deploymnt\"", "did you mean deployment/web?" },
 	{ "qwertz/shop", "no kind of target called \"qwertz\"",
 	  "targets are pid/4711, netns/NAME, docker/NAME, podman/NAME" },
-	{ "pod/shop", "pod/ needs Kubernetes, which this version does not have yet",
-	  "targets of this machine are pid/4711" },
-	{ "deployment/shop/container/app", "deployment/ needs Kubernetes", "targets of this machine" },
-	{ "targetless", "needs Kubernetes", "targets of this machine" },
+	{ "targetless/x", "a target is a kind, a slash and a name", "targetless" },
+	{ "pod", "a target is a kind, a slash and a name", "pod/NAME" },
+	{ "pod/Shop", "\"Shop\" is not a name in a cluster", "as kubectl does" },
+	{ "pod/-shop", "\"-shop\" is not a name in a cluster", "as kubectl does" },
+	{ "pod/a/b", "\"a/b\" is not a name in a cluster", "as kubectl does" },
+	{ "pod/..", "\"..\" is not a name in a cluster", "as kubectl does" },
+	{ "deployment/shop/container/", "\"\" is not a name of a container", "deployment/shop/container/app" },
+	{ "deployment/shop/container/a/b", "\"a/b\" is not a name of a container", "deployment/shop/container/app" },
+	{ "deployment/shop?watch=1", "is not a name in a cluster", "as kubectl does" },
+	{ "label/app", "\"app\" is not a list of labels", "label/app=shop,tier=web" },
+	{ "label/app=a=b", "is not a list of labels", "label/app=shop" },
+	{ "label/app=a,", "is not a list of labels", "label/app=shop" },
+	{ "label/=a", "is not a list of labels", "label/app=shop" },
+	{ "label/app in (a)", "is not a list of labels", "label/app=shop" },
 	{ "pid/abc", "\"abc\" is not a process id", "pid/4711 names a process" },
 	{ "pid/0", "\"0\" is not a process id", "pid/4711" },
 	{ "pid/-1", "\"-1\" is not a process id", "pid/4711" },
@@ -45,6 +55,41 @@ static const struct {
 	{ "netns/..", "\"..\" is not a name", "ip netns list" },
 	{ "netns/a/b", "\"a/b\" is not a name", "ip netns list" },
 };
+
+static const struct {
+	const char *text;
+	enum target_kind kind;
+	const char *name, *container;
+} in_cluster[] = {
+	{ "pod/shop", TARGET_POD, "shop", "" },
+	{ "po/shop", TARGET_POD, "shop", "" },
+	{ "pod/shop-7d9.x", TARGET_POD, "shop-7d9.x", "" },
+	{ "deployment/shop/container/app", TARGET_DEPLOYMENT, "shop", "app" },
+	{ "deploy/shop", TARGET_DEPLOYMENT, "shop", "" },
+	{ "rollout/shop", TARGET_ROLLOUT, "shop", "" },
+	{ "statefulset/db", TARGET_STATEFULSET, "db", "" },
+	{ "daemonset/log", TARGET_DAEMONSET, "log", "" },
+	{ "replicaset/shop-1", TARGET_REPLICASET, "shop-1", "" },
+	{ "job/once", TARGET_JOB, "once", "" },
+	{ "cronjob/nightly", TARGET_CRONJOB, "nightly", "" },
+	{ "svc/shop", TARGET_SERVICE, "shop", "" },
+	{ "label/app=shop", TARGET_LABEL, "app=shop", "" },
+	{ "label/app.kubernetes.io/name=shop,tier=/container/app", TARGET_LABEL, "app.kubernetes.io/name=shop,tier=", "app" },
+	{ "targetless", TARGET_TARGETLESS, "", "" },
+};
+
+static void test_in_cluster(void)
+{
+	for (size_t i = 0; i < sizeof(in_cluster) / sizeof(in_cluster[0]); i++) {
+		struct target t = { 0 };
+		struct error err = { 0 };
+
+		tap_int(target_resolve(in_cluster[i].text, &t, &err), 0, "%s: is read", in_cluster[i].text);
+		tap_ok(t.kind == in_cluster[i].kind && target_is_in_cluster(&t), "%s: its kind", in_cluster[i].text);
+		tap_str(t.name, in_cluster[i].name, "%s: its name", in_cluster[i].text);
+		tap_str(t.container, in_cluster[i].container, "%s: its container", in_cluster[i].text);
+	}
+}
 
 /* Resolves @text and compares the error with what it must say; NULL for none. */
 static void expect(const char *text, const char *error, const char *hint, const char *name)
@@ -193,6 +238,7 @@ int main(void)
 		expect(refused[i].text, refused[i].error, refused[i].hint, refused[i].text);
 	memset(text + 6, 'x', sizeof(text) - 7);
 	expect(text, "longer than 255 bytes", "", "a text that is too long");
+	test_in_cluster();
 	test_process();
 	test_thread();
 	test_kernel_thread();

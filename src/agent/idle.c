@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/* Waiting for agents. The socket's name is in the abstract namespace of unix sockets, which belongs to the network namespace: an image needs no
+ * directory that may be written. */
+#include "agent/idle.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { AGENTS_MAX = 256, DEFAULT_WAIT_S = 60, LINGER_MS = 2000 };
+
+static socklen_t address_of(const char *name, struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(ret->sun_path + 1, sizeof(ret->sun_path) - 1, "mirrord-idle/%s", name);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(ret->sun_path + 1));
+}
+
+void agent_idle_hold(const char *name)
+{
+	struct sockaddr_un address;
+	socklen_t len = address_of(name, &address);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, len) < 0)
+		close(fd);
+}
+
+static int listen_as(const char *name)
+{
+	struct sockaddr_un address;
+	socklen_t len = address_of(name, &address);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, AGENTS_MAX) < 0) {
+		fprintf(stderr, "mirrord-agent: wait as %s: %s\n", name, strerror(errno));
+		return -1;
+	}
+	return fd;
+}
+
+/* Agents send nothing: what happens on their connections is the end. */
+static size_t drop_ended(struct pollfd *p, size_t n)
+{
+	size_t kept = 1;
+
+	for (size_t i = 1; i < n; i++) {
+		if (p[i].revents)
+			close(p[i].fd);
+		else
+			p[kept++] = p[i];
+	}
+	return kept;
+}
+
+static int serve(int listener, int wait_ms)
+{
+	struct pollfd p[1 + AGENTS_MAX] = { { .fd = listener, .events = POLLIN } };
+	size_t n = 1;
+	int linger = wait_ms;
+
+	for (;;) {
+		int r = poll(p, n, n > 1 ? -1 : linger);
+
+		if (r == 0)
+			return 0;
+		if (r < 0 && errno != EINTR)
+			return 1;
+		n = drop_ended(p, n);
+		if (p[0].revents && n <= AGENTS_MAX) {
+			int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+			if (fd >= 0)
+				p[n++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+			linger = LINGER_MS;
+		}
+	}
+}
+
+static void on_term(int number)
+{
+	_exit(0);
+}
+
+int agent_idle(int argc, char **argv)
+{
+	static const struct option options[] = { { "name", required_argument, NULL, 'n' }, { "wait", required_argument, NULL, 'w' }, { 0 } };
+	const char *name = "mirrord-agent";
+	int wait = DEFAULT_WAIT_S, c, listener;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'n')
+			name = optarg;
+		else if (c == 'w' && atoi(optarg) > 0)
+			wait = atoi(optarg);
+		else
+			return 2;
+	}
+	signal(SIGTERM, on_term); /* a container's first process gets no signal that it doesn't handle */
+	signal(SIGINT, on_term);
+	signal(SIGCHLD, SIG_IGN); /* orphans of agents come to it */
+	listener = listen_as(name);
+	return listener < 0 ? 1 : serve(listener, wait * 1000);
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+/* The process that keeps an agent's container in a cluster alive: it only waits. Agents, which exec starts beside it, hold a connection to it;
+ * when the last one is gone, or none comes, it ends, and the container with it. */
+#pragma once
+
+/* `mirrord-agent idle --name NAME --wait SECONDS`. Returns the exit status. */
+int agent_idle(int argc, char **argv);
+/* Says to the waiting process NAME, in this network namespace, that we are here, for as long as we live. Without one it does nothing. */
+void agent_idle_hold(const char *name);

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+/* Bringing the agent into the cluster.
+ *
+ * What keeps it from running is told at once, in the cluster's words, not after a time-out: an image that can't be pulled (the container's
+ * state), a quota or an admission rule (events of the job: the pod is never made), a full node (the pod fails). What may pass by itself is
+ * told when the time is over. */
+#include "kube/deploy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+
+struct deployment {
+	struct kube *kube;
+	const struct kube_settings *settings;
+	const struct target *target;
+	const struct kube_place *place;
+	kube_progress *progress;
+	void *arg;
+	struct kube_agent agent;
+	char told[200]; /* the last line of progress */
+	char last[700]; /* what stands in the way, as far as it isn't final */
+};
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static void tell(struct deployment *d, const char *line)
+{
+	if (strcmp(d->told, line) == 0)
+		return;
+	snprintf(d->told, sizeof(d->told), "%s", line);
+	log_info("kube: agent: %s", line);
+	if (d->progress)
+		d->progress(d->arg, line);
+}
+
+static int random_name(char out[64], struct error *err)
+{
+	static const char letters[] = "bcdfghjklmnpqrstvwxz2456789";
+	uint8_t bytes[10];
+	int n = snprintf(out, 64, "mirrord-agent-");
+
+	if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+		return error_set(err, errno, "draw random bytes");
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		out[n++] = letters[bytes[i] % (sizeof(letters) - 1)];
+	out[n] = '\0';
+	return 0;
+}
+
+static const char *image_of(const struct deployment *d)
+{
+	return d->settings->image ? d->settings->image : KUBE_AGENT_IMAGE;
+}
+
+/* States of a container that last until somebody changes something. */
+static int check_waiting(const struct deployment *d, const json_t *waiting, struct error *err)
+{
+	static const char *const images[] = { "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError" };
+	static const char *const others[] = { "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff",
+					      "StartError" };
+	const char *reason = text_of(waiting, "reason"), *message = text_of(waiting, "message");
+
+	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
+		if (strcmp(reason, images[i]) != 0)
+			continue;
+		error_set(err, 0, "the agent's image can't be had: %s: %.600s", reason, message);
+		return error_hint(err, "agent.image is %s; docs/kubernetes.md shows how to bring it to the nodes or into a registry", image_of(d));
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (strcmp(reason, others[i]) == 0)
+			return error_set(err, 0, "the agent can't be started: %s: %.600s", reason, message);
+	return 0;
+}
+
+static int refuse_ended(const struct deployment *d, const json_t *terminated, struct error *err)
+{
+	error_set(err, 0, "the agent ended at once, with status %lld: %s %.500s",
+		  (long long)json_integer_value(json_object_get(terminated, "exitCode")), text_of(terminated, "reason"),
+		  text_of(terminated, "message"));
+	return error_hint(err, "`kubectl logs -n %s %s -c %s` may say more", d->agent.namespace, d->agent.pod, d->agent.container);
+}
+
+/* 1: it runs; 0: not yet; -1: it never will. */
+static int check_container(struct deployment *d, const json_t *pod, struct error *err)
+{
+	bool ephemeral = !d->agent.job[0];
+	const json_t *statuses = json_object_get(json_object_get(pod, "status"), ephemeral ? "ephemeralContainerStatuses" : "containerStatuses");
+	json_t *c;
+	size_t i;
+
+	json_array_foreach((json_t *)statuses, i, c)
+	{
+		const json_t *state = json_object_get(c, "state");
+
+		if (strcmp(text_of(c, "name"), d->agent.container) != 0)
+			continue;
+		if (json_object_get(state, "running"))
+			return 1;
+		if (json_object_get(state, "terminated"))
+			return refuse_ended(d, json_object_get(state, "terminated"), err);
+		return check_waiting(d, json_object_get(state, "waiting"), err);
+	}
+	return 0;
+}
+
+static int check_pod(struct deployment *d, const json_t *pod, struct error *err)
+{
+	const json_t *status = json_object_get(pod, "status");
+	json_t *condition;
+	size_t i;
+
+	if (strcmp(text_of(status, "phase"), "Failed") == 0 && text_of(status, "reason")[0])
+		return error_set(err, 0, "the agent's pod failed: %s: %.600s", text_of(status, "reason"), text_of(status, "message"));
+	json_array_foreach(json_object_get(status, "conditions"), i, condition)
+	{
+		if (strcmp(text_of(condition, "type"), "PodScheduled") != 0)
+			continue;
+		if (strcmp(text_of(condition, "status"), "True") == 0)
+			tell(d, "scheduled");
+		else
+			snprintf(d->last, sizeof(d->last), "%s: %s", text_of(condition, "reason"), text_of(condition, "message"));
+	}
+	return check_container(d, pod, err);
+}
+
+static int on_pod(void *arg, const char *type, json_t *pod, struct error *err)
+{
+	struct deployment *d = arg;
+
+	if (d->agent.job[0])
+		snprintf(d->agent.pod, sizeof(d->agent.pod), "%s", text_of(json_object_get(pod, "metadata"), "name"));
+	if (strcmp(type, "DELETED") == 0)
+		return error_set(err, 0, "pod %s was deleted while the agent started in it", d->agent.pod);
+	return check_pod(d, pod, err);
+}
+
+/* Events of the job ("FailedCreate") and of the pod ("Pulling", "FailedScheduling"). */
+static int on_event(void *arg, const char *type, json_t *event, struct error *err)
+{
+	struct deployment *d = arg;
+	const char *reason = text_of(event, "reason"), *message = text_of(event, "message");
+
+	if (strcmp(reason, "FailedCreate") == 0) {
+		error_set(err, 0, "the agent's pod is not allowed: %.700s", message);
+		if (strstr(message, "exceeded quota"))
+			return error_hint(err, "the ResourceQuota of namespace %s is used up; agent.namespace names another", d->agent.namespace);
+		if (strstr(message, "PodSecurity"))
+			return error_hint(err, "agent.namespace names a namespace that allows it, agent.ephemeral puts the agent into the "
+					       "target's pod");
+		return error_hint(err, "`kubectl describe job -n %s %s` says the same", d->agent.namespace, d->agent.job);
+	}
+	if (strcmp(reason, "Pulling") == 0)
+		tell(d, "pulling its image");
+	else if (strcmp(text_of(event, "type"), "Warning") == 0)
+		snprintf(d->last, sizeof(d->last), "%s: %s", reason, message);
+	return 0;
+}
+
+static int await(struct deployment *d, struct error *err)
+{
+	struct kube_watch w[2] = { { .on_object = on_pod, .arg = d }, { .on_object = on_event, .arg = d, .optional = true } };
+	unsigned int seconds = d->settings->startup_timeout;
+	char selector[400];
+	int r;
+
+	if (d->agent.job[0])
+		snprintf(selector, sizeof(selector), "batch.kubernetes.io/job-name=%s", d->agent.job);
+	else
+		snprintf(selector, sizeof(selector), "metadata.name=%s", d->agent.pod);
+	kube_path(w[0].path, sizeof(w[0].path),
+		  d->agent.job[0] ? "/api/v1/namespaces/%s/pods?labelSelector=%s" : "/api/v1/namespaces/%s/pods?fieldSelector=%s",
+		  d->agent.namespace, selector);
+	snprintf(selector, sizeof(selector), "involvedObject.name=%s", d->agent.job[0] ? d->agent.job : d->agent.pod);
+	kube_path(w[1].path, sizeof(w[1].path), "/api/v1/namespaces/%s/events?fieldSelector=%s", d->agent.namespace, selector);
+	r = kube_watch(d->kube, w, d->agent.job[0] ? 2 : 1, (int64_t)seconds * 1000, err);
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	error_set(err, 0, "the agent did not start within %u seconds%s%s", seconds, d->last[0] ? ": " : "", d->last);
+	return error_hint(err, "`kubectl describe pod -n %s %s` says what it waits for; agent.startup_timeout gives it more time", d->agent.namespace,
+			  d->agent.pod);
+}
+
+static int create_job(struct deployment *d, struct error *err)
+{
+	const struct kube_settings *s = d->settings;
+	struct kube_call c = { .method = "POST" };
+	const char *job_namespace = s->agent_namespace ? s->agent_namespace : kube_access_of(d->kube)->namespace;
+	int r;
+
+	snprintf(d->agent.namespace, sizeof(d->agent.namespace), "%s", d->agent.way == KUBE_WAY_JOB ? job_namespace : d->place->namespace);
+	snprintf(d->agent.container, sizeof(d->agent.container), KUBE_AGENT_CONTAINER);
+	if (random_name(d->agent.job, err) < 0)
+		return -1;
+	kube_path(c.path, sizeof(c.path), "/apis/batch/v1/namespaces/%s/jobs", d->agent.namespace);
+	c.body = kube_agent_job(d->agent.way, d->agent.job, s, d->place);
+	r = c.body ? kube_do(d->kube, &c, NULL, "create the agent's job", err) : error_set(err, ENOMEM, "describe the agent's job");
+	json_decref(c.body);
+	return r;
+}
+
+static int create_container(struct deployment *d, struct error *err)
+{
+	struct kube_call c = { .method = "PATCH", .type = "application/strategic-merge-patch+json" };
+	int r;
+
+	snprintf(d->agent.namespace, sizeof(d->agent.namespace), "%s", d->place->namespace);
+	snprintf(d->agent.pod, sizeof(d->agent.pod), "%s", d->place->pod);
+	d->agent.job[0] = '\0';
+	if (random_name(d->agent.container, err) < 0)
+		return -1;
+	kube_path(c.path, sizeof(c.path), "/api/v1/namespaces/%s/pods/%s/ephemeralcontainers", d->agent.namespace, d->agent.pod);
+	c.body = kube_agent_patch(d->agent.way, d->agent.container, d->settings, d->place);
+	r = c.body ? kube_do(d->kube, &c, NULL, "add the agent's ephemeral container to the pod", err) :
+		     error_set(err, ENOMEM, "describe the agent's container");
+	json_decref(c.body);
+	return r;
+}
+
+void kube_agent_remove(struct kube *k, const struct kube_agent *a)
+{
+	struct kube_call c = { .method = "DELETE" };
+	struct error err = { 0 };
+
+	if (!a->job[0])
+		return;
+	c.body = json_pack("{s:s, s:i}", "propagationPolicy", "Background", "gracePeriodSeconds", 0);
+	kube_path(c.path, sizeof(c.path), "/apis/batch/v1/namespaces/%s/jobs/%s", a->namespace, a->job);
+	if (kube_do(k, &c, NULL, "delete the agent's job", &err) < 0)
+		log_info("kube: %s", err.text); /* it ends by itself, and goes by its ttl */
+	json_decref(c.body);
+}
+
+static int try_way(struct deployment *d, enum kube_way way, struct error *err)
+{
+	bool job = way == KUBE_WAY_JOB || way == KUBE_WAY_TARGETLESS;
+	char line[200];
+
+	d->agent = (struct kube_agent){ .way = way };
+	d->last[0] = '\0';
+	if ((job ? create_job(d, err) : create_container(d, err)) < 0)
+		return -1;
+	snprintf(line, sizeof(line), "%s", kube_way_describe(way));
+	tell(d, line);
+	if (await(d, err) == 0)
+		return 0;
+	kube_set_cancel(d->kube, -1);
+	kube_agent_remove(d->kube, &d->agent);
+	return -1;
+}
+
+int kube_agent_deploy(struct kube *k, const struct kube_settings *s, const struct target *t, const struct kube_place *p, kube_progress *progress,
+		      void *arg, struct kube_agent *ret, struct error *err)
+{
+	struct deployment d = { .kube = k, .settings = s, .target = t, .place = p, .progress = progress, .arg = arg };
+	enum kube_way way = t->kind == TARGET_TARGETLESS	 ? KUBE_WAY_TARGETLESS :
+			    s->ephemeral == KUBE_EPHEMERAL_YES ? KUBE_WAY_EPHEMERAL :
+								 KUBE_WAY_JOB;
+
+	if (try_way(&d, way, err) < 0)
+		return -1;
+	*ret = d.agent;
+	return 0;
+}

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: MIT
+/* From a target's name to a pod and a container in it. A workload names its pods by a selector; a cron job has jobs; a rollout of Argo's may
+ * leave the selector to a deployment. */
+#include "kube/resolve.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/nearest.h"
+#include "kube/kinds.h"
+
+enum { SELECTOR_MAX = 900, LIST_MAX = 900 };
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+/* What stands in @object at the keys, one in the other; ends with NULL. */
+static json_t *dig(const json_t *object, ...)
+{
+	const char *key;
+	va_list ap;
+
+	va_start(ap, object);
+	while (object && (key = va_arg(ap, const char *)))
+		object = json_object_get(object, key);
+	va_end(ap);
+	return (json_t *)object;
+}
+
+static const char *name_of(const json_t *object)
+{
+	return text_of(json_object_get(object, "metadata"), "name");
+}
+
+static void append_name(char *list, const char *name)
+{
+	size_t n = strlen(list);
+
+	if (n + strlen(name) + 8 < LIST_MAX)
+		snprintf(list + n, LIST_MAX - n, "%s%s", n ? ", " : "", name);
+	else if (n + 4 < LIST_MAX && strcmp(list + n - strlen("…"), "…") != 0)
+		snprintf(list + n, LIST_MAX - n, ", …");
+}
+
+/* An agent's job or pod is nobody's target. */
+static bool is_ours(const json_t *object)
+{
+	return strcmp(text_of(dig(object, "metadata", "labels", NULL), "app.kubernetes.io/managed-by"), "mirrord") == 0;
+}
+
+/* There is no such object: what there is of that kind, if we may know. */
+static int refuse_name(struct kube *k, const struct target *t, const char *namespace, struct error *err)
+{
+	struct kube_call c = { 0 };
+	const char *plural = kube_kind_plural(t->kind), **names, *near = NULL;
+	char list[LIST_MAX] = "";
+	const json_t *items;
+	struct error ignored = { 0 };
+
+	error_set(err, 0, "target %s: namespace %s has no %s called \"%s\"", t->text, namespace, target_kind_word(t->kind), t->name);
+	kube_kind_path(c.path, t->kind, namespace, NULL);
+	if (kube_perform(k, &c, 1, &ignored) < 0 || !kube_call_succeeded(&c)) {
+		kube_call_fini(&c);
+		return error_hint(err, "`kubectl get %s -A` lists them all; -n names another namespace, --context another cluster", plural);
+	}
+	items = json_object_get(c.answer, "items");
+	names = calloc(json_array_size(items) + 1, sizeof(*names));
+	for (size_t i = 0, n = 0; names && i < json_array_size(items); i++)
+		if (!is_ours(json_array_get(items, i)))
+			append_name(list, names[n++] = name_of(json_array_get(items, i)));
+	if (names)
+		near = nearest_word(t->name, names);
+	if (near)
+		error_hint(err, "did you mean %s/%s? There are: %s", target_kind_word(t->kind), near, list);
+	else
+		error_hint(err, "there %s%s; -n names another namespace, --context another cluster", list[0] ? "are: " : "are none", list);
+	free(names);
+	kube_call_fini(&c);
+	return -1;
+}
+
+static int get(struct kube *k, const struct target *t, const char *namespace, json_t **ret, struct error *err)
+{
+	struct kube_call c = { 0 };
+	char what[400];
+	int r;
+
+	kube_kind_path(c.path, t->kind, namespace, t->name);
+	if (kube_perform(k, &c, 1, err) < 0)
+		return error_wrap(err, "target %s", t->text);
+	snprintf(what, sizeof(what), "target %s", t->text);
+	if (kube_call_succeeded(&c)) {
+		*ret = json_incref(c.answer);
+		r = 0;
+	} else if (c.status == 404 && text_of(c.answer, "reason")[0]) {
+		r = refuse_name(k, t, namespace, err);
+	} else if (c.status == 404) {
+		r = error_set(err, 0, "target %s: this cluster has no %s at all", t->text, kube_kind_plural(t->kind));
+	} else {
+		r = kube_call_refuse(k, &c, what, err);
+	}
+	kube_call_fini(&c);
+	return r;
+}
+
+static const json_t *find_container(const json_t *pod, const char *list, const char *name)
+{
+	json_t *c;
+	size_t i;
+
+	json_array_foreach(dig(pod, "status", list, NULL), i, c)
+		if (strcmp(text_of(c, "name"), name) == 0)
+			return c;
+	return NULL;
+}
+
+static const json_t *container_status(const json_t *pod, const char *name)
+{
+	static const char *const lists[] = { "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses" };
+	const json_t *c = NULL;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]) && !c; i++)
+		c = find_container(pod, lists[i], name);
+	return c;
+}
+
+static bool is_sidecar(const char *name)
+{
+	static const char *const sidecars[] = { "istio-proxy", "istio-init", "istio-validation", "linkerd-proxy", "linkerd-init",
+						"kuma-sidecar", "kuma-init", "vault-agent", "vault-agent-init", "queue-proxy",
+						"traffic-agent", NULL };
+
+	for (const char *const *s = sidecars; *s; s++)
+		if (strcmp(name, *s) == 0)
+			return true;
+	return strncmp(name, "mirrord-agent", 13) == 0;
+}
+
+/* "app, cache" */
+static void list_containers(const json_t *pod, char list[LIST_MAX])
+{
+	json_t *c;
+	size_t i;
+
+	list[0] = '\0';
+	json_array_foreach(dig(pod, "spec", "containers", NULL), i, c)
+		append_name(list, text_of(c, "name"));
+}
+
+static const char *default_container(const json_t *pod)
+{
+	const char *annotated = text_of(dig(pod, "metadata", "annotations", NULL), "kubectl.kubernetes.io/default-container");
+	const json_t *containers = dig(pod, "spec", "containers", NULL);
+	json_t *c;
+	size_t i;
+
+	json_array_foreach((json_t *)containers, i, c)
+		if (strcmp(text_of(c, "name"), annotated) == 0)
+			return annotated;
+	json_array_foreach((json_t *)containers, i, c)
+		if (!is_sidecar(text_of(c, "name")))
+			return text_of(c, "name");
+	return text_of(json_array_get(containers, 0), "name");
+}
+
+int kube_choose_container(const json_t *pod, const char *wanted, struct kube_place *p, struct error *err)
+{
+	const char *name = wanted[0] ? wanted : default_container(pod), *id, *bare, *waiting;
+	const json_t *status = container_status(pod, name);
+	char list[LIST_MAX];
+
+	if (!status) {
+		list_containers(pod, list);
+		error_set(err, 0, "pod %s has no container called \"%s\"", name_of(pod), name);
+		return error_hint(err, "there are: %s", list);
+	}
+	id = text_of(status, "containerID");
+	bare = strstr(id, "://");
+	if (!dig(status, "state", "running", NULL) || !bare) {
+		waiting = text_of(dig(status, "state", "waiting", NULL), "reason");
+		error_set(err, 0, "container %s of pod %s is not running%s%s", name, name_of(pod), waiting[0] ? ": " : "", waiting);
+		return error_hint(err, "`kubectl describe pod %s` says why", name_of(pod));
+	}
+	snprintf(p->container, sizeof(p->container), "%s", name);
+	snprintf(p->container_id, sizeof(p->container_id), "%s", bare + 3);
+	return 0;
+}
+
+/* 2: its container is ready, 1: it runs, 0: neither. One that is being deleted counts as neither. */
+static int rate_pod(const json_t *pod, const char *container)
+{
+	const json_t *status = container_status(pod, container[0] ? container : default_container(pod));
+
+	if (!status || dig(pod, "metadata", "deletionTimestamp", NULL) || !dig(status, "state", "running", NULL))
+		return 0;
+	return json_is_true(json_object_get(status, "ready")) ? 2 : 1;
+}
+
+json_t *kube_choose_pod(const json_t *list, const char *container)
+{
+	json_t *pod, *best = NULL;
+	int best_rate = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(list, "items"), i, pod)
+	{
+		int rate = rate_pod(pod, container);
+
+		if (rate > best_rate) {
+			best = pod;
+			best_rate = rate;
+		}
+	}
+	return best;
+}
+
+/* Why a pod doesn't run, in a word. */
+static const char *pod_state(const json_t *pod)
+{
+	json_t *c;
+	size_t i;
+
+	if (dig(pod, "metadata", "deletionTimestamp", NULL))
+		return "Terminating";
+	json_array_foreach(dig(pod, "status", "containerStatuses", NULL), i, c)
+		if (text_of(dig(c, "state", "waiting", NULL), "reason")[0])
+			return text_of(dig(c, "state", "waiting", NULL), "reason");
+	return text_of(json_object_get(pod, "status"), "phase");
+}
+
+static int refuse_pods(const struct target *t, const char *namespace, const char *selector, const json_t *pods, struct error *err)
+{
+	char list[LIST_MAX] = "", one[400];
+	json_t *pod;
+	size_t i;
+
+	json_array_foreach(json_object_get(pods, "items"), i, pod)
+	{
+		snprintf(one, sizeof(one), "%s (%s)", name_of(pod), pod_state(pod));
+		append_name(list, one);
+	}
+	error_set(err, 0, "target %s: no pod of it runs in namespace %s", t->text, namespace);
+	if (!list[0])
+		return error_hint(err, "none has the labels %s; is it scaled to zero?", selector);
+	return error_hint(err, "there are: %s", list);
+}
+
+static int take_pod(const struct target *t, const json_t *pod, struct kube_place *p, struct error *err)
+{
+	if (kube_choose_container(pod, t->container, p, err) < 0)
+		return error_wrap(err, "target %s", t->text);
+	snprintf(p->pod, sizeof(p->pod), "%s", name_of(pod));
+	snprintf(p->uid, sizeof(p->uid), "%s", text_of(json_object_get(pod, "metadata"), "uid"));
+	snprintf(p->node, sizeof(p->node), "%s", text_of(json_object_get(pod, "spec"), "nodeName"));
+	p->object = json_incref((json_t *)pod);
+	return 0;
+}
+
+static int resolve_selector(struct kube *k, const struct target *t, const char *selector, struct kube_place *p, struct error *err)
+{
+	struct kube_call c = { 0 };
+	json_t *list = NULL, *pod;
+	char what[400];
+	int r;
+
+	kube_path(c.path, sizeof(c.path), "/api/v1/namespaces/%s/pods?labelSelector=%s", p->namespace, selector);
+	snprintf(what, sizeof(what), "target %s", t->text);
+	if (kube_do(k, &c, &list, what, err) < 0)
+		return -1;
+	pod = kube_choose_pod(list, t->container);
+	r = pod ? take_pod(t, pod, p, err) : refuse_pods(t, p->namespace, selector, list, err);
+	json_decref(list);
+	return r;
+}
+
+/* A service's selector is plain labels. */
+static int service_selector(const struct target *t, const json_t *object, char *out, size_t room, struct error *err)
+{
+	json_t *labels = json_pack("{s:O?}", "matchLabels", dig(object, "spec", "selector", NULL));
+	bool outside = strcmp(text_of(json_object_get(object, "spec"), "type"), "ExternalName") == 0;
+
+	kube_selector_print(labels, out, room);
+	json_decref(labels);
+	if (out[0])
+		return 0;
+	error_set(err, 0, "target %s: this service selects no pods%s", t->text, outside ? "; it is a name for something outside (ExternalName)" : "");
+	return error_hint(err, "name a pod or a workload");
+}
+
+/* The newest of the jobs that run. */
+static int cronjob_selector(struct kube *k, const struct target *t, const char *namespace, const json_t *object, char *out, size_t room,
+			    struct error *err)
+{
+	const json_t *active = dig(object, "status", "active", NULL), *last = json_array_get(active, json_array_size(active) - 1);
+
+	if (!last) {
+		error_set(err, 0, "target %s: none of its jobs runs now; the last was scheduled at %s", t->text,
+			  text_of(json_object_get(object, "status"), "lastScheduleTime"));
+		return error_hint(err, "`kubectl create job --from=cronjob/%s NAME -n %s` starts one", t->name, namespace);
+	}
+	snprintf(out, room, "batch.kubernetes.io/job-name=%s", text_of(last, "name"));
+	return 0;
+}
+
+/* Argo's rollout may refer to a deployment, whose selector counts then. */
+static int rollout_selector(struct kube *k, const struct target *t, const char *namespace, const json_t *object, char *out, size_t room,
+			    struct error *err)
+{
+	const char *name = text_of(dig(object, "spec", "workloadRef", NULL), "name");
+	struct target deployment = *t;
+	json_t *referred;
+
+	if (!name[0]) {
+		kube_selector_print(dig(object, "spec", "selector", NULL), out, room);
+		return 0;
+	}
+	deployment.kind = TARGET_DEPLOYMENT;
+	snprintf(deployment.name, sizeof(deployment.name), "%s", name);
+	if (get(k, &deployment, namespace, &referred, err) < 0)
+		return -1;
+	kube_selector_print(dig(referred, "spec", "selector", NULL), out, room);
+	json_decref(referred);
+	return 0;
+}
+
+static int resolve_object(struct kube *k, const struct target *t, struct kube_place *p, struct error *err)
+{
+	char selector[SELECTOR_MAX] = "";
+	json_t *object;
+	int r = 0;
+
+	if (get(k, t, p->namespace, &object, err) < 0)
+		return -1;
+	if (t->kind == TARGET_SERVICE)
+		r = service_selector(t, object, selector, sizeof(selector), err);
+	else if (t->kind == TARGET_CRONJOB)
+		r = cronjob_selector(k, t, p->namespace, object, selector, sizeof(selector), err);
+	else if (t->kind == TARGET_ROLLOUT)
+		r = rollout_selector(k, t, p->namespace, object, selector, sizeof(selector), err);
+	else if (t->kind != TARGET_POD)
+		kube_selector_print(dig(object, "spec", "selector", NULL), selector, sizeof(selector));
+	if (r == 0 && t->kind == TARGET_POD)
+		r = take_pod(t, object, p, err);
+	else if (r == 0 && selector[0])
+		r = resolve_selector(k, t, selector, p, err);
+	else if (r == 0)
+		r = error_set(err, 0, "target %s: it selects no pods", t->text);
+	json_decref(object);
+	return r;
+}
+
+int kube_resolve(struct kube *k, const struct target *t, const char *namespace, struct kube_place *ret, struct error *err)
+{
+	struct kube_place p = { 0 };
+	int r = 0;
+
+	snprintf(p.namespace, sizeof(p.namespace), "%s", namespace);
+	if (t->kind == TARGET_LABEL)
+		r = resolve_selector(k, t, t->name, &p, err);
+	else if (t->kind != TARGET_TARGETLESS)
+		r = resolve_object(k, t, &p, err);
+	if (r < 0) {
+		kube_place_fini(&p);
+		return -1;
+	}
+	*ret = p;
+	return 0;
+}
+
+void kube_place_fini(struct kube_place *p)
+{
+	json_decref(p->object);
+	p->object = NULL;
+}

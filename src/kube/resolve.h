@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+/* From a target's name to the pod and the container that are meant. */
+#pragma once
+
+#include "kube/client.h"
+#include "target/target.h"
+
+/* Where the agent is to go. Of targetless, the namespace alone. */
+struct kube_place {
+	char namespace[64], pod[254], uid[64], node[254], container[64];
+	char container_id[128]; /* without "containerd://" */
+	json_t *object;		/* the pod, owned */
+};
+
+/* Finds @t in namespace @namespace: a pod that is ready, else one that runs, and in it the container that was named, else the one that
+ * kubectl would take (annotation kubectl.kubernetes.io/default-container), else the first that is no side-car of a mesh. Returns 0, or -1
+ * with @err, which lists what there is. */
+int kube_resolve(struct kube *k, const struct target *t, const char *namespace, struct kube_place *ret, struct error *err);
+void kube_place_fini(struct kube_place *p);
+
+/* The container of @pod to go into; "" chooses. Returns 0, or -1 with @err. */
+int kube_choose_container(const json_t *pod, const char *wanted, struct kube_place *p, struct error *err);
+/* The best of a PodList; NULL when none runs. */
+json_t *kube_choose_pod(const json_t *list, const char *container);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+/* The process between a session and its agent in a cluster: brings the agent there, carries the tunnel, cleans up. What it says to the session
+ * and hears from it, over a SOCK_SEQPACKET pair:
+ *
+ *   → session   TUNNEL, with a socket that speaks the tunnel; FAILED, with the error; LOST, with the reason, before the tunnel's end
+ *   ← session   QUIET: the program has ended, nobody reads our stderr any more
+ *
+ * The end of the session's side ends the process, after the agent has been taken away. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "kube/settings.h"
+#include "target/target.h"
+
+enum kube_message_kind { KUBE_MESSAGE_TUNNEL = 1, KUBE_MESSAGE_FAILED, KUBE_MESSAGE_LOST, KUBE_MESSAGE_QUIET };
+
+struct kube_message {
+	enum kube_message_kind kind;
+	struct error error;
+};
+
+struct kube_tunnel_options {
+	const struct target *target;
+	const struct kube_settings *settings;
+	enum log_level log_level;
+	int log_fd;	/* where the agent's log goes; stderr */
+	bool progress; /* lines on stderr */
+};
+
+/* To be called in a process of its own, whose descriptors but stderr, @control and the log are closed. */
+_Noreturn void kube_tunnel_run(const struct kube_tunnel_options *options, int control);

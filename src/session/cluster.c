@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+/* An agent in a cluster. TLS, JSON and libcurl's memory are in a process of their own: the session stays small, and what is done there may
+ * block. */
+#include "session/cluster.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kube/tunnel.h"
+
+struct cluster {
+	struct loop *loop;
+	int control;
+	struct watch watch;
+	const struct cluster_events *events;
+	void *arg;
+	bool running; /* the tunnel was handed over */
+	struct error why;
+};
+
+static _Noreturn void run(const struct session_options *o, int control, int log_fd)
+{
+	struct kube_tunnel_options options = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level, .progress = o->progress };
+	int kept[] = { control, log_fd };
+
+	if (fd_keep_only(kept, 2) < 0)
+		_exit(1);
+	options.log_fd = kept[1];
+	kube_tunnel_run(&options, kept[0]);
+}
+
+/* One message. Returns 1, 0 when there is none now, -1 when the process is gone. */
+static int receive(struct cluster *c, struct kube_message *m, int *ret_fd)
+{
+	size_t n = 0;
+	ssize_t len = fd_receive(c->control, m, sizeof(*m), ret_fd, 1, &n, MSG_DONTWAIT);
+
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (!n)
+		*ret_fd = -1;
+	return len == (ssize_t)sizeof(*m) ? 1 : -1;
+}
+
+static void on_control(struct watch *w, uint32_t events)
+{
+	struct cluster *c = container_of(w, struct cluster, watch);
+	struct kube_message m;
+	int fd = -1, r = receive(c, &m, &fd);
+
+	if (r == 0)
+		return;
+	if (r < 0 || m.kind == KUBE_MESSAGE_FAILED) {
+		loop_unwatch(c->loop, w);
+		if (r < 0)
+			error_set(&m.error, 0, "the process that carries the tunnel died");
+		if (!c->running)
+			c->events->on_failed(c->arg, &m.error);
+	} else if (m.kind == KUBE_MESSAGE_TUNNEL && fd >= 0) {
+		c->running = true;
+		c->events->on_tunnel(c->arg, fd);
+		return;
+	} else if (m.kind == KUBE_MESSAGE_LOST) {
+		c->why = m.error;
+	}
+	fd_closep(&fd);
+}
+
+struct cluster *cluster_start(struct loop *loop, const struct session_options *options, int log_fd, const struct cluster_events *events,
+			      void *arg, struct error *err)
+{
+	struct cluster *c = calloc(1, sizeof(*c));
+	int pair[2] = { -1, -1 }, r;
+	pid_t pid = -1;
+
+	if (!c || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 || (pid = fork()) < 0) {
+		error_set(err, errno, "start the process that carries the tunnel");
+		fd_closep(&pair[0]);
+		fd_closep(&pair[1]);
+		free(c);
+		return NULL;
+	}
+	if (pid == 0)
+		run(options, pair[1], log_fd);
+	close(pair[1]);
+	*c = (struct cluster){ .loop = loop, .control = pair[0], .events = events, .arg = arg };
+	r = loop_watch(loop, &c->watch, c->control, EPOLLIN, on_control);
+	if (r == 0)
+		return c;
+	error_set(err, -r, "watch the process that carries the tunnel");
+	cluster_free(c);
+	return NULL;
+}
+
+void cluster_quiet(struct cluster *c)
+{
+	const struct kube_message m = { .kind = KUBE_MESSAGE_QUIET };
+
+	fd_send(c->control, &m, sizeof(m), NULL, 0);
+}
+
+bool cluster_why(struct cluster *c, struct error *ret)
+{
+	struct kube_message m;
+	int fd = -1;
+
+	while (receive(c, &m, &fd) > 0) {
+		if (m.kind == KUBE_MESSAGE_LOST)
+			c->why = m.error;
+		fd_closep(&fd);
+	}
+	if (!error_is_set(&c->why))
+		return false;
+	*ret = c->why;
+	return true;
+}
+
+void cluster_free(struct cluster *c)
+{
+	if (!c)
+		return;
+	loop_unwatch(c->loop, &c->watch);
+	fd_closep(&c->control);
+	free(c);
+}
