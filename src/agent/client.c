@@ -25,6 +25,7 @@ struct client {
 	struct tunnel_server *server;
 	struct egress *program;
 	struct lender *lender;
+	int unserved; /* the lender's socket without a target: its end would say that we died, before the reason has arrived */
 	struct list subscribers;
 	uint64_t totals[COUNTERS];
 	struct timer count; /* armed when the session doesn't know the totals */
@@ -182,6 +183,7 @@ struct client *client_new(const struct client_services *services, const struct c
 		return NULL;
 	}
 	c->services = services;
+	c->unserved = services->target ? -1 : fd_steal(&lend);
 	list_init(&c->subscribers);
 	c->count.on_due = on_count;
 	c->last.on_due = on_last;
@@ -215,6 +217,7 @@ void client_free(struct client *c)
 	lender_free(c->lender);
 	if (c->mux)
 		mux_free(c->mux);
+	fd_closep(&c->unserved);
 	free(c);
 }
 
