@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/filter_value.h"
 #include "config/node.h"
 #include "config/value.h"
 
@@ -159,6 +160,7 @@ void config_check(struct config *c, struct problem_list *problems)
 	check_incoming(&k);
 	check_http(&k);
 	check_rest(&k);
+	filter_value_check(c, problems);
 }
 
 /* Whether the value is what the key has anyway. */

@@ -95,6 +95,7 @@ struct config {
 #undef SECTION
 #undef KEY
 	/* Made from the above: */
+	struct config_filter dns_rules; /* dns_filter, and the names that the outgoing filter adds to it */
 	char *http_filter; /* the object feature.network.incoming.http_filter, as JSON text; NULL: everything is taken */
 
 	struct config_source sources[CONFIG_KEYS];

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "config/check.h"
 #include "config/config.h"
+#include "config/filter_value.h"
 #include "config/json.h"
 #include "config/source.h"
 #include "config/template.h"
@@ -205,6 +206,7 @@ static void derive(struct config *c)
 		c->agent_image = arena_format(c->arena, "%s%s%s", c->agent_image_registry, c->agent_image_tag ? ":" : "",
 					      c->agent_image_tag ? c->agent_image_tag : "");
 	c->http_filter = http_filter_text(c);
+	filter_value_derive(c);
 }
 
 int config_load(const struct config_request *request, struct config *ret, struct problem_list *problems)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "config/filter_value.h"
 #include "config/source.h"
 
 enum { WORDS_MAX = 16, WORD_LEN = 32 };
@@ -87,8 +88,7 @@ static bool set_string(const struct value_context *c, enum config_key key, const
 	return true;
 }
 
-/* @n is a string or an array of them. */
-static bool read_strings(const struct value_context *c, enum config_key key, const struct node *n, const char *path, struct config_strings *ret)
+bool strings_value_read(const struct value_context *c, enum config_key key, const struct node *n, const char *path, struct config_strings *ret)
 {
 	struct config_strings list = { .set = true };
 	bool good = true;
@@ -107,7 +107,7 @@ static bool read_strings(const struct value_context *c, enum config_key key, con
 
 static bool set_strings(const struct value_context *c, enum config_key key, const struct node *n)
 {
-	return read_strings(c, key, n, key_info(key)->path, field(c->config, key));
+	return strings_value_read(c, key, n, key_info(key)->path, field(c->config, key));
 }
 
 /* "`mirror`, `steal` or `off`" */
@@ -221,24 +221,6 @@ static bool set_map(const struct value_context *c, enum config_key key, const st
 	return good;
 }
 
-static bool set_filter(const struct value_context *c, enum config_key key, const struct node *n)
-{
-	const struct node *side = n->kind == NODE_OBJECT ? n->child : NULL;
-	struct config_filter filter;
-
-	if (!side || n->n != 1 || (strcmp(side->key, "local") != 0 && strcmp(side->key, "remote") != 0)) {
-		value_error(c, key, n, NULL, "expected {\"local\": […]} or {\"remote\": […]}, found %s",
-			    n->kind != NODE_OBJECT ? node_describe(c->config->arena, n) : n->n == 0 ? "an empty object" :
-			    n->n > 1 ? "more than one key" : arena_format(c->config->arena, "the key \"%.40s\"", side->key));
-		return false;
-	}
-	filter.side = side->key[0] == 'l' ? FILTER_LOCAL : FILTER_REMOTE;
-	if (!read_strings(c, key, side, arena_format(c->config->arena, "%s.%s", key_info(key)->path, side->key), &filter.entries))
-		return false;
-	*(config_FILTER *)field(c->config, key) = filter;
-	return true;
-}
-
 static bool set_json(const struct value_context *c, enum config_key key, const struct node *n)
 {
 	static const char *const names[] = { [NODE_NULL] = "null", [NODE_BOOL] = "bool", [NODE_NUMBER] = "number", [NODE_STRING] = "string",
@@ -258,7 +240,7 @@ static bool set_json(const struct value_context *c, enum config_key key, const s
 
 static bool (*const setters[])(const struct value_context *, enum config_key, const struct node *) = {
 	[KIND_BOOL] = set_bool, [KIND_TRI] = set_bool, [KIND_NUMBER] = set_number, [KIND_STRING] = set_string, [KIND_STRINGS] = set_strings,
-	[KIND_ENUM] = set_enum, [KIND_PORTS] = set_ports, [KIND_PAIRS] = set_pairs, [KIND_MAP] = set_map, [KIND_FILTER] = set_filter,
+	[KIND_ENUM] = set_enum, [KIND_PORTS] = set_ports, [KIND_PAIRS] = set_pairs, [KIND_MAP] = set_map, [KIND_FILTER] = filter_value_set,
 	[KIND_JSON] = set_json,
 };
 

@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/table.h"
+#include "session/dns_local.h"
 #include "session/dns_watch.h"
 #include "twin/layout.h"
 
@@ -124,14 +125,19 @@ static void touch(struct mapping *m)
 	list_append(&m->all->quiet, &m->by_age);
 }
 
-/* The twin's end of an answer from @remote: its address as it may stand in a packet to this mapping. */
-static struct endpoint source_of(const struct mapping *m, const struct endpoint *remote)
+/* The twin's end of an answer from @remote: its address as it may stand in a packet to @local. */
+static struct endpoint source_for(const struct endpoint *local, const struct endpoint *remote)
 {
 	struct endpoint e = *remote;
 
-	if (ip_is_loopback_alias(&m->key.local.ip) || ip_is_loopback(&remote->ip))
+	if (ip_is_loopback_alias(&local->ip) || ip_is_loopback(&remote->ip))
 		e.ip = loopback_to_source_alias(&remote->ip);
 	return e;
+}
+
+static struct endpoint source_of(const struct mapping *m, const struct endpoint *remote)
+{
+	return source_for(&m->key.local, remote);
 }
 
 static void on_datagram(void *arg, const struct endpoint *from, struct packet_marks marks, const uint8_t *data, size_t len)
@@ -146,7 +152,7 @@ static void on_datagram(void *arg, const struct endpoint *from, struct packet_ma
 	if (m->key.kind == PORT_UDP) {
 		n = packet_build_udp(out, &src, &m->key.local, marks, data, len, &sum);
 		if (from->port == 53)
-			dns_watch(data, len, from, true);
+			dns_watch_answer(m->all->c.routing->names, data, len, from, m->used);
 	} else {
 		if (len < 4)
 			return;
@@ -270,6 +276,26 @@ static bool is_echo_request(const struct packet *p)
 	return (p->protocol == IPPROTO_ICMP && p->icmp_type == ICMP_ECHO) || (p->protocol == IPPROTO_ICMPV6 && p->icmp_type == ICMPV6_ECHO_REQUEST);
 }
 
+/* True when this machine answers it. */
+static bool on_question(struct datagrams *d, const struct packet *p, const struct endpoint *server)
+{
+	const struct dns_asker who = { .program = p->src, .server = *server };
+
+	dns_watch_question(p->payload, p->payload_len, server);
+	return *d->c.dns && routing_is_name_server(d->c.routing, server) && dns_local_take(*d->c.dns, &who, p->payload, p->payload_len);
+}
+
+void datagrams_on_answer(struct datagrams *d, const struct dns_asker *who, const uint8_t *message, size_t len)
+{
+	struct gate *gate = *d->c.gate;
+	struct endpoint src = source_for(&who->program, &who->server);
+	struct packet_sum sum = { 0 };
+	size_t n = packet_build_udp(gate_buffer(gate), &src, &who->program, (struct packet_marks){ .ttl = 64 }, message, len, &sum);
+
+	dns_watch_answer(d->c.routing->names, message, len, &who->server, loop_now(d->c.loop));
+	gate_send(gate, n, sum);
+}
+
 void datagrams_on_packet(struct datagrams *d, const struct packet *p)
 {
 	bool udp = p->protocol == IPPROTO_UDP;
@@ -290,12 +316,12 @@ void datagrams_on_packet(struct datagrams *d, const struct packet *p)
 		data = p->transport + 4;
 		len = p->len - (size_t)(data - p->ip);
 	}
+	if (udp && remote.port == 53 && on_question(d, p, &remote))
+		return;
 	m = mapping_for(d, &key);
 	if (!m)
 		return;
-	rc = port_for(m, routing_pick(d->c.routing, p->protocol, &remote), &port);
-	if (rc == 0 && udp && remote.port == 53)
-		dns_watch(data, len, &remote, false);
+	rc = port_for(m, routing_pick(d->c.routing, p->protocol, &remote, loop_now(d->c.loop)), &port);
 	if (rc == 0)
 		rc = port->egress->ops->send(port, &remote, marks, data, len);
 	m->sent++;

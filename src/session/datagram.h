@@ -4,6 +4,7 @@
 
 #include "net/loop.h"
 #include "session/gate.h"
+#include "session/dns_local.h"
 #include "session/tcp.h"
 
 struct datagrams;
@@ -12,6 +13,8 @@ struct datagrams *datagrams_new(const struct tcp_context *context, struct error 
 void datagrams_free(struct datagrams *d);
 /* A UDP packet, or an ICMP echo request, from the twin. */
 void datagrams_on_packet(struct datagrams *d, const struct packet *p);
+/* This machine's answer to a question that the program asked a name server by UDP. */
+void datagrams_on_answer(struct datagrams *d, const struct dns_asker *who, const uint8_t *message, size_t len);
 /* Closes every mapping. */
 void datagrams_close_all(struct datagrams *d);
 /* Mappings whose UDP socket in the twin is gone are closed; @alive says which local ports have one. Those younger than @min_age (ns)

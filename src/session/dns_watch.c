@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* DNS as it passes: into the log. */
+/* DNS as it passes. */
 #include "session/dns_watch.h"
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "net/dns.h"
+#include "session/names.h"
 
 static void log_question(const struct dns_message *m, const struct endpoint *server)
 {
@@ -38,16 +39,21 @@ static void log_answer(const struct dns_message *m, const struct endpoint *serve
 	dns_each_address(m, log_address, NULL);
 }
 
-void dns_watch(const uint8_t *message, size_t len, const struct endpoint *server, bool answer)
+void dns_watch_question(const uint8_t *message, size_t len, const struct endpoint *server)
 {
 	struct dns_message m;
 
-	if (!log_enabled(LOG_LEVEL_DEBUG) || dns_parse(message, len, &m) < 0)
-		return;
-	if (m.response != answer)
-		return;
-	if (answer)
-		log_answer(&m, server);
-	else
+	if (log_enabled(LOG_LEVEL_DEBUG) && dns_parse(message, len, &m) == 0 && !m.response)
 		log_question(&m, server);
+}
+
+void dns_watch_answer(struct names *names, const uint8_t *message, size_t len, const struct endpoint *server, uint64_t now)
+{
+	struct dns_message m;
+
+	if (dns_parse(message, len, &m) < 0 || !m.response)
+		return;
+	names_learn(names, &m, now);
+	if (log_enabled(LOG_LEVEL_DEBUG))
+		log_answer(&m, server);
 }

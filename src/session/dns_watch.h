@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* DNS as it passes. */
+/* DNS as it passes: into the log, and to the names of addresses. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,5 +8,9 @@
 
 #include "net/addr.h"
 
-/* Logs the question (@answer false: on its way to @server) or the answer in @message. */
-void dns_watch(const uint8_t *message, size_t len, const struct endpoint *server, bool answer);
+struct names;
+
+/* A question in @message is on its way to @server. */
+void dns_watch_question(const uint8_t *message, size_t len, const struct endpoint *server);
+/* An answer came from there. @now: nanoseconds. */
+void dns_watch_answer(struct names *names, const uint8_t *message, size_t len, const struct endpoint *server, uint64_t now);

@@ -6,6 +6,8 @@
 
 #include "net/addr.h"
 #include "relay/egress.h"
+#include "session/names.h"
+#include "session/route.h"
 #include "tunnel/info.h"
 
 enum { MAX_NAME_SERVERS = 16 };
@@ -13,9 +15,14 @@ enum { MAX_NAME_SERVERS = 16 };
 enum exit { EXIT_TARGET, EXIT_HOST };
 enum { EXITS = EXIT_HOST + 1 };
 
-/* What the user asked for. */
+struct table;
+
+/* What the user asked for, and what is known of the twin. */
 struct routing {
-	bool tcp, udp, remote_dns; /* leave from the target */
+	bool remote_dns; /* leaves from the target */
+	struct route_rules rules;
+	struct names *names;  /* NULL: without a filter nobody asks */
+	struct table *logged; /* destinations of which the log has told */
 	struct ip name_servers[MAX_NAME_SERVERS]; /* those in force in the twin */
 	size_t n_name_servers;
 	struct ip *own; /* the target's addresses */
@@ -29,5 +36,10 @@ bool routing_is_local(const struct routing *r, const struct ip *ip);
 
 /* Reads the "nameserver" lines of a resolv.conf (resolv.conf(5)); NULL has none. */
 void routing_read_name_servers(struct routing *r, const char *resolv_conf);
-/* @protocol: IPPROTO_TCP, _UDP, _ICMP, _ICMPV6. DNS to a name server follows remote_dns alone. */
-enum exit routing_pick(const struct routing *r, int protocol, const struct endpoint *remote);
+/* Reads the configuration, and the resolv.conf that is in force in the twin (NULL: none). Returns 0 or -ENOMEM. */
+int routing_init(struct routing *r, const struct config *c, const char *resolv_conf);
+void routing_fini(struct routing *r);
+bool routing_is_name_server(const struct routing *r, const struct endpoint *e);
+/* @protocol: IPPROTO_TCP, _UDP, _ICMP, _ICMPV6. DNS to a name server follows remote_dns alone. The log tells of each new destination
+ * once. @now: nanoseconds. */
+enum exit routing_pick(const struct routing *r, int protocol, const struct endpoint *remote, uint64_t now);

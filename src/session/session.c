@@ -31,10 +31,13 @@
 #include "session/agent_process.h"
 #include "session/cluster.h"
 #include "session/datagram.h"
+#include "session/dns_local.h"
+#include "session/dns_rules.h"
 #include "session/gate.h"
 #include "session/handshake.h"
 #include "session/incoming.h"
 #include "session/reconcile.h"
+#include "session/resolver.h"
 #include "session/routing.h"
 #include "session/tcp.h"
 #include "tunnel/info.h"
@@ -69,6 +72,9 @@ struct session {
 	struct twin twin;
 	struct gate *gate;
 	struct routing routing;
+	struct dns_rules dns_rules;
+	struct resolver *resolver; /* NULL, like @dns: this machine answers no names */
+	struct dns_local *dns;
 	struct tcp *tcp;
 	struct datagrams *datagrams;
 	struct reconciler *reconciler;
@@ -108,6 +114,8 @@ static void close_flows(struct session *s, int error)
 		datagrams_close_all(s->datagrams);
 	if (s->incoming)
 		incoming_end(s->incoming);
+	dns_local_free(s->dns);
+	s->dns = NULL;
 	for (int i = 0; i < EXITS; i++) {
 		struct egress *e = s->exits[i];
 
@@ -308,21 +316,38 @@ static void on_connection(void *arg, int fd, const struct endpoint *from)
 static const struct gate_events gate_events = { .on_packet = on_packet, .on_connection = on_connection };
 
 /* Without the target's names, the twin uses the host's resolv.conf. */
-static void find_name_servers(struct session *s, const struct target_info *info)
+static int open_routing(struct session *s, const struct target_info *info, struct error *err)
 {
-	int fd = -1;
-	char *host;
+	_cleanup_fd_ int fd = s->options->config->dns_enabled ? -1 : open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+	char *host = fd < 0 ? NULL : fd_read_all(fd, INFO_FILE_MAX, NULL);
+	int rc = routing_init(&s->routing, s->options->config, s->options->config->dns_enabled ? info->resolv_conf : host);
 
-	s->routing = (struct routing){ .tcp = s->options->tcp_outgoing, .udp = s->options->udp_outgoing, .remote_dns = s->options->remote_dns };
-	if (s->options->remote_dns) {
-		routing_read_name_servers(&s->routing, info->resolv_conf);
-		return;
-	}
-	fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
-	host = fd < 0 ? NULL : fd_read_all(fd, INFO_FILE_MAX, NULL);
-	routing_read_name_servers(&s->routing, host);
 	free(host);
-	fd_closep(&fd);
+	if (rc < 0 || routing_set_own(&s->routing, info) < 0 || dns_rules_init(&s->dns_rules, s->options->config, s->routing.rules.search) < 0)
+		return error_set(err, ENOMEM, "keep the rules for outgoing traffic");
+	return 0;
+}
+
+static void on_local_answer(void *arg, const struct dns_asker *who, const uint8_t *message, size_t len)
+{
+	struct session *s = arg;
+
+	if (len)
+		datagrams_on_answer(s->datagrams, who, message, len);
+}
+
+/* Where this machine answers some names, its resolver is asked beside us. */
+static int open_dns(struct session *s, struct error *err)
+{
+	struct dns_local_context c = { .loop = s->loop, .rules = &s->dns_rules, .host = &s->exits[EXIT_HOST], .on_answer = on_local_answer, .arg = s };
+
+	if (s->dns_rules.side == FILTER_NONE)
+		return 0;
+	s->resolver = c.resolver = resolver_new(s->loop, s->options->uid, s->options->gid, err);
+	if (!s->resolver)
+		return -1;
+	s->dns = dns_local_new(&c);
+	return s->dns ? 0 : error_set(err, ENOMEM, "answer names from this machine");
 }
 
 static int open_exits(struct session *s, struct error *err)
@@ -351,12 +376,11 @@ static int open_incoming(struct session *s, const struct target_info *info, stru
 
 static int open_flows(struct session *s, const struct target_info *info, struct error *err)
 {
-	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits };
+	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits, .dns = &s->dns };
 
-	find_name_servers(s, info);
-	if (routing_set_own(&s->routing, info) < 0)
-		return error_set(err, ENOMEM, "keep the target's addresses");
-	if (open_exits(s, err) < 0 || !(s->gate = gate_new(s->loop, &s->twin, &gate_events, s, err)) || !(s->tcp = tcp_new(&c, err)) ||
+	if (open_routing(s, info, err) < 0 || open_exits(s, err) < 0 || open_dns(s, err) < 0)
+		return -1;
+	if (!(s->gate = gate_new(s->loop, &s->twin, &gate_events, s, err)) || !(s->tcp = tcp_new(&c, err)) ||
 	    !(s->datagrams = datagrams_new(&c, err)))
 		return -1;
 	s->reconciler = reconciler_new(s->loop, s->twin.diag, s->tcp, s->datagrams, err);

@@ -193,7 +193,7 @@ static void dial(struct flow *f)
 	struct tcp *t = f->tcp;
 	struct endpoint local = { .ip = loopback_from_alias(&f->key.program.ip), .port = f->key.program.port };
 	struct endpoint remote = { .ip = loopback_from_alias(&f->key.remote.ip), .port = f->key.remote.port };
-	struct egress *egress = t->c.exits[routing_pick(t->c.routing, IPPROTO_TCP, &remote)];
+	struct egress *egress = t->c.exits[routing_pick(t->c.routing, IPPROTO_TCP, &remote, loop_now(t->c.loop))];
 
 	f->place = egress ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : -1;
 	if (!egress)

@@ -16,6 +16,7 @@ struct tcp_context {
 	struct gate **gate;
 	const struct routing *routing;
 	struct egress **exits;
+	struct dns_local **dns; /* what this machine answers; NULL there: nothing (any more) */
 };
 
 struct tcp *tcp_new(const struct tcp_context *context, struct error *err);

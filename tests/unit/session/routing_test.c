@@ -37,8 +37,10 @@ static const struct {
 
 int main(void)
 {
-	struct routing r = { 0 };
+	const struct config none = { .dns_enabled = true };
+	struct routing r;
 
+	tap_int(routing_init(&r, &none, NULL), 0, "without a resolv.conf");
 	routing_read_name_servers(&r, NULL);
 	routing_read_name_servers(&r, "");
 	tap_int(r.n_name_servers, 0, "none");
@@ -48,10 +50,11 @@ int main(void)
 		struct endpoint remote = { .port = rows[i].port };
 
 		ip_parse(rows[i].ip, &remote.ip);
-		r.tcp = rows[i].tcp;
-		r.udp = rows[i].udp;
+		r.rules.tcp = rows[i].tcp;
+		r.rules.udp = rows[i].udp;
 		r.remote_dns = rows[i].dns;
-		tap_int(routing_pick(&r, rows[i].protocol, &remote), rows[i].want, "%s", rows[i].name);
+		tap_int(routing_pick(&r, rows[i].protocol, &remote, 0), rows[i].want, "%s", rows[i].name);
 	}
+	routing_fini(&r);
 	return tap_done();
 }

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+/* Filters of destinations and of names. */
+#include "config/filter_value.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "config/address_rule.h"
+
+static bool is_dns(enum config_key key)
+{
+	return key == KEY_dns_filter;
+}
+
+/* What is wrong with an entry, for a message; NULL: nothing. */
+static const char *wrong(const struct value_context *c, enum config_key key, const char *text)
+{
+	struct address_rule rule;
+	unsigned int at = 0;
+	enum rule_error e = address_rule_parse(text, &rule, &at);
+
+	if (e != RULE_OK)
+		return arena_format(c->config->arena, "\"%.60s\": %s (at its character %u)", text, address_rule_error(e), at + 1);
+	if (is_dns(key) && strstr(text, "://"))
+		return arena_format(c->config->arena, "\"%.60s\": an entry for names has no protocol", text);
+	if (is_dns(key) && !*text)
+		return "an empty entry";
+	return NULL;
+}
+
+static bool check_entries(const struct value_context *c, enum config_key key, const struct node *side, const char *path)
+{
+	bool good = true, array = side->kind == NODE_ARRAY;
+	size_t i = 0;
+
+	for (const struct node *e = array ? side->child : side; e; e = array ? e->next : NULL, i++) {
+		const char *what = wrong(c, key, e->text);
+
+		if (!what)
+			continue;
+		value_error(c, key, e, array ? arena_format(c->config->arena, "%s[%zu]", path, i) : path, "%s", what);
+		good = false;
+	}
+	if (array && !side->child) {
+		value_error(c, key, side, path, "an empty list: leave the filter out, or say what it is for");
+		good = false;
+	}
+	return good;
+}
+
+static const char *describe_object(const struct value_context *c, const struct node *n)
+{
+	if (n->kind != NODE_OBJECT)
+		return node_describe(c->config->arena, n);
+	if (n->n == 0)
+		return "an empty object";
+	return n->n > 1 ? "more than one key" : arena_format(c->config->arena, "the key \"%.40s\"", n->child->key);
+}
+
+bool filter_value_set(const struct value_context *c, enum config_key key, const struct node *n)
+{
+	const struct node *side = n->kind == NODE_OBJECT && n->n == 1 ? n->child : NULL;
+	struct config_filter filter;
+	const char *path;
+
+	if (!side || (strcmp(side->key, "local") != 0 && strcmp(side->key, "remote") != 0)) {
+		value_error(c, key, n, NULL, "expected {\"local\": […]} or {\"remote\": […]}, found %s", describe_object(c, n));
+		return false;
+	}
+	filter.side = side->key[0] == 'l' ? FILTER_LOCAL : FILTER_REMOTE;
+	path = arena_format(c->config->arena, "%s.%s", key_info(key)->path, side->key);
+	if (!strings_value_read(c, key, side, path, &filter.entries) || !check_entries(c, key, side, path))
+		return false;
+	*(config_FILTER *)((char *)c->config + key_info(key)->offset) = filter;
+	return true;
+}
+
+static bool has_entry(const struct config_strings *s, const char *text)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (strcasecmp(s->items[i], text) == 0)
+			return true;
+	return false;
+}
+
+/* The name of an entry that has one; NULL for any other. */
+static const char *entry_name(const char *text, struct address_rule *rule)
+{
+	unsigned int at;
+
+	return address_rule_parse(text, rule, &at) == RULE_OK && rule->host == RULE_NAME ? rule->name : NULL;
+}
+
+void filter_value_derive(struct config *c)
+{
+	const struct config_filter *out = &c->outgoing_filter;
+	struct config_filter *rules = &c->dns_rules;
+	struct address_rule rule;
+
+	rules->side = c->dns_filter.side;
+	for (size_t i = 0; i < c->dns_filter.entries.n; i++)
+		*(char **)arena_push(c->arena, (void **)&rules->entries.items, rules->entries.n++, sizeof(char *)) = c->dns_filter.entries.items[i];
+	if (rules->side == FILTER_NONE && out->side == FILTER_LOCAL)
+		rules->side = FILTER_LOCAL;
+	if (rules->side == FILTER_NONE || out->side != rules->side)
+		return;
+	for (size_t i = 0; i < out->entries.n; i++) {
+		const char *name = entry_name(out->entries.items[i], &rule);
+
+		if (name && !has_entry(&rules->entries, name))
+			*(char **)arena_push(c->arena, (void **)&rules->entries.items, rules->entries.n++, sizeof(char *)) =
+				arena_copy(c->arena, name, strlen(name));
+	}
+	if (rules->entries.n == 0)
+		rules->side = FILTER_NONE;
+}
+
+static void warn(const struct config *c, struct problem_list *problems, enum config_key key, const char *text)
+{
+	const struct config_source *s = &c->sources[key];
+
+	problem_add(problems, PROBLEM_WARNING, s->name, s->line, s->column, key_info(key)->path, "%s", text);
+}
+
+static void check_outgoing(const struct config *c, struct problem_list *problems)
+{
+	const struct config_filter *f = &c->outgoing_filter;
+	struct address_rule rule;
+	bool names = false;
+	unsigned int at;
+
+	for (size_t i = 0; i < f->entries.n; i++) {
+		const char *text = f->entries.items[i];
+		bool off;
+
+		if (address_rule_parse(text, &rule, &at) != RULE_OK)
+			continue;
+		names |= rule.host == RULE_NAME;
+		off = rule.protocol == IPPROTO_TCP ? !c->outgoing_tcp : rule.protocol == IPPROTO_UDP ? !c->outgoing_udp : !c->outgoing_tcp && !c->outgoing_udp;
+		if (off)
+			warn(c, problems, KEY_outgoing_filter,
+			     arena_format(c->arena, "\"%s\" can never match: its protocol is off and leaves from this machine anyway", text));
+	}
+	if (names && f->side == FILTER_REMOTE && !c->dns_enabled)
+		warn(c, problems, KEY_outgoing_filter, "names resolve on this machine, since feature.network.dns is off: they may have other addresses there");
+}
+
+static void check_dns(const struct config *c, struct problem_list *problems)
+{
+	const struct config_filter *f = &c->dns_filter, *out = &c->outgoing_filter;
+	struct address_rule rule;
+
+	if (f->side == FILTER_NONE)
+		return;
+	if (!c->dns_enabled)
+		warn(c, problems, KEY_dns_filter, "has no effect: feature.network.dns is off");
+	for (size_t i = 0; i < f->entries.n; i++) {
+		unsigned int at;
+
+		if (address_rule_parse(f->entries.items[i], &rule, &at) == RULE_OK && rule.host == RULE_ANY)
+			warn(c, problems, KEY_dns_filter,
+			     arena_format(c->arena, "\"%s\" can never match: a question for a name has no port", f->entries.items[i]));
+	}
+	for (size_t i = 0; out->side != FILTER_NONE && out->side != f->side && i < out->entries.n; i++) {
+		const char *name = entry_name(out->entries.items[i], &rule);
+
+		if (name && has_entry(&f->entries, name))
+			warn(c, problems, KEY_dns_filter,
+			     arena_format(c->arena, "\"%s\" is %s here and %s in feature.network.outgoing.filter", name, f->side == FILTER_LOCAL ? "local" : "remote",
+					  out->side == FILTER_LOCAL ? "local" : "remote"));
+	}
+}
+
+void filter_value_check(const struct config *c, struct problem_list *problems)
+{
+	check_outgoing(c, problems);
+	check_dns(c, problems);
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+/* Asking this machine's resolver. The process's threads all read questions from one SOCK_SEQPACKET socket and write answers to it, in any
+ * order; an answer has its question's number. The process ends with the session, whose end of the socket is then closed. */
+#include "session/resolver.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/orphan.h"
+#include "base/table.h"
+#include "twin/privilege.h"
+
+/* A lookup of a name that doesn't answer takes a thread for ten seconds. */
+enum { THREADS = 32, STACK = 512 * 1024, MAX_PENDING = 4096, BUFFER = 4 << 20 };
+
+struct question {
+	uint32_t id;
+	char name[RESOLVER_NAME];
+};
+
+struct answer {
+	uint32_t id;
+	enum resolver_status status;
+	uint32_t n;
+	struct ip ips[RESOLVER_ADDRESSES];
+};
+
+struct pending {
+	struct table_node node;
+	uint32_t id;
+	resolver_done_fn done;
+	void *arg;
+};
+
+struct resolver {
+	struct loop *loop;
+	int sock;
+	struct watch watch;
+	struct table pending;
+	struct deferred give_up;
+	uint32_t next_id;
+	bool lost;
+};
+
+static enum resolver_status to_status(int error)
+{
+	return error == EAI_NONAME || error == EAI_NODATA || error == EAI_ADDRFAMILY ? RESOLVER_NO_NAME : RESOLVER_AGAIN;
+}
+
+static void look_up(const struct question *q, struct answer *a)
+{
+	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *list = NULL;
+	int error = getaddrinfo(q->name, NULL, &hints, &list);
+
+	*a = (struct answer){ .id = q->id, .status = error ? to_status(error) : RESOLVER_FOUND };
+	for (const struct addrinfo *i = list; i && a->n < RESOLVER_ADDRESSES; i = i->ai_next) {
+		struct sockaddr_storage sa = { 0 };
+		struct endpoint e;
+
+		memcpy(&sa, i->ai_addr, i->ai_addrlen < sizeof(sa) ? i->ai_addrlen : sizeof(sa));
+		if (endpoint_from_sockaddr(&sa, &e))
+			a->ips[a->n++] = e.ip;
+	}
+	if (list)
+		freeaddrinfo(list);
+}
+
+static void *work(void *arg)
+{
+	int sock = *(const int *)arg;
+	struct question q;
+	struct answer a;
+
+	for (;;) {
+		ssize_t len = recv(sock, &q, sizeof(q), 0);
+
+		if (len <= 0 && errno == EINTR && len < 0)
+			continue;
+		if (len <= (ssize_t)offsetof(struct question, name))
+			_exit(0);
+		q.name[sizeof(q.name) - 1] = '\0';
+		look_up(&q, &a);
+		if (send(sock, &a, offsetof(struct answer, ips) + a.n * sizeof(a.ips[0]), MSG_NOSIGNAL) < 0 && errno == EPIPE)
+			_exit(0);
+	}
+}
+
+/* Never returns. */
+static void serve(int sock, uid_t uid, gid_t gid)
+{
+	struct error err = { 0 };
+	pthread_attr_t attr;
+	pthread_t thread;
+	static int shared;
+
+	if (orphan_settle("mirrord-resolve", &sock, 1) < 0 || (geteuid() == 0 && uid != 0 && privilege_become(uid, gid, &err) < 0))
+		_exit(1);
+	shared = sock;
+	fd_set_nonblocking(sock, 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	for (int i = 1; i < THREADS; i++)
+		pthread_create(&thread, &attr, work, &shared);
+	work(&shared);
+	_exit(0);
+}
+
+static bool pending_equal(const struct table_node *node, const void *key)
+{
+	return container_of(node, const struct pending, node)->id == *(const uint32_t *)key;
+}
+
+static void finish(struct resolver *r, struct pending *p, enum resolver_status status, const struct ip *ips, size_t n)
+{
+	resolver_done_fn done = p->done;
+	void *arg = p->arg;
+
+	table_remove(&r->pending, &p->node);
+	free(p);
+	done(arg, status, ips, n);
+}
+
+/* Nobody answers any more. */
+static void give_up(struct deferred *d)
+{
+	struct resolver *r = container_of(d, struct resolver, give_up);
+
+	for (struct table_node *n; (n = table_first(&r->pending));)
+		finish(r, container_of(n, struct pending, node), RESOLVER_AGAIN, NULL, 0);
+}
+
+static void on_answer(struct watch *w, uint32_t events)
+{
+	struct resolver *r = container_of(w, struct resolver, watch);
+	struct answer a;
+	ssize_t len;
+
+	while ((len = recv(r->sock, &a, sizeof(a), MSG_DONTWAIT)) >= (ssize_t)offsetof(struct answer, ips)) {
+		struct table_node *n = table_find(&r->pending, &a.id, sizeof(a.id));
+
+		if (n && a.n <= RESOLVER_ADDRESSES && (size_t)len == offsetof(struct answer, ips) + a.n * sizeof(a.ips[0]))
+			finish(r, container_of(n, struct pending, node), a.status, a.ips, a.n);
+	}
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	loop_unwatch(r->loop, w);
+	r->lost = true;
+	loop_defer(r->loop, &r->give_up, give_up);
+}
+
+static int start(struct resolver *r, uid_t uid, gid_t gid)
+{
+	int pair[2], size = BUFFER;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	for (int i = 0; i < 2; i++)
+		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	child = fork();
+	if (child == 0) {
+		close(pair[0]);
+		serve(pair[1], uid, gid);
+	}
+	close(pair[1]);
+	r->sock = pair[0];
+	if (child > 0 && loop_watch(r->loop, &r->watch, r->sock, EPOLLIN, on_answer) == 0)
+		return 0;
+	close(r->sock);
+	return -1;
+}
+
+struct resolver *resolver_new(struct loop *loop, uid_t uid, gid_t gid, struct error *err)
+{
+	struct resolver *r = calloc(1, sizeof(*r));
+
+	if (!r || table_init(&r->pending, pending_equal) < 0) {
+		error_set(err, ENOMEM, "start the resolver");
+		free(r);
+		return NULL;
+	}
+	r->loop = loop;
+	if (start(r, uid, gid) == 0)
+		return r;
+	error_set(err, errno, "start the resolver");
+	table_fini(&r->pending);
+	free(r);
+	return NULL;
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (!r)
+		return;
+	if (!r->lost)
+		loop_unwatch(r->loop, &r->watch);
+	close(r->sock);
+	for (struct table_node *n; (n = table_first(&r->pending));) {
+		table_remove(&r->pending, n);
+		free(container_of(n, struct pending, node));
+	}
+	table_fini(&r->pending);
+	free(r);
+}
+
+void resolver_ask(struct resolver *r, const char *name, resolver_done_fn done, void *arg)
+{
+	struct question q = { .id = r->next_id++ };
+	size_t len = strlen(name);
+	struct pending *p = r->pending.n < MAX_PENDING && len < sizeof(q.name) ? calloc(1, sizeof(*p)) : NULL;
+
+	if (!p) {
+		done(arg, RESOLVER_AGAIN, NULL, 0);
+		return;
+	}
+	memcpy(q.name, name, len + 1);
+	*p = (struct pending){ .id = q.id, .done = done, .arg = arg };
+	table_add(&r->pending, &p->node, &p->id, sizeof(p->id));
+	if (r->lost || send(r->sock, &q, offsetof(struct question, name) + len + 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		finish(r, p, RESOLVER_AGAIN, NULL, 0);
+}
