@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from labkit import plan  # noqa: E402,F401
 
-AREAS = ["tcp_connect", "tcp_data", "tcp_end", "tcp_more", "udp", "icmp", "dns", "localhost", "view", "pods"]
+AREAS = ["tcp_connect", "tcp_data", "tcp_end", "tcp_more", "udp", "icmp", "dns", "localhost", "listen", "view", "pods"]
 PROBES = {}
 
 IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, UDP_SEGMENT, UDP_GRO = 11, 25, 0x2000, 103, 104
