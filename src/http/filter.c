@@ -190,6 +190,14 @@ static int compile_ports(struct http_filter *f, const json_t *ports, struct erro
 	return 0;
 }
 
+static bool is_of_connection(const struct condition *c)
+{
+	for (; c; c = c->next)
+		if (c->kind->scope == OF_CONNECTION || is_of_connection(c->first))
+			return true;
+	return false;
+}
+
 static int compile(struct http_filter *f, const json_t *config, struct error *err)
 {
 	const char *key;
@@ -203,6 +211,7 @@ static int compile(struct http_filter *f, const json_t *config, struct error *er
 	if (!key)
 		return 0;
 	f->root = condition_compile(config, "http_filter", true, err);
+	f->of_connection = is_of_connection(f->root);
 	return f->root ? 0 : -1;
 }
 
@@ -250,8 +259,15 @@ bool http_filter_on_port(const struct http_filter *f, uint16_t port)
 	return false;
 }
 
+bool http_filter_of_connection(const struct http_filter *f)
+{
+	return f->of_connection;
+}
+
 enum http_verdict condition_match(struct http_filter *f, const struct condition *c, const struct http_request *r)
 {
+	if (!r->method.len && c->kind->scope == OF_REQUEST)
+		return HTTP_NEEDS_BODY; /* there is no request: neither true nor false */
 	return c->kind->match(f, c, r);
 }
 

@@ -23,6 +23,10 @@ bool http_filter_is_set(const struct http_filter *f);
 /* Does it say anything about requests on that port of the target's? On others everything is the session's. */
 bool http_filter_on_port(const struct http_filter *f, uint16_t port);
 
+/* Can it match a connection of which there is no request to see (TLS), by its server name or its client? A request without a method stands
+ * for such a connection; HTTP_NEEDS_BODY then means that nobody knows. */
+bool http_filter_of_connection(const struct http_filter *f);
+
 enum http_verdict { HTTP_NO, HTTP_YES, HTTP_NEEDS_BODY };
 /* HTTP_NEEDS_BODY only while body_state is HTTP_BODY_AHEAD, and the rest doesn't decide it. Takes some milliseconds at most,
  * whatever the patterns and the request are. */

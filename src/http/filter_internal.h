@@ -32,10 +32,13 @@ struct condition {
 	size_t n_networks;
 };
 
-/* "yes", "no", and "tell me the body first". */
+/* What a condition looks at: others below it, what is known of a connection without a request in it, a request. */
+enum condition_scope { OF_OTHERS, OF_CONNECTION, OF_REQUEST };
+
 struct condition_kind {
 	const char *name;  /* inside all_of and any_of */
 	const char *outer; /* on the top level; NULL: not there */
+	enum condition_scope scope;
 	int (*compile)(struct condition *c, const json_t *value, const char *where, struct error *err);
 	enum http_verdict (*match)(struct http_filter *f, const struct condition *c, const struct http_request *r);
 };
@@ -45,6 +48,7 @@ struct http_filter {
 	uint16_t *ports;	/* NULL: all */
 	size_t n_ports;
 	struct http_filter_trouble trouble;
+	bool of_connection; /* it can match a connection without a request */
 };
 
 /* filter.c, for the kinds that have others below them. @where is "http_filter.any_of[2]" and so on. */

@@ -6,6 +6,8 @@
  */
 #include "http/h1.h"
 
+#include <string.h>
+
 enum state {
 	SIZE_FIRST, /* the first digit */
 	SIZE,
@@ -132,4 +134,26 @@ ssize_t h1_body_take(struct h1_body *b, const uint8_t *data, size_t len)
 		}
 	}
 	return (ssize_t)at;
+}
+
+size_t h1_unchunk(const uint8_t *data, size_t len, char *out)
+{
+	struct h1_body b = { .framing = H1_CHUNKED, .state = SIZE_FIRST };
+	size_t n = 0;
+
+	for (size_t at = 0; at < len && !b.done;) {
+		size_t part = 1;
+
+		if (b.state == DATA) {
+			part = take_counted(&b, len - at);
+			memcpy(out + n, data + at, part);
+			n += part;
+			if (!b.left)
+				b.state = DATA_CR;
+		} else if (!step(&b, data[at])) {
+			break;
+		}
+		at += part;
+	}
+	return n;
 }

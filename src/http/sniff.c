@@ -152,10 +152,11 @@ int sniff_tls_hello(const uint8_t *data, size_t len, struct tls_hello *ret)
 	struct reader r = { ret->text, ret->text + (n > 0 ? n : 0), false }, body, extensions;
 
 	ret->sni = ret->alpn = (struct span){ "", 0 };
-	if (n < 4)
-		return n < 0 ? -1 : 0;
-	if (number(&r, 1) != 1)
+	if (n < 0 || (n > 0 && ret->text[0] != 1))
 		return -1;
+	if (n < 4)
+		return 0;
+	number(&r, 1);
 	body = take(&r, number(&r, 3));
 	if (body.bad)
 		return (size_t)n == sizeof(ret->text) ? -1 : 0;

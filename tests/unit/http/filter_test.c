@@ -228,6 +228,19 @@ static void test_grpc(void)
 	tap_int(verdict_of("{\"host\": \"^shop$\"}", &m.request), HTTP_YES, "HTTP/2: host");
 }
 
+/* Of a TLS connection only the server name and the client are known. */
+static void test_connections(void)
+{
+	struct http_request r = { .body_state = HTTP_BODY_UNKNOWN };
+
+	set_peers(&r);
+	tap_int(verdict_of("{\"sni\": \"tls\"}", &r), HTTP_YES, "a connection by its name");
+	tap_int(verdict_of("{\"header_filter\": \"x\"}", &r), HTTP_NEEDS_BODY, "nobody knows");
+	tap_int(verdict_of("{\"not\": {\"header\": \"x\"}}", &r), HTTP_NEEDS_BODY, "nor whether not");
+	tap_int(verdict_of("{\"any_of\": [{\"path\": \"x\"}, {\"client\": \"10.0.0.0/8\"}]}", &r), HTTP_YES, "one of several is enough");
+	tap_int(verdict_of("{\"all_of\": [{\"path\": \"x\"}, {\"client\": \"10.0.0.0/8\"}]}", &r), HTTP_NEEDS_BODY, "of all it isn't");
+}
+
 static void test_ports(void)
 {
 	struct error err = { 0 };
@@ -252,6 +265,7 @@ int main(void)
 	test_hints();
 	test_body();
 	test_grpc();
+	test_connections();
 	test_ports();
 	return tap_done();
 }

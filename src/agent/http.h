@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+/* HTTP on a stolen port: each request goes to the session whose filter it matches, or else where it was meant to go, on one and the same
+ * client connection. What isn't HTTP, or isn't any more, becomes a plain relayed connection. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "http/filter.h"
+#include "net/addr.h"
+#include "net/loop.h"
+#include "relay/egress.h"
+#include "tunnel/subscription.h"
+
+struct http_port;
+struct http_taker;
+
+/* A session's side. */
+struct http_taker_ops {
+	/* Where a connection of @client's to @destination goes: the egress, and what to dial there. NULL: nowhere. */
+	struct egress *(*deliver)(void *arg, const struct endpoint *client, const struct endpoint *destination, struct endpoint *ret_local,
+				  struct endpoint *ret_remote);
+	void (*count)(void *arg, enum counter what, uint64_t n);
+};
+
+/* The filters of one port of the target's, in the order in which they are asked. NULL without memory. */
+struct http_port *http_port_new(struct loop *loop);
+/* Connections that it has go on until they end; takers must be gone. */
+void http_port_free(struct http_port *p);
+/* A filter joins, behind those that are there; owned from here on. One that isn't set takes what no other wants, HTTP or not.
+ * NULL without memory; @filter is freed then. */
+struct http_taker *http_port_add(struct http_port *p, struct http_filter *filter, const struct http_taker_ops *ops, void *arg);
+/* It gets no request any more; what it has got already it keeps. */
+void http_taker_remove(struct http_taker *t);
+/* Is there any with a filter? Else connections need no HTTP. */
+bool http_port_has_filters(const struct http_port *p);
+
+/* What an accepted connection is, and where the target's own program is to be reached: @app dials from @app_local to @app_remote. */
+struct http_peers {
+	struct endpoint client, destination;
+	struct egress *app;
+	struct endpoint app_local, app_remote;
+};
+/* Takes the client's connection over (non-blocking, SO_LINGER 0), and connects to the app at once. */
+void http_serve(struct http_port *p, int fd, const struct http_peers *peers);
+/* Resets every connection of every port. */
+void http_reset_all(void);
+/* Connections that are served, also those that are plain relayed ones by now. */
+size_t http_count(void);

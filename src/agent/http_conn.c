@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: MIT
+/* An HTTP connection's life.
+ *
+ *              ┌────────────────────────────── not HTTP, TLS, the server speaks first ─────────────────────┐
+ *   SNIFFS ────┤                                                                                            ▼
+ *              └─ HTTP/1 ─► DIVIDES ── upgrade, CONNECT, the last request, a half-close, an unsafe message ─► RELAYS ─► a pump
+ *                              └── the program failed ─► LINGERS ─► OVER
+ *
+ * `home` is where everything goes that no filter wants: the target's app, or the program of a session that steals all. It is connected when
+ * the client is. A program is connected when a request first matches its filter, and kept. So a client connection has one
+ * connection to the app at a time, and one to each session's program.
+ *
+ * Requests go to `current`, as many as the client sends. One for another upstream waits until `current` has answered all it has: then
+ * answers are in order by themselves, and requests take effect in the order in which they were sent. What was forwarded is forgotten; so
+ * nothing can be sent twice.
+ *
+ * No request is changed, and no answer: the bytes of a read are divided in place, and those for one upstream go out with one write. Bytes
+ * are kept only where a socket doesn't take them, where a head isn't complete, and for a filter on bodies.
+ *
+ * All the ways in which HTTP on a connection ends become RELAYS: what is kept goes out, then a pump gets both sockets. It passes on ends and
+ * resets as they come, and the state here is freed. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/http_internal.h"
+#include "base/log.h"
+#include "http/sniff.h"
+#include "relay/pump.h"
+
+static size_t count;
+/* All connections that aren't plain ones yet, and those that are. */
+static struct list conns = { &conns, &conns }, pumps = { &pumps, &pumps };
+
+size_t http_count(void)
+{
+	return count;
+}
+
+static void on_reap(struct deferred *d)
+{
+	struct http_conn *c = container_of(d, struct http_conn, reap);
+
+	http_port_unref(c->port);
+	free(c);
+}
+
+/* One that owes nothing hears a plain end, no reset. */
+static void upstream_free(struct http_upstream *u)
+{
+	static const struct linger off = { 0 };
+	struct http_conn *c = u->conn;
+
+	if (u->end.watch.fd >= 0 && !backlog_len(&u->end.out) && (u != c->current || (!c->n_waiting && !c->in_body)))
+		setsockopt(u->end.watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	if (u->dial)
+		u->dial->egress->ops->abandon(u->dial);
+	http_end_close(c, &u->end);
+	http_kept_take(&u->held, backlog_len(&u->held));
+	backlog_fini(&u->held);
+	list_remove(&u->node);
+	http_taker_unref(u->taker);
+	free(u);
+}
+
+void http_upstream_drop(struct http_upstream *u)
+{
+	struct http_conn *c = u->conn;
+
+	if (u == c->current)
+		c->current = NULL;
+	upstream_free(u);
+}
+
+static void undecide(struct http_conn *c)
+{
+	http_taker_unref(c->wanted);
+	c->wanted = NULL;
+	c->decided = false;
+}
+
+/* Everything goes; whatever is open then is reset, since SO_LINGER is 0. */
+void http_reset(struct http_conn *c)
+{
+	if (c->stage == HTTP_OVER)
+		return;
+	c->stage = HTTP_OVER;
+	loop_disarm(c->port->loop, &c->timer);
+	while (!list_empty(&c->upstreams))
+		upstream_free(container_of(c->upstreams.next, struct http_upstream, node));
+	c->current = NULL;
+	undecide(c);
+	http_end_close(c, &c->client);
+	http_kept_take(&c->held, backlog_len(&c->held));
+	backlog_fini(&c->held);
+	list_remove(&c->node);
+	list_remove(&c->of_all);
+	count--;
+	loop_defer(c->port->loop, &c->reap, on_reap);
+}
+
+void http_end(struct http_conn *c)
+{
+	static const struct linger off = { 0 };
+
+	setsockopt(c->client.watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	http_reset(c);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct http_conn *c = container_of(t, struct http_conn, timer);
+
+	if (c->stage == HTTP_LINGERS) {
+		http_end(c);
+	} else if (c->wants_body) {
+		c->gave_up_body = true;
+		http_run(c);
+	}
+}
+
+void http_set_timer(struct http_conn *c, unsigned int ms)
+{
+	loop_arm(c->port->loop, &c->timer, loop_now(c->port->loop) + ms * (uint64_t)LOOP_MS);
+}
+
+/* Upstreams */
+
+static void on_upstream(struct watch *w, uint32_t events)
+{
+	struct http_upstream *u = container_of(container_of(w, struct http_end, watch), struct http_upstream, end);
+
+	http_end_note(&u->end, events);
+	if (events & (EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		http_end_flush(u->conn, &u->end);
+	http_run(u->conn);
+}
+
+static void on_dialed(struct http_upstream *u)
+{
+	int fd = egress_dial_take(u->dial);
+
+	u->dial = NULL;
+	if (fd < 0 || (fd = http_end_open(u->conn, &u->end, fd, on_upstream)) < 0)
+		u->failed = -fd;
+	else
+		http_end_flush(u->conn, &u->end);
+}
+
+static void on_dial_done(void *arg, int error)
+{
+	struct http_upstream *u = arg;
+
+	if (error) {
+		u->dial = NULL;
+		u->failed = error;
+	} else {
+		on_dialed(u);
+	}
+	http_run(u->conn);
+}
+
+static void dial(struct http_upstream *u)
+{
+	struct http_conn *c = u->conn;
+	struct endpoint local = c->peers.app_local, remote = c->peers.app_remote;
+	struct egress *egress = c->peers.app;
+	int error;
+
+	if (u->taker)
+		egress = u->taker->ops ? u->taker->ops->deliver(u->taker->arg, &c->peers.client, &c->peers.destination, &local, &remote) : NULL;
+	error = egress ? egress->ops->dial(egress, &local, &remote, on_dial_done, u, &u->dial) : ECONNREFUSED;
+	if (error && error != EINPROGRESS)
+		u->failed = error;
+	else if (!error)
+		on_dialed(u);
+}
+
+static struct http_upstream *upstream_new(struct http_conn *c, struct http_taker *t)
+{
+	struct http_upstream *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->conn = c;
+	u->taker = t;
+	u->end.watch.fd = -1;
+	http_taker_ref(t);
+	list_append(&c->upstreams, &u->node);
+	dial(u);
+	return u;
+}
+
+/* A connection that has ended, or isn't asked for an answer and says something all the same: the next request needs a new one. */
+static bool is_stale(struct http_upstream *u)
+{
+	return u->failed || http_end_has_something(&u->end);
+}
+
+struct http_upstream *http_upstream_to(struct http_conn *c, struct http_taker *t)
+{
+	for (struct list *n = c->upstreams.next; n != &c->upstreams; n = n->next) {
+		struct http_upstream *u = container_of(n, struct http_upstream, node);
+
+		if (u->taker != t)
+			continue;
+		if ((u == c->current && (c->n_waiting || c->in_body)) || !is_stale(u))
+			return u;
+		http_upstream_drop(u);
+		break;
+	}
+	return upstream_new(c, t);
+}
+
+/* Relaying */
+
+static void hand_over(struct http_conn *c, struct backlog *from, struct http_end *to)
+{
+	http_end_write(c, to, backlog_first(from), backlog_len(from));
+	http_kept_take(from, backlog_len(from));
+}
+
+void http_relay(struct http_conn *c, struct http_upstream *u)
+{
+	if (!u)
+		u = http_upstream_to(c, http_rest(c->port));
+	c->stage = HTTP_RELAYS;
+	c->current = u;
+	if (!u)
+		return;
+	for (struct list *n = c->upstreams.next, *next; n != &c->upstreams; n = next) {
+		next = n->next;
+		if (n != &u->node)
+			http_upstream_drop(container_of(n, struct http_upstream, node));
+	}
+	hand_over(c, &c->held, &u->end);
+	hand_over(c, &u->held, &c->client);
+}
+
+static void on_pump_end(void *arg)
+{
+	count--;
+}
+
+static int take_fd(struct http_conn *c, struct http_end *e)
+{
+	int fd = e->watch.fd;
+
+	loop_unwatch(c->port->loop, &e->watch);
+	e->watch.fd = -1;
+	return fd;
+}
+
+/* Hands both sockets to a pump when all that is kept has gone out. */
+static void relay(struct http_conn *c)
+{
+	struct http_upstream *u = c->current;
+	struct loop *loop = c->port->loop;
+	int a, b;
+
+	if (!u || u->failed || c->client.broken) {
+		http_reset(c);
+		return;
+	}
+	if (u->end.watch.fd < 0 || backlog_len(&c->client.out) || backlog_len(&u->end.out))
+		return;
+	a = take_fd(c, &c->client);
+	b = take_fd(c, &u->end);
+	http_reset(c);
+	if (pump_start(loop, a, b, &pumps, on_pump_end, NULL) == 0)
+		count++;
+}
+
+/* Failure */
+
+static const char answer_502[] = "HTTP/1.1 502 Bad Gateway\r\n"
+				 "Content-Type: text/plain; charset=utf-8\r\n"
+				 "Content-Length: %zu\r\n"
+				 "Connection: close\r\n"
+				 "Mirrord-Error: %s\r\n"
+				 "\r\n%s";
+
+void http_fail(struct http_conn *c, struct http_upstream *u, const char *what, int error)
+{
+	char reason[256], body[300], text[sizeof(answer_502) + sizeof(reason) + sizeof(body)];
+	bool head = c->n_waiting ? c->waiting[c->first] & 1 : c->request.head;
+
+	snprintf(reason, sizeof(reason), "the local program %s%s%s", what, error > 0 ? ": " : "", error > 0 ? strerror(error) : "");
+	if (u->taker && u->taker->ops)
+		u->taker->ops->count(u->taker->arg, COUNTER_HTTP_FAILED, 1);
+	log_limited(LOG_LEVEL_INFO, "http: %s", reason);
+	if (u->begun) {
+		http_reset(c);
+		return;
+	}
+	snprintf(body, sizeof(body), "mirrord: %s\n", reason);
+	snprintf(text, sizeof(text), answer_502, strlen(body), reason, head ? "" : body);
+	http_end_write(c, &c->client, text, strlen(text));
+	while (!list_empty(&c->upstreams))
+		http_upstream_drop(container_of(c->upstreams.next, struct http_upstream, node));
+	c->stage = HTTP_LINGERS;
+	http_set_timer(c, HTTP_LINGER_MS);
+}
+
+/* What the client sends still is read, since a close with bytes unread is a reset, which would overtake the answer. */
+static void linger(struct http_conn *c)
+{
+	if (!backlog_len(&c->client.out) && !c->shut) {
+		shutdown(c->client.watch.fd, SHUT_WR);
+		c->shut = true;
+	}
+	while (http_end_read(c, &c->client))
+		;
+	if (c->client.broken)
+		http_reset(c);
+	else if (c->client.ended && c->shut)
+		http_end(c);
+}
+
+/* Sniffing */
+
+/* A TLS connection that a filter wants for its server name or its client goes to the program as it is. */
+static struct http_upstream *tls_upstream(struct http_conn *c, const struct tls_hello *hello)
+{
+	struct http_request r = { .client = c->peers.client.ip, .sni = hello->sni, .body_state = HTTP_BODY_UNKNOWN };
+	struct http_taker *t;
+
+	return http_choose(c->port, &r, &t) == HTTP_TAKEN ? http_upstream_to(c, t) : NULL;
+}
+
+static void sniff_tls(struct http_conn *c)
+{
+	static struct tls_hello hello;
+	int n = -1;
+
+	if (http_port_sees_connections(c->port))
+		n = sniff_tls_hello(backlog_first(&c->held), backlog_len(&c->held), &hello);
+	if (n)
+		http_relay(c, n > 0 ? tls_upstream(c, &hello) : NULL);
+}
+
+/* True when the client has spoken, and it is known what. */
+static bool sniff(struct http_conn *c)
+{
+	size_t n = http_end_read(c, &c->client);
+
+	if (n && !http_keep(&c->held, http_buffer, n)) {
+		http_reset(c);
+		return true;
+	}
+	if (!n && http_end_has_something(&c->current->end)) { /* the server speaks first, or has ended */
+		http_relay(c, NULL);
+		return true;
+	}
+	switch (sniff_client(backlog_first(&c->held), backlog_len(&c->held))) {
+	case SNIFF_HTTP1:
+		c->stage = HTTP_DIVIDES;
+		break;
+	case SNIFF_TLS:
+		sniff_tls(c);
+		break;
+	case SNIFF_HTTP2:
+	case SNIFF_NEITHER:
+		http_relay(c, NULL);
+		break;
+	case SNIFF_MORE:
+		break;
+	}
+	if (c->stage == HTTP_SNIFFS && c->client.ended)
+		http_relay(c, NULL);
+	return c->stage != HTTP_SNIFFS;
+}
+
+/* One side's readiness, or an answer, may be what the other waited for: both are tried until nothing moves. */
+static void divide(struct http_conn *c)
+{
+	bool moved;
+
+	do {
+		moved = http_take_requests(c);
+		if (c->stage == HTTP_DIVIDES)
+			moved |= http_take_answers(c);
+	} while (moved && c->stage == HTTP_DIVIDES);
+	if (c->stage == HTTP_DIVIDES && c->client.broken)
+		http_reset(c);
+}
+
+void http_run(struct http_conn *c)
+{
+	if (c->stage == HTTP_SNIFFS && !sniff(c))
+		return;
+	if (c->stage == HTTP_DIVIDES)
+		divide(c);
+	if (c->stage == HTTP_RELAYS)
+		relay(c);
+	if (c->stage == HTTP_LINGERS)
+		linger(c);
+}
+
+static void on_client(struct watch *w, uint32_t events)
+{
+	struct http_conn *c = container_of(container_of(w, struct http_end, watch), struct http_conn, client);
+
+	http_end_note(&c->client, events);
+	if (events & (EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		http_end_flush(c, &c->client);
+	http_run(c);
+}
+
+void http_serve(struct http_port *p, int fd, const struct http_peers *peers)
+{
+	struct http_conn *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->port = p;
+	p->refs++;
+	c->peers = *peers;
+	c->timer.on_due = on_timer;
+	c->client.watch.fd = -1;
+	list_init(&c->upstreams);
+	list_append(&p->conns, &c->node);
+	list_append(&conns, &c->of_all);
+	count++;
+	if (http_end_open(c, &c->client, fd, on_client) == 0)
+		c->current = http_upstream_to(c, http_rest(p));
+	if (c->current)
+		http_run(c);
+	else
+		http_reset(c);
+}
+
+void http_reset_all(void)
+{
+	while (!list_empty(&conns))
+		http_reset(container_of(conns.next, struct http_conn, of_all));
+	pump_reset_all(&pumps);
+}

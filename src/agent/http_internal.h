@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/* One HTTP connection and its ends. Internal to http_*.c; http_conn.c says how it lives. */
+#pragma once
+
+#include "agent/http.h"
+#include "http/h1.h"
+#include "relay/backlog.h"
+
+enum {
+	HTTP_BUFFER = 512 << 10,   /* one read */
+	HTTP_LEAN = 32 << 10,	   /* the same while more than HTTP_KEPT bytes are kept in all */
+	HTTP_KEPT = 64 << 20,
+	HTTP_TURN = 1 << 20,	   /* bytes of one side before others have their turn */
+	HTTP_PIPELINE = 32,	   /* requests of one connection that wait for their answer */
+	HTTP_BODY_MAX = 64 << 10,  /* of a request that is kept for a filter on its body */
+	HTTP_BODY_MS = 1000,
+	HTTP_LINGER_MS = 2000,	   /* what a client still sends after it was told 502 */
+};
+
+struct http_port {
+	struct loop *loop;
+	struct list takers, conns;
+	unsigned int refs; /* the owner's, one for each connection, one for each taker */
+};
+
+struct http_taker {
+	struct list node; /* in the port's takers, while it isn't gone */
+	struct http_port *port;
+	struct http_filter *filter;
+	const struct http_taker_ops *ops;
+	void *arg;
+	unsigned int refs;
+	struct http_filter_trouble told; /* of the filter's trouble, counted already */
+};
+
+/* One socket. */
+struct http_end {
+	struct watch watch; /* fd -1: not there */
+	struct backlog out; /* what it didn't take yet */
+	bool readable, more, ended, broken;
+	size_t turn;
+};
+
+/* A connection to the app (no taker) or to a session's program. */
+struct http_upstream {
+	struct http_end end;
+	struct list node;
+	struct http_conn *conn;
+	struct http_taker *taker;
+	struct dial *dial;
+	int failed; /* the errno of the dial */
+	/* The answer that comes. */
+	struct backlog held; /* a head that is not complete */
+	struct h1_scan scan;
+	struct h1_body body;
+	bool in_body, begun;
+};
+
+enum http_stage {
+	HTTP_SNIFFS,
+	HTTP_DIVIDES, /* HTTP/1, message by message */
+	HTTP_RELAYS,  /* to `current` for good, as soon as what is kept has gone out */
+	HTTP_LINGERS, /* told 502, until the client has heard it */
+	HTTP_OVER,
+};
+
+struct http_conn {
+	struct http_port *port;
+	struct list node, of_all;
+	struct http_end client;
+	struct http_peers peers;
+	struct list upstreams;
+	struct http_upstream *current; /* where the last request went; before the first, where all goes that no filter wants */
+	struct backlog held;	       /* the client's bytes that were not forwarded yet */
+	struct timer timer;
+	struct deferred reap;
+	enum http_stage stage;
+	/* The request that comes. */
+	struct h1_scan scan;
+	struct h1_message request;
+	struct h1_body body;
+	uint32_t head_len;
+	bool in_body;
+	bool behind_last; /* what comes belongs to the last request's server, whatever it is */
+	bool starved;	  /* `held` isn't enough to go on with */
+	bool wants_body, gave_up_body, own_continue; /* for a filter; we said 100, so the server's isn't passed on */
+	/* Decided is where the request at the start of `held` goes; when it is unsafe, all that follows goes there, too. */
+	bool decided, unsafe, tried; /* … and a connection to there was asked for */
+	struct http_taker *wanted; /* NULL: no filter's */
+	/* Requests that `current` has not answered. */
+	uint8_t waiting[HTTP_PIPELINE];
+	uint8_t first, n_waiting;
+	bool upgrading; /* the last of them asks for another protocol: what follows depends on the answer */
+	bool shut;
+};
+
+/* What an answer depends on. */
+enum { HTTP_WAITS_HEAD = 1, HTTP_WAITS_CONNECT = 2, HTTP_WAITS_LAST = 4 };
+
+extern uint8_t http_buffer[HTTP_BUFFER];
+
+/* http_end.c */
+int http_end_open(struct http_conn *c, struct http_end *e, int fd, void (*on_ready)(struct watch *, uint32_t));
+void http_end_close(struct http_conn *c, struct http_end *e);
+/* Takes note of what an event says. */
+void http_end_note(struct http_end *e, uint32_t events);
+/* One read into http_buffer. Bytes, 0 when there is nothing now (or the end, or an error: see the flags). */
+size_t http_end_read(struct http_conn *c, struct http_end *e);
+/* Sends, or keeps what doesn't go now. A broken end takes anything. */
+void http_end_write(struct http_conn *c, struct http_end *e, const void *data, size_t len);
+void http_end_flush(struct http_conn *c, struct http_end *e);
+/* All that is kept anywhere goes through these. False without memory. */
+bool http_keep(struct backlog *b, const void *data, size_t len);
+void http_kept_take(struct backlog *b, size_t len);
+
+/* Is there anything to read, an end included? */
+bool http_end_has_something(struct http_end *e);
+
+/* http_conn.c */
+void http_run(struct http_conn *c);
+/* From here on it is a connection to @u and nothing more; what is kept for it goes first. NULL: to where all goes that no filter wants. */
+void http_relay(struct http_conn *c, struct http_upstream *u);
+/* Resets everything. */
+void http_reset(struct http_conn *c);
+/* Ends what is over. */
+void http_end(struct http_conn *c);
+/* The program can't answer: 502, or a reset when the answer has begun. */
+void http_fail(struct http_conn *c, struct http_upstream *u, const char *what, int error);
+/* The connection to a taker's program, or with NULL to the app; made when there is none that is good. NULL without memory. */
+struct http_upstream *http_upstream_to(struct http_conn *c, struct http_taker *t);
+void http_upstream_drop(struct http_upstream *u);
+void http_set_timer(struct http_conn *c, unsigned int ms);
+
+/* http_requests.c, http_answers.c: true when something was done. */
+bool http_take_requests(struct http_conn *c);
+bool http_take_answers(struct http_conn *c);
+
+/* http_port.c */
+enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT };
+/* Whose the request is. HTTP_WAIT: its body must be there first. */
+enum http_choice http_choose(struct http_port *p, const struct http_request *r, struct http_taker **ret);
+/* Is a filter there that can match without a request? */
+bool http_port_sees_connections(const struct http_port *p);
+/* The one that takes what no filter wants; NULL: the app. */
+struct http_taker *http_rest(const struct http_port *p);
+void http_taker_ref(struct http_taker *t);
+void http_taker_unref(struct http_taker *t);
+void http_port_unref(struct http_port *p);
+void http_count_all(struct http_port *p, enum counter what);

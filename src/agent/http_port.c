@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+/* The filters of a port. A taker that is gone is kept while a connection still has its program at the other end. */
+#include <stdlib.h>
+
+#include "agent/http_internal.h"
+
+struct http_port *http_port_new(struct loop *loop)
+{
+	struct http_port *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->loop = loop;
+	p->refs = 1;
+	list_init(&p->takers);
+	list_init(&p->conns);
+	return p;
+}
+
+void http_port_unref(struct http_port *p)
+{
+	if (--p->refs == 0)
+		free(p);
+}
+
+void http_port_free(struct http_port *p)
+{
+	if (p)
+		http_port_unref(p);
+}
+
+struct http_taker *http_port_add(struct http_port *p, struct http_filter *filter, const struct http_taker_ops *ops, void *arg)
+{
+	struct http_taker *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		http_filter_free(filter);
+		return NULL;
+	}
+	*t = (struct http_taker){ .port = p, .filter = filter, .ops = ops, .arg = arg, .refs = 1 };
+	p->refs++;
+	list_append(&p->takers, &t->node);
+	return t;
+}
+
+void http_taker_ref(struct http_taker *t)
+{
+	if (t)
+		t->refs++;
+}
+
+void http_taker_unref(struct http_taker *t)
+{
+	if (!t || --t->refs)
+		return;
+	http_port_unref(t->port);
+	free(t);
+}
+
+/* Connections that are on their way to its program think again. */
+static void recall(struct http_taker *t)
+{
+	for (struct list *n = t->port->conns.next, *next; n != &t->port->conns; n = next) {
+		struct http_conn *c = container_of(n, struct http_conn, node);
+
+		next = n->next;
+		for (struct list *k = c->upstreams.next; k != &c->upstreams; k = k->next) {
+			struct http_upstream *u = container_of(k, struct http_upstream, node);
+
+			if (u->taker != t || !u->dial)
+				continue;
+			u->dial->egress->ops->abandon(u->dial);
+			u->dial = NULL;
+			u->failed = -1;
+			http_run(c);
+			break;
+		}
+	}
+}
+
+void http_taker_remove(struct http_taker *t)
+{
+	list_remove(&t->node);
+	http_filter_free(t->filter);
+	t->filter = NULL;
+	t->ops = NULL;
+	recall(t);
+	http_taker_unref(t);
+}
+
+bool http_port_has_filters(const struct http_port *p)
+{
+	for (const struct list *n = p->takers.next; n != &p->takers; n = n->next)
+		if (http_filter_is_set(container_of(n, struct http_taker, node)->filter))
+			return true;
+	return false;
+}
+
+bool http_port_sees_connections(const struct http_port *p)
+{
+	for (const struct list *n = p->takers.next; n != &p->takers; n = n->next)
+		if (http_filter_of_connection(container_of(n, struct http_taker, node)->filter))
+			return true;
+	return false;
+}
+
+struct http_taker *http_rest(const struct http_port *p)
+{
+	for (struct list *n = p->takers.next; n != &p->takers; n = n->next) {
+		struct http_taker *t = container_of(n, struct http_taker, node);
+
+		if (!http_filter_is_set(t->filter))
+			return t;
+	}
+	return NULL;
+}
+
+static void count_trouble(struct http_taker *t)
+{
+	struct http_filter_trouble now = http_filter_trouble(t->filter);
+	uint64_t n = now.regex - t->told.regex + now.jq - t->told.jq;
+
+	if (n)
+		t->ops->count(t->arg, COUNTER_HTTP_TROUBLE, n);
+	t->told = now;
+}
+
+enum http_choice http_choose(struct http_port *p, const struct http_request *r, struct http_taker **ret)
+{
+	struct http_taker *winner = NULL;
+
+	for (struct list *n = p->takers.next; n != &p->takers; n = n->next) {
+		struct http_taker *t = container_of(n, struct http_taker, node);
+		enum http_verdict v = http_filter_is_set(t->filter) ? http_filter_match(t->filter, r) : HTTP_NO;
+
+		count_trouble(t);
+		if (v == HTTP_NEEDS_BODY && !winner && r->method.len)
+			return HTTP_WAIT;
+		if (v == HTTP_YES && winner)
+			t->ops->count(t->arg, COUNTER_HTTP_LOST, 1);
+		else if (v == HTTP_YES)
+			winner = t;
+	}
+	if (!winner)
+		return HTTP_NOBODY;
+	*ret = winner;
+	return HTTP_TAKEN;
+}
+
+void http_count_all(struct http_port *p, enum counter what)
+{
+	for (struct list *n = p->takers.next; n != &p->takers; n = n->next) {
+		struct http_taker *t = container_of(n, struct http_taker, node);
+
+		t->ops->count(t->arg, what, 1);
+	}
+}
