@@ -14,6 +14,7 @@
 #include "agent/enter.h"
 #include "agent/idle.h"
 #include "agent/inspect.h"
+#include "agent/mirror.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -32,6 +33,7 @@ struct arguments {
 struct agent {
 	struct loop *loop;
 	struct client_services services;
+	struct mirror *mirror;
 	struct client *client;
 };
 
@@ -65,9 +67,11 @@ static int open_services(struct agent *a, bool have_target, struct error *err)
 {
 	a->services = (struct client_services){ .loop = a->loop, .on_end = on_end, .arg = a };
 	a->services.subscriptions = subscriptions_new(client_lose);
+	if (a->services.subscriptions)
+		a->mirror = mirror_new(a->loop, a->services.subscriptions);
 	if (have_target)
 		a->services.target = socket_egress_new(a->loop, NULL);
-	if (!a->services.subscriptions || (have_target && !a->services.target))
+	if (!a->mirror || (have_target && !a->services.target))
 		return error_set(err, ENOMEM, "serve the target");
 	return 0;
 }
@@ -162,6 +166,7 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		log_error("%s", err.text);
 	client_free(a.client);
+	mirror_free(a.mirror);
 	subscriptions_free(a.services.subscriptions);
 	socket_egress_free(a.services.target);
 	loop_free(a.loop);

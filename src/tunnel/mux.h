@@ -29,7 +29,8 @@ enum {
 	MUX_TAIL = 4 << 20,	   /* bytes kept for a resumption until the peer acknowledges them; bulk waits beyond */
 };
 
-enum stream_kind { STREAM_TCP, STREAM_UDP, STREAM_ECHO };
+/* STREAM_CAPTURE carries bytes, as STREAM_TCP: packets of the target's (agent/capture_stream.h). */
+enum stream_kind { STREAM_TCP, STREAM_UDP, STREAM_ECHO, STREAM_CAPTURE };
 
 /* What the opener asks for. */
 struct stream_request {

@@ -28,7 +28,7 @@ static void text_copy(char *out, size_t room, const uint8_t *text, size_t len)
 
 static void take_open(struct mux *m, struct stream *s, const struct frame *f)
 {
-	static const uint16_t kinds = STREAM_ECHO + 1;
+	static const uint16_t kinds = STREAM_CAPTURE + 1;
 	struct stream_request request = { .local = f->open.local, .remote = f->open.remote };
 
 	if (s || f->stream % 2 == m->next_id % 2 || stream_id_is_old(m, f->stream)) {

@@ -19,7 +19,7 @@
 
 bool stream_is_datagram(const struct stream *s)
 {
-	return s->kind != STREAM_TCP;
+	return s->kind == STREAM_UDP || s->kind == STREAM_ECHO;
 }
 
 struct stream *stream_find(struct mux *m, uint32_t id)

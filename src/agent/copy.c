@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+/* A copy's life.
+ *
+ *   WAITING ─ a request begins ─► DIALING ─► OPEN ─► the client's connection is over, its bytes are written, the program has closed ─► freed
+ *   (for a safe place)  ▲            │        │
+ *                       └── refused ─┴────────┴─ a gap, too slow, the program closed it: reset
+ *
+ * A connection that was seen from its beginning is dialed at once, so that a program which speaks first is spoken to. What is written while
+ * the dial is out, or does not fit into the socket, waits in the backlog; when that is too much the copy is dropped. Each answer
+ * is read, so that the program never waits for us, and dropped.
+ *
+ * A program that closes a connection between two requests (an idle time of its own) gets the next request by a new one. */
+#include "agent/copy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "capture/request_start.h"
+
+enum copy_state { WAITING, DIALING, OPEN };
+enum { DROP_AT_A_TIME = 64 << 10, DROP_TURN = 16 }; /* bytes, reads */
+
+static void on_linger(struct timer *t);
+
+void copies_init(struct copies *all, struct loop *loop)
+{
+	all->loop = loop;
+	all->linger.on_due = on_linger;
+	list_init(&all->all);
+	list_init(&all->leaving);
+}
+
+static void on_reap(struct deferred *d)
+{
+	free(container_of(d, struct copy, reap));
+}
+
+static void forget_backlog(struct copy *c)
+{
+	c->all->bytes -= backlog_len(&c->backlog);
+	backlog_fini(&c->backlog);
+}
+
+/* Back to WAITING; the program's connection, if there is one, is reset: its socket has SO_LINGER of 0. */
+static void drop(struct copy *c)
+{
+	if (c->state == DIALING) {
+		c->all->dialing--;
+		c->all->abandon(c->all->arg, c);
+	} else if (c->state == OPEN) {
+		loop_unwatch(c->all->loop, &c->watch);
+		close(c->watch.fd);
+	}
+	forget_backlog(c);
+	c->program_ended = false;
+	c->skipped = true; /* what is left out from here on was counted */
+	c->state = WAITING;
+}
+
+static void end(struct copy *c)
+{
+	drop(c);
+	list_remove(&c->node);
+	list_remove(&c->of_connection);
+	list_remove(&c->of_leaving);
+	c->all->on_end(c->all->arg, c);
+	loop_defer(c->all->loop, &c->reap, on_reap);
+}
+
+/* Both sides have said their end and heard the other's: no reset. */
+static void close_well(struct copy *c)
+{
+	static const struct linger off = { 0 };
+
+	setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	drop(c);
+}
+
+/* Ends what is at its end. */
+static void settle(struct copy *c)
+{
+	bool written = c->state == OPEN && !backlog_len(&c->backlog);
+
+	if (written && c->program_ended && c->client_ended)
+		close_well(c);
+	if (list_linked(&c->of_leaving) && (c->state == WAITING || (written && c->client_reset)))
+		end(c);
+}
+
+static void lose(struct copy *c, enum counter why)
+{
+	c->all->count(c->all->arg, c, why);
+	drop(c);
+	settle(c);
+}
+
+static void dial(struct copy *c)
+{
+	if (c->all->dialing >= COPIES_DIALING) {
+		c->all->count(c->all->arg, c, COUNTER_MIRROR_SLOW);
+		return;
+	}
+	c->all->dialing++;
+	c->state = DIALING;
+	c->all->dial(c->all->arg, c);
+}
+
+struct copy *copy_new(struct copies *all, void *subscription, const struct endpoint *client, const struct endpoint *destination, bool middle)
+{
+	struct copy *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	*c = (struct copy){ .all = all, .subscription = subscription, .client = *client, .destination = *destination };
+	list_append(&all->all, &c->node);
+	if (!middle)
+		dial(c);
+	return c;
+}
+
+static uint32_t interest(const struct copy *c)
+{
+	return (c->program_ended ? 0 : EPOLLIN | EPOLLRDHUP) | (backlog_len(&c->backlog) ? EPOLLOUT : 0);
+}
+
+/* How much the socket took; -1: the program's side is gone. */
+static ssize_t write_some(struct copy *c, const uint8_t *data, size_t len)
+{
+	ssize_t n = send(c->watch.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == EINTR))
+		return 0;
+	return n;
+}
+
+static bool pass_end(struct copy *c)
+{
+	if (!c->client_ended || backlog_len(&c->backlog))
+		return true;
+	return shutdown(c->watch.fd, SHUT_WR) == 0;
+}
+
+static bool write_backlog(struct copy *c)
+{
+	ssize_t n = backlog_len(&c->backlog) ? write_some(c, backlog_first(&c->backlog), backlog_len(&c->backlog)) : 0;
+
+	if (n < 0)
+		return false;
+	c->all->bytes -= (size_t)n;
+	if (n)
+		backlog_take(&c->backlog, (size_t)n);
+	return pass_end(c) && loop_rewatch(c->all->loop, &c->watch, interest(c)) == 0;
+}
+
+/* TCP drops bytes without copying them (tcp(7), MSG_TRUNC). */
+static bool drop_answers(struct copy *c)
+{
+	static uint8_t room[DROP_AT_A_TIME];
+
+	for (int i = 0; i < DROP_TURN; i++) {
+		ssize_t n = recv(c->watch.fd, room, sizeof(room), MSG_DONTWAIT | (c->unix_socket ? 0 : MSG_TRUNC));
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		if (n == 0) {
+			c->program_ended = true;
+			return loop_rewatch(c->all->loop, &c->watch, interest(c)) == 0;
+		}
+		if ((size_t)n < sizeof(room))
+			return true;
+	}
+	return true;
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+	struct copy *c = container_of(w, struct copy, watch);
+	bool fine = !(events & EPOLLERR);
+
+	if (fine && !c->program_ended && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		fine = drop_answers(c);
+	if (fine && events & EPOLLOUT)
+		fine = write_backlog(c);
+	if (!fine || (events & EPOLLHUP && c->program_ended && !c->client_ended))
+		drop(c);
+	settle(c);
+}
+
+void copy_connected(struct copy *c, int fd)
+{
+	int domain = AF_UNIX;
+	socklen_t len = sizeof(domain);
+
+	c->all->dialing--;
+	c->state = OPEN;
+	c->watch.fd = fd;
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+	c->unix_socket = domain == AF_UNIX;
+	if (loop_watch(c->all->loop, &c->watch, fd, EPOLLIN | EPOLLRDHUP, on_ready) < 0 || !write_backlog(c))
+		drop(c);
+	settle(c);
+}
+
+void copy_refused(struct copy *c)
+{
+	c->all->dialing--;
+	c->state = WAITING;
+	drop(c);
+	settle(c);
+}
+
+/* A lone copy may take a burst in; many slow ones can't fill the room for good ones. */
+static bool has_room(const struct copy *c, size_t len)
+{
+	size_t have = backlog_len(&c->backlog), others = c->all->bytes - have;
+
+	if (c->all->bytes + len > COPIES_BACKLOG)
+		return false;
+	return have + len <= COPY_BACKLOG || have + len <= (COPIES_BACKLOG - others) / 2;
+}
+
+static void keep(struct copy *c, const uint8_t *data, size_t len)
+{
+	if (!has_room(c, len) || !backlog_add(&c->backlog, data, len)) {
+		lose(c, COUNTER_MIRROR_SLOW);
+		return;
+	}
+	c->all->bytes += len;
+	if (c->state == OPEN && loop_rewatch(c->all->loop, &c->watch, interest(c)) < 0)
+		drop(c);
+}
+
+/* Here a filter of requests will stand: it sees all of the client's bytes in order, and passes on those of the requests that match. */
+void copy_data(struct copy *c, const uint8_t *data, size_t len)
+{
+	ssize_t n = 0;
+
+	if (c->program_ended && capture_request_start(data, len))
+		drop(c);
+	if (c->state == WAITING && !capture_request_start(data, len)) {
+		if (!c->skipped)
+			c->all->count(c->all->arg, c, COUNTER_MIRROR_MIDDLE);
+		c->skipped = true;
+		return;
+	}
+	if (c->state == WAITING)
+		dial(c);
+	if (c->state == WAITING)
+		return;
+	if (c->state == OPEN && !backlog_len(&c->backlog))
+		n = write_some(c, data, len);
+	if (n < 0)
+		drop(c);
+	else if ((size_t)n < len)
+		keep(c, data + n, len - (size_t)n);
+}
+
+void copy_gap(struct copy *c)
+{
+	if (c->state == WAITING)
+		return;
+	lose(c, COUNTER_MIRROR_HOLE);
+}
+
+void copy_client_end(struct copy *c)
+{
+	c->client_ended = true;
+	if (c->state == OPEN && !pass_end(c))
+		drop(c);
+	settle(c);
+}
+
+void copy_leave(struct copy *c, bool reset)
+{
+	list_remove(&c->of_connection);
+	c->client_reset = reset;
+	c->deadline = loop_now(c->all->loop) + COPY_LINGER;
+	list_append(&c->all->leaving, &c->of_leaving);
+	if (!c->all->linger.index)
+		loop_arm(c->all->loop, &c->all->linger, c->deadline);
+	settle(c);
+}
+
+static void on_linger(struct timer *t)
+{
+	struct copies *all = container_of(t, struct copies, linger);
+
+	while (!list_empty(&all->leaving)) {
+		struct copy *c = container_of(all->leaving.next, struct copy, of_leaving);
+
+		if (c->deadline > loop_now(all->loop)) {
+			loop_arm(all->loop, t, c->deadline);
+			return;
+		}
+		end(c);
+	}
+}
+
+void copy_unsubscribed(struct copy *c)
+{
+	if (c->state != OPEN)
+		end(c);
+}

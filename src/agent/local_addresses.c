@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/* The routes of the table "local": what a packet must be for to be given to a socket here, whole prefixes included (AnyIP). */
+#include "agent/local_addresses.h"
+
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "net/loop.h"
+#include "net/rtnl_dump.h"
+
+enum { LOCAL_PREFIXES = 4096 };
+
+struct prefix {
+	struct ip ip;
+	uint8_t len;
+};
+
+struct local_addresses {
+	struct prefix *prefixes;
+	size_t n, room;
+	uint64_t asked;
+	bool blind; /* the kernel doesn't tell, or there are too many */
+};
+
+struct local_addresses *local_addresses_new(void)
+{
+	return calloc(1, sizeof(struct local_addresses));
+}
+
+void local_addresses_free(struct local_addresses *l)
+{
+	if (!l)
+		return;
+	free(l->prefixes);
+	free(l);
+}
+
+static void add(void *arg, const struct dumped_route *r)
+{
+	struct local_addresses *l = arg;
+
+	if (r->type != RTN_LOCAL || l->blind)
+		return;
+	if (l->n == l->room) {
+		size_t room = l->room ? 2 * l->room : 16;
+		struct prefix *more = room > LOCAL_PREFIXES ? NULL : realloc(l->prefixes, room * sizeof(*more));
+
+		l->blind = !more;
+		if (!more)
+			return;
+		l->prefixes = more;
+		l->room = room;
+	}
+	l->prefixes[l->n++] = (struct prefix){ r->prefix, r->prefix_len };
+}
+
+static void ask(struct local_addresses *l)
+{
+	struct error err = { 0 };
+
+	l->n = 0;
+	l->blind = false;
+	if (rtnl_dump_routes(RT_TABLE_LOCAL, add, l, &err) < 0) {
+		log_limited(LOG_LEVEL_WARN, "mirror: own addresses: %s", err.text);
+		l->blind = true;
+	}
+}
+
+static bool find(const struct local_addresses *l, const struct ip *ip)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (ip_is_v4(ip) == ip_is_v4(&l->prefixes[i].ip) && ip_in_prefix(ip, &l->prefixes[i].ip, l->prefixes[i].len))
+			return true;
+	return l->blind;
+}
+
+bool local_addresses_has(struct local_addresses *l, const struct ip *ip, uint64_t now)
+{
+	if (ip_is_loopback(ip) || find(l, ip))
+		return true;
+	if (l->asked && now - l->asked < LOOP_SECOND)
+		return false;
+	l->asked = now;
+	ask(l);
+	return find(l, ip);
+}

@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: MIT
+/* The agent's side of mirroring.
+ *
+ * A subscription: the process is told of it first, then the kernel's filter lets its port's packets in; so what the process reads is always
+ * of a port that it knows, and what reaches the port after the subscription was answered is in the ring. When it ends, copies that the
+ * program has accepted go on until their clients' connections are over (a program may close its listener and serve what it has), and the
+ * port stays in the filter as long.
+ *
+ * The agent never waits for the process. What it has to say and what finds no room in the socket waits in the outbox; since all but what
+ * comes of subscriptions is an answer, the process bounds that itself.
+ *
+ * When the process dies (it is the first to go when memory is short) another one takes its place; each session is told. */
+#include "agent/mirror.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/client.h"
+#include "agent/mirror_datagrams.h"
+#include "agent/mirror_message.h"
+#include "agent/mirror_process.h"
+#include "agent/ring.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "capture/filter.h"
+#include "relay/egress.h"
+
+enum { MESSAGES_A_TURN = 64, PORTS = 65536 };
+#define LOST_STEP LOOP_SECOND
+#define RESTART_PAUSE LOOP_SECOND
+
+/* A subscription that mirrors. */
+struct followed {
+	struct list node;
+	struct subscriber *subscriber; /* NULL: over, but for copies */
+	uint32_t key;
+	uint8_t protocol;
+	uint16_t port;
+};
+
+/* A connection to a program that is being made. */
+struct asked_dial {
+	struct list node;
+	struct mirror *mirror;
+	struct followed *followed;
+	struct dial *dial;
+	uint32_t copy;
+};
+
+struct outgoing {
+	struct list node;
+	struct mirror_message message;
+	int fd;
+};
+
+struct mirror {
+	struct subscriptions_watcher watcher;
+	struct loop *loop;
+	struct list followed, dials, outbox;
+	struct mirror_datagrams *datagrams;
+	struct watch control, child; /* .fd of -1: there is no process */
+	int ring;
+	pid_t pid;
+	uint32_t last_key;
+	struct timer lost, restart;
+	uint8_t buffer[MIRROR_MESSAGE_MAX];
+};
+
+/* The process. */
+
+static bool is_running(const struct mirror *m)
+{
+	return m->ring >= 0;
+}
+
+static bool send_now(struct mirror *m, const struct outgoing *o)
+{
+	if (fd_send(m->control.fd, &o->message, sizeof(o->message), &o->fd, o->fd >= 0) == 0)
+		return true;
+	return errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS; /* else it is gone, and its end is on its way */
+}
+
+static void drop_outgoing(struct outgoing *o)
+{
+	list_remove(&o->node);
+	fd_closep(&o->fd);
+	free(o);
+}
+
+static void send_outbox(struct mirror *m)
+{
+	while (!list_empty(&m->outbox)) {
+		struct outgoing *o = container_of(m->outbox.next, struct outgoing, node);
+
+		if (!send_now(m, o))
+			break;
+		drop_outgoing(o);
+	}
+	loop_rewatch(m->loop, &m->control, list_empty(&m->outbox) ? EPOLLIN : EPOLLIN | EPOLLOUT);
+}
+
+/* Owns @fd. */
+static void tell(struct mirror *m, const struct mirror_message *message, int fd)
+{
+	struct outgoing *o = is_running(m) ? malloc(sizeof(*o)) : NULL;
+
+	if (!o) {
+		fd_closep(&fd);
+		return;
+	}
+	*o = (struct outgoing){ .message = *message, .fd = fd };
+	list_append(&m->outbox, &o->node);
+	send_outbox(m);
+}
+
+static void tell_of(struct mirror *m, const struct followed *f)
+{
+	const struct mirror_message message = { .kind = MIRROR_ADD, .key = f->key, .protocol = f->protocol, .destination.port = f->port };
+
+	tell(m, &message, -1);
+}
+
+/* The ports of one protocol, each once, in order; one more than can be when there are more. */
+static size_t list_ports(const struct mirror *m, uint8_t protocol, uint16_t *ports)
+{
+	static bool there[PORTS];
+	size_t n = 0;
+
+	memset(there, 0, sizeof(there));
+	for (struct list *node = m->followed.next; node != &m->followed; node = node->next) {
+		const struct followed *f = container_of(node, struct followed, node);
+
+		if (f->protocol == protocol)
+			there[f->port] = true;
+	}
+	for (size_t i = 0; i < PORTS && n <= CAPTURE_PORTS; i++)
+		if (there[i])
+			ports[n++] = (uint16_t)i;
+	return n;
+}
+
+static int set_filter(struct mirror *m, struct error *err)
+{
+	static struct sock_filter program[BPF_MAXINSNS];
+	uint16_t ports[CAPTURE_PROTOCOLS][CAPTURE_PORTS + 1];
+	struct capture_plan plan = { .ports = { ports[0], ports[1] }, .answers = { [CAPTURE_TCP] = CAPTURE_HEAD } };
+	size_t n;
+
+	plan.n[CAPTURE_TCP] = list_ports(m, IPPROTO_TCP, ports[CAPTURE_TCP]);
+	plan.n[CAPTURE_UDP] = list_ports(m, IPPROTO_UDP, ports[CAPTURE_UDP]);
+	n = capture_filter(&plan, program);
+	if (n == 0)
+		return error_set(err, 0, "more than %d ports can't be mirrored at a time", CAPTURE_PORTS);
+	return ring_filter(m->ring, program, n, err);
+}
+
+static void on_control(struct watch *w, uint32_t events);
+static void on_child(struct watch *w, uint32_t events);
+
+static int watch_process(struct mirror *m, int control)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0), rc;
+
+	rc = loop_watch(m->loop, &m->control, control, EPOLLIN, on_control);
+	if (rc < 0)
+		close(control);
+	if (pidfd >= 0 && loop_watch(m->loop, &m->child, pidfd, EPOLLIN, on_child) < 0)
+		close(pidfd);
+	return rc;
+}
+
+static int start(struct mirror *m, struct error *err)
+{
+	int control, rc;
+
+	m->ring = ring_socket(err);
+	if (m->ring < 0)
+		return -1;
+	m->pid = mirror_process_start(m->ring, &control, err);
+	if (m->pid < 0) {
+		fd_closep(&m->ring);
+		return -1;
+	}
+	rc = watch_process(m, control);
+	if (rc < 0) {
+		kill(m->pid, SIGKILL);
+		fd_closep(&m->ring);
+		return error_set(err, -rc, "watch the mirroring process");
+	}
+	loop_arm(m->loop, &m->lost, loop_now(m->loop) + LOST_STEP);
+	return 0;
+}
+
+static void on_child(struct watch *w, uint32_t events)
+{
+	struct mirror *m = container_of(w, struct mirror, child);
+	siginfo_t info;
+
+	loop_unwatch(m->loop, w);
+	waitid(P_PIDFD, (id_t)w->fd, &info, WEXITED | WNOHANG);
+	close(w->fd);
+}
+
+static void drop_dial(struct asked_dial *d)
+{
+	d->dial->egress->ops->abandon(d->dial);
+	list_remove(&d->node);
+	free(d);
+}
+
+/* Ends the process and all that is between it and us. */
+static void stop(struct mirror *m)
+{
+	if (!is_running(m))
+		return;
+	kill(m->pid, SIGKILL);
+	loop_unwatch(m->loop, &m->control);
+	close(m->control.fd);
+	fd_closep(&m->ring);
+	loop_disarm(m->loop, &m->lost);
+	while (!list_empty(&m->dials))
+		drop_dial(container_of(m->dials.next, struct asked_dial, node));
+	while (!list_empty(&m->outbox))
+		drop_outgoing(container_of(m->outbox.next, struct outgoing, node));
+}
+
+/* Subscriptions. */
+
+static struct followed *find_key(const struct mirror *m, uint32_t key)
+{
+	for (struct list *n = m->followed.next; n != &m->followed; n = n->next) {
+		struct followed *f = container_of(n, struct followed, node);
+
+		if (f->key == key)
+			return f;
+	}
+	return NULL;
+}
+
+static struct followed *find_subscriber(const struct mirror *m, const struct subscriber *s)
+{
+	for (struct list *n = m->followed.next; n != &m->followed; n = n->next) {
+		struct followed *f = container_of(n, struct followed, node);
+
+		if (f->subscriber == s)
+			return f;
+	}
+	return NULL;
+}
+
+static void count(const struct followed *f, enum counter what, uint64_t n)
+{
+	if (f->subscriber && n)
+		client_count(f->subscriber->client, what, n);
+}
+
+/* Each client that mirrors, once. */
+static void count_lost(struct mirror *m)
+{
+	uint64_t n = is_running(m) ? ring_lost(m->ring) : 0;
+	const struct client *last = NULL;
+
+	for (struct list *node = m->followed.next; n && node != &m->followed; node = node->next) {
+		const struct followed *f = container_of(node, struct followed, node);
+
+		if (f->subscriber && f->subscriber->client != last)
+			count(f, COUNTER_MIRROR_LOST, n);
+		if (f->subscriber)
+			last = f->subscriber->client;
+	}
+}
+
+static void on_lost(struct timer *t)
+{
+	struct mirror *m = container_of(t, struct mirror, lost);
+
+	count_lost(m);
+	loop_arm(m->loop, t, loop_now(m->loop) + LOST_STEP);
+}
+
+static void forget(struct mirror *m, struct followed *f)
+{
+	struct error err = { 0 };
+
+	mirror_datagrams_drop(m->datagrams, f->key);
+	list_remove(&f->node);
+	free(f);
+	if (list_empty(&m->followed))
+		stop(m);
+	else if (is_running(m) && set_filter(m, &err) < 0)
+		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
+}
+
+static int on_add(struct subscriptions_watcher *w, struct subscriber *s, struct error *err)
+{
+	struct mirror *m = container_of(w, struct mirror, watcher);
+	struct followed *f;
+
+	if (s->want.mode != SUBSCRIPTION_MIRROR)
+		return 0;
+	if (s->want.http_filter) {
+		error_set(err, 0, "port %u can't be mirrored with an HTTP filter yet", s->want.port);
+		return error_hint(err, "mirror it without, or steal with the filter");
+	}
+	if (!is_running(m) && start(m, err) < 0)
+		return -1;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return error_set(err, ENOMEM, "mirror port %u", s->want.port);
+	*f = (struct followed){ .subscriber = s, .key = ++m->last_key, .protocol = s->want.protocol, .port = s->want.port };
+	list_append(&m->followed, &f->node);
+	tell_of(m, f);
+	if (set_filter(m, err) == 0)
+		return 0;
+	forget(m, f);
+	return -1;
+}
+
+static void on_remove(struct subscriptions_watcher *w, struct subscriber *s)
+{
+	struct mirror *m = container_of(w, struct mirror, watcher);
+	struct followed *f = find_subscriber(m, s);
+	struct mirror_message message = { .kind = MIRROR_REMOVE };
+
+	if (!f)
+		return;
+	count_lost(m);
+	for (struct list *n = m->dials.next, *next; n != &m->dials; n = next) {
+		struct asked_dial *d = container_of(n, struct asked_dial, node);
+
+		next = n->next;
+		if (d->followed == f)
+			drop_dial(d);
+	}
+	mirror_datagrams_drop(m->datagrams, f->key);
+	f->subscriber = NULL;
+	message.key = f->key;
+	if (is_running(m))
+		tell(m, &message, -1);
+	else
+		forget(m, f);
+}
+
+/* Dials. */
+
+static void answer(struct mirror *m, const struct followed *f, uint32_t copy, int error, int fd)
+{
+	const struct mirror_message message = { .kind = MIRROR_DIALED, .copy = copy, .value = error };
+
+	count(f, error ? COUNTER_MIRROR_REFUSED : COUNTER_MIRRORED, 1);
+	tell(m, &message, fd);
+}
+
+static void on_dialed(void *arg, int error)
+{
+	struct asked_dial *d = arg;
+	int fd = error ? -1 : egress_dial_take(d->dial);
+
+	if (!error && fd < 0)
+		error = -fd;
+	list_remove(&d->node);
+	answer(d->mirror, d->followed, d->copy, error, fd < 0 ? -1 : fd);
+	free(d);
+}
+
+static void on_dial(struct mirror *m, struct followed *f, const struct mirror_message *wanted)
+{
+	struct asked_dial *d;
+	struct endpoint local, remote;
+	struct egress *program;
+	int error;
+
+	if (!f->subscriber)
+		return; /* it gives up by itself */
+	if (!subscription_deliver(&f->subscriber->want, &wanted->client, &wanted->destination, &local, &remote)) {
+		answer(m, f, wanted->copy, ECONNREFUSED, -1);
+		return;
+	}
+	d = calloc(1, sizeof(*d));
+	if (!d) {
+		answer(m, f, wanted->copy, ENOMEM, -1);
+		return;
+	}
+	*d = (struct asked_dial){ .mirror = m, .followed = f, .copy = wanted->copy };
+	list_append(&m->dials, &d->node);
+	program = client_program(f->subscriber->client);
+	error = program->ops->dial(program, &local, &remote, on_dialed, d, &d->dial);
+	if (error != EINPROGRESS)
+		on_dialed(d, error);
+}
+
+static void on_abandon(struct mirror *m, uint32_t copy)
+{
+	for (struct list *n = m->dials.next; n != &m->dials; n = n->next) {
+		struct asked_dial *d = container_of(n, struct asked_dial, node);
+
+		if (d->copy == copy) {
+			drop_dial(d);
+			return;
+		}
+	}
+}
+
+static void on_datagram(struct mirror *m, struct followed *f, const struct mirror_message *message, size_t len)
+{
+	struct mirror_datagram g = { .key = f->key, .client = message->client, .marks = message->marks,
+				     .data = m->buffer + sizeof(*message), .len = len };
+
+	if (!f->subscriber)
+		return;
+	if (!subscription_deliver(&f->subscriber->want, &message->client, &message->destination, &g.local, &g.remote) ||
+	    mirror_datagrams_send(m->datagrams, client_program(f->subscriber->client), &g) != 0)
+		count(f, COUNTER_MIRROR_REFUSED, 1);
+}
+
+static void on_message(struct mirror *m, const struct mirror_message *message, size_t len)
+{
+	struct followed *f = find_key(m, message->key);
+
+	if (message->kind == MIRROR_ABANDON)
+		on_abandon(m, message->copy);
+	else if (!f)
+		return;
+	else if (message->kind == MIRROR_DIAL)
+		on_dial(m, f, message);
+	else if (message->kind == MIRROR_COUNT)
+		count(f, (enum counter)message->copy, (uint64_t)message->value);
+	else if (message->kind == MIRROR_DATAGRAM)
+		on_datagram(m, f, message, len - sizeof(*message));
+	else if (message->kind == MIRROR_GONE)
+		forget(m, f);
+}
+
+/* The process has died: those of whom copies alone were left end with it. */
+static void on_death(struct mirror *m)
+{
+	struct client *last = NULL;
+
+	log_warn("mirror: the mirroring process has ended");
+	stop(m);
+	for (struct list *n = m->followed.next, *next; n != &m->followed; n = next) {
+		struct followed *f = container_of(n, struct followed, node);
+
+		next = n->next;
+		if (!f->subscriber) {
+			forget(m, f);
+			continue;
+		}
+		if (f->subscriber->client != last)
+			client_notice(f->subscriber->client, "mirroring was interrupted: the process that does it in the target was killed "
+							     "(is memory short there?); it starts again");
+		last = f->subscriber->client;
+	}
+	if (!list_empty(&m->followed))
+		loop_arm(m->loop, &m->restart, loop_now(m->loop) + RESTART_PAUSE);
+}
+
+static void on_restart(struct timer *t)
+{
+	struct mirror *m = container_of(t, struct mirror, restart);
+	struct error err = { 0 };
+
+	if (list_empty(&m->followed) || is_running(m))
+		return;
+	if (start(m, &err) < 0) {
+		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
+		loop_arm(m->loop, t, loop_now(m->loop) + RESTART_PAUSE);
+		return;
+	}
+	for (struct list *n = m->followed.next; n != &m->followed; n = n->next)
+		tell_of(m, container_of(n, struct followed, node));
+	if (set_filter(m, &err) < 0)
+		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
+}
+
+/* False when there is none. */
+static bool read_message(struct mirror *m)
+{
+	size_t n = 0;
+	ssize_t len = fd_receive(m->control.fd, m->buffer, sizeof(m->buffer), NULL, 0, &n, MSG_DONTWAIT);
+
+	if (len == 0 || (len < 0 && errno != EAGAIN && errno != EMSGSIZE)) {
+		on_death(m);
+		return false;
+	}
+	if (len < (ssize_t)sizeof(struct mirror_message))
+		return false;
+	on_message(m, (const void *)m->buffer, (size_t)len);
+	return true;
+}
+
+static void on_control(struct watch *w, uint32_t events)
+{
+	struct mirror *m = container_of(w, struct mirror, control);
+
+	if (events & EPOLLOUT)
+		send_outbox(m);
+	for (int i = 0; i < MESSAGES_A_TURN && is_running(m) && read_message(m); i++)
+		;
+}
+
+struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions)
+{
+	struct mirror *m = calloc(1, sizeof(*m));
+
+	if (m)
+		m->datagrams = mirror_datagrams_new(loop);
+	if (!m || !m->datagrams) {
+		free(m);
+		return NULL;
+	}
+	m->loop = loop;
+	m->ring = -1;
+	m->watcher.on_add = on_add;
+	m->watcher.on_remove = on_remove;
+	m->lost.on_due = on_lost;
+	m->restart.on_due = on_restart;
+	list_init(&m->followed);
+	list_init(&m->dials);
+	list_init(&m->outbox);
+	subscriptions_watch(subscriptions, &m->watcher);
+	return m;
+}
+
+void mirror_free(struct mirror *m)
+{
+	if (!m)
+		return;
+	stop(m);
+	if (m->child.added) {
+		loop_unwatch(m->loop, &m->child);
+		close(m->child.fd);
+	}
+	loop_disarm(m->loop, &m->restart);
+	mirror_datagrams_free(m->datagrams);
+	while (!list_empty(&m->followed))
+		free(container_of(list_pop(&m->followed), struct followed, node));
+	free(m);
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/* Captured packets: a packet socket of the calling process's network namespace whose packets the kernel writes to a ring of memory
+ * (packet(7), TPACKET_V3). All interfaces, also those that appear later. */
+#pragma once
+
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "net/addr.h"
+
+/* A packet waits up to RING_RETIRE_MS for others that fill its block; a reader may sleep for RING_BLOCKS times that before any is lost. */
+enum { RING_BLOCK = 128 << 10, RING_BLOCKS = 96, RING_RETIRE_MS = 25 };
+
+/* The socket with its ring; nothing is taken before ring_filter(). -1 with @err, whose hint names the capability that is missing. */
+int ring_socket(struct error *err);
+/* Puts a filter in the place of the one before; no packet is lost in between. */
+int ring_filter(int fd, const struct sock_filter *filter, size_t n, struct error *err);
+/* Packets that the filter wanted and that found no room, since the last call (from whatever process). */
+uint64_t ring_lost(int fd);
+
+struct ring;
+
+/* Maps the ring of @fd, which stays the caller's. NULL with @err. */
+struct ring *ring_map(int fd, struct error *err);
+void ring_unmap(struct ring *r);
+
+struct ring_packet {
+	const uint8_t *data; /* from the IP header on */
+	size_t len, wire_len; /* captured; what it was */
+	uint64_t time;	      /* ns since 1970 */
+	uint32_t link;	      /* index */
+	uint16_t hatype, protocol; /* ARPHRD_…, ETH_P_… */
+	uint8_t type;	      /* PACKET_HOST, PACKET_OUTGOING … */
+	bool summed;	      /* its checksum is right, or was left to a card */
+	bool on_lo;
+};
+
+/* Gives the packets of at most @max blocks that are ready. True: there are more. */
+bool ring_read(struct ring *r, size_t max, void (*on_packet)(void *arg, const struct ring_packet *p), void *arg);
