@@ -293,19 +293,43 @@ static int service_selector(const struct target *t, const json_t *object, char *
 	return error_hint(err, "name a pod or a workload");
 }
 
-/* The newest of the jobs that run. */
+static bool is_owned_by(const json_t *object, const char *uid)
+{
+	json_t *owner;
+	size_t i;
+
+	json_array_foreach(dig(object, "metadata", "ownerReferences", NULL), i, owner)
+		if (strcmp(text_of(owner, "uid"), uid) == 0)
+			return true;
+	return false;
+}
+
+/* The newest of the jobs that run, also one that was made by hand ("kubectl create job --from"), which status.active leaves out. */
 static int cronjob_selector(struct kube *k, const struct target *t, const char *namespace, const json_t *object, char *out, size_t room,
 			    struct error *err)
 {
-	const json_t *active = dig(object, "status", "active", NULL), *last = json_array_get(active, json_array_size(active) - 1);
+	const char *uid = text_of(json_object_get(object, "metadata"), "uid"), *newest = "";
+	struct kube_call c = { 0 };
+	json_t *jobs, *job;
+	size_t i;
 
-	if (!last) {
-		error_set(err, 0, "target %s: none of its jobs runs now; the last was scheduled at %s", t->text,
-			  text_of(json_object_get(object, "status"), "lastScheduleTime"));
-		return error_hint(err, "`kubectl create job --from=cronjob/%s NAME -n %s` starts one", t->name, namespace);
+	kube_kind_path(c.path, TARGET_JOB, namespace, NULL);
+	if (kube_do(k, &c, &jobs, "list the jobs of the cron job", err) < 0)
+		return -1;
+	json_array_foreach(json_object_get(jobs, "items"), i, job)
+	{
+		const char *created = text_of(json_object_get(job, "metadata"), "creationTimestamp");
+
+		if (!is_owned_by(job, uid) || json_integer_value(dig(job, "status", "active", NULL)) < 1 || strcmp(created, newest) < 0)
+			continue;
+		newest = created;
+		snprintf(out, room, "batch.kubernetes.io/job-name=%s", name_of(job));
 	}
-	snprintf(out, room, "batch.kubernetes.io/job-name=%s", text_of(last, "name"));
-	return 0;
+	json_decref(jobs);
+	if (out[0])
+		return 0;
+	error_set(err, 0, "target %s: none of its jobs runs now", t->text);
+	return error_hint(err, "`kubectl create job --from=cronjob/%s NAME -n %s` starts one", t->name, namespace);
 }
 
 /* Argo's rollout may refer to a deployment, whose selector counts then. */

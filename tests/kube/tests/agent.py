@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""The agent in the cluster: the ways to bring it there, what it sees there, and that it goes."""
+
+import json
+import os
+import signal
+import time
+
+from labkit.registry import expect, expect_in, test
+
+from .targets import ASK, asker
+
+WAYS = {"job": (), "ephemeral": ("-e",)}
+
+
+def run(kit, script, target="pod/client", options=(), **more):
+    done = kit.mirrord(["bash", "-euo", "pipefail", "-c", script], target, options, **more)
+    expect("status", done.status, 0, f"{done}\n{kit.session_log()}")
+    return done.out
+
+
+@test("agent.ways")
+def ways(kit):
+    for way, options in WAYS.items():
+        expect(way, asker(kit, "pod/client", options), kit.pod_address("client"))
+
+
+@test("agent.dns")
+def dns(kit):
+    """The search list, full names, a headless service, what isn't there: as in the pod."""
+    names = "for n in web web.default web.default.svc.cluster.local web-headless outside.example none.example; do { getent ahosts $n || echo none; } | sed 's, .*,,' | sort -u; done"
+    inside = kit.in_pod("client", names)
+    for way, options in WAYS.items():
+        expect(way, run(kit, names, options=options), inside)
+    expect("resolv.conf", run(kit, "cat /etc/resolv.conf"), kit.in_pod("client", "cat /etc/resolv.conf"))
+    expect("hosts", run(kit, "cat /etc/hosts"), kit.in_pod("client", "cat /etc/hosts"))
+    expect("host name", run(kit, "hostname"), "client\n")
+
+
+@test("agent.addresses")
+def addresses(kit):
+    """A pod by its address, a port that nobody has, the pod's own localhost."""
+    script = "curl -sS --max-time 5 http://$1:8080/; echo; curl -s --max-time 5 http://$1:1/ || echo $?; curl -sS --max-time 5 http://127.0.0.1:8080/"
+    web = kit.pods("app=web")[0]
+    name, address = web["metadata"]["name"], web["status"]["podIP"]
+    for way, options in WAYS.items():
+        out = run(kit, f"set -- {address}; {script}", f"pod/{name}", options).split("\n")
+        answers = [json.loads(line) for line in out if line.startswith("{")]
+        expect(f"{way}: pods", [a["pod"] for a in answers], [name, name])
+        expect(f"{way}: peers", [a["peer"] for a in answers], [address, "127.0.0.1"])
+        expect(f"{way}: refused", "7" in out, True)
+
+
+@test("agent.bulk")
+def bulk(kit):
+    """Fifty megabytes each way, by way of a pod that sends back what it gets; several connections at a time."""
+    kit.in_pod("shell", "python3 -c '{}' </dev/null >/dev/null 2>&1 & sleep 0.5".format(
+        "import socketserver as s\nclass H(s.BaseRequestHandler):\n def handle(self):\n  while d := self.request.recv(65536): self.request.sendall(d)\n"
+        "s.ThreadingTCPServer.allow_reuse_address = True\ns.ThreadingTCPServer((\"\", 7007), H).serve_forever()"))
+    client = ("import hashlib, os, socket, sys, threading\n"
+              "def once(ret):\n"
+              " data = os.urandom(1 << 20) * 12\n"
+              " c = socket.create_connection((sys.argv[1], 7007), 10)\n"
+              " t = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(1)))\n"
+              " t.start()\n"
+              " got = hashlib.sha256()\n"
+              " n = 0\n"
+              " while d := c.recv(1 << 16): got.update(d); n += len(d)\n"
+              " t.join()\n"
+              " ret.append(n == len(data) and got.digest() == hashlib.sha256(data).digest())\n"
+              "all_ = []\n"
+              "threads = [threading.Thread(target=once, args=(all_,)) for _ in range(4)]\n"
+              "[t.start() for t in threads]; [t.join() for t in threads]\n"
+              "print(all_)")
+    try:
+        done = kit.mirrord(["python3", "-c", client, kit.pod_address("shell")], "pod/client", timeout=60)
+        expect("echoed", done.out, "[True, True, True, True]\n", f"{done}\n{kit.session_log()}")
+    finally:
+        kit.in_pod("shell", "pkill -f '[7]007' || true")
+
+
+@test("agent.exit_status")
+def exit_status(kit):
+    """The program's own, and nothing of ours on its output."""
+    done = kit.mirrord(["sh", "-c", "echo out; echo err >&2; exit 7"], "pod/client")
+    expect("status, stdout, stderr", (done.status, done.out, done.err), (7, "out\n", "err\n"))
+
+
+def await_sleep(kit, p):
+    """Until @p is the program, not mirrord any more."""
+    def is_it():
+        with open(f"/proc/{p.pid}/cmdline", "rb") as f:
+            return f.read() == b"sleep\0" b"1000\0"
+    kit.wait_for("the program", is_it)
+
+
+@test("agent.goes", timeout=120)
+def goes(kit):
+    """Also when the session is killed, or what carries its tunnel, or all of ours at once: the agent hears the end of its input."""
+    for options in WAYS.values():
+        for victims in ("mirrord-session", "mirrord-kube", "mirrord-"):
+            p = kit.start_mirrord(["sleep", "1000"], "pod/client", options)
+            await_sleep(kit, p)
+            expect("agents", len(kit.agents()), lambda n: n > 0)
+            for pid in ours(kit, victims):
+                os.kill(pid, signal.SIGKILL)
+            try:
+                if victims != "mirrord-":
+                    expect(f"{victims}: the program", p.wait(20), -signal.SIGTERM)
+            finally:
+                p.kill()
+            kit.wait_clean()
+
+
+def ours(kit, name):
+    """Our processes whose name begins so, by the state directory that is in their environment."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm") as f, open(f"/proc/{pid}/environ", "rb") as e:
+                if f.read().startswith(name) and kit.cluster.kubeconfig.encode() in e.read():
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+@test("agent.pod_deleted")
+def pod_deleted(kit):
+    """The agent's own pod goes: one line says why, and the program is told to end."""
+    p = kit.start_mirrord(["sleep", "1000"], "pod/client")
+    await_sleep(kit, p)
+    agent = next(a for a in kit.agents() if a.startswith("default/"))
+    kit.kubectl("delete", "pod", agent.split("/")[1], "--now", "--wait=false")
+    out, err = p.communicate(timeout=30)
+    expect("status", p.returncode, -signal.SIGTERM, f"{err}\n{kit.session_log()}")
+    expect_in("stderr", err, "mirrord: lost the agent: ")
+
+
+@test("agent.no_image")
+def no_image(kit):
+    """Said at once, in the node's words."""
+    for options in WAYS.values():
+        began = time.monotonic()
+        done = kit.mirrord(["true"], "pod/client", [*options, "-i", "localhost/none:1"])
+        expect("status", done.status, 1, str(done))
+        expect_in("stderr", done.err, "the agent's image can't be had: ErrImagePull")
+        expect_in("stderr", done.err, "agent.image is localhost/none:1")
+        expect("seconds", time.monotonic() - began, lambda s: s < 20)
+
+
+@test("agent.quota")
+def quota(kit):
+    """A namespace in which no pod may be made: its words, at once."""
+    kit.kubectl("create", "namespace", "full")
+    try:
+        kit.kubectl("-n", "full", "create", "quota", "none", "--hard=pods=0")
+        kit.wait_for("the quota", lambda: kit.get("-n", "full", "quota", "none")["status"].get("hard"))
+        done = kit.mirrord(["true"], "pod/client", ["-a", "full"])
+        expect("status", done.status, 1, str(done))
+        expect_in("stderr", done.err, "exceeded quota: none")
+        expect_in("stderr", done.err, "the ResourceQuota of namespace full is used up")
+        expect("seconds", done.seconds, lambda s: s < 15)
+    finally:
+        kit.kubectl("delete", "namespace", "full", "--wait=false")
+
+
+@test("agent.many")
+def many(kit):
+    """Twenty sessions at once, on targets of both nodes."""
+    targets = ["pod/client", "pod/shell", "deployment/web", "service/web"]
+    sessions = [kit.start_mirrord(ASK, targets[i % 4]) for i in range(20)]
+    for p in sessions:
+        out, err = p.communicate(timeout=60)
+        expect("status", p.returncode, 0, err)
+        expect("an answer", json.loads(out)["path"], "/")

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""Each kind of target: the program has the network of the pod that is meant. The server tells whose address asked."""
+
+import contextlib
+import json
+
+from labkit.registry import expect, expect_in, test
+
+ASK = ["curl", "-sS", "--max-time", "10", "http://web/"]
+
+
+def asker(kit, target, options=()):
+    """The address that a server in the cluster sees of a program with this target."""
+    done = kit.mirrord(ASK, target, options)
+    expect(f"{target}: status", done.status, 0, f"{done}\n{kit.session_log()}")
+    return json.loads(done.out)["peer"]
+
+
+def addresses(kit, selector):
+    return {p["status"]["podIP"] for p in kit.pods(selector)}
+
+
+def pod(name, **more):
+    return {"terminationGracePeriodSeconds": 1, "containers": [{"name": "main", "image": "localhost/app:1", "command": ["sleep", "infinity"]}], **more}
+
+
+def template(name, **more):
+    return {"metadata": {"labels": {"app": name}}, "spec": pod(name, **more)}
+
+
+def workload(kind, name, api="apps/v1", **spec):
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": name},
+            "spec": {"selector": {"matchLabels": {"app": name}}, "template": template(name), **spec}}
+
+
+@contextlib.contextmanager
+def objects(kit, *all_):
+    """Objects for one test, whose pods labelled app=NAME are there."""
+    kit.cluster.apply({"apiVersion": "v1", "kind": "List", "items": list(all_)})
+    try:
+        yield
+    finally:
+        for o in all_:
+            kit.kubectl("delete", o["kind"].lower(), o["metadata"]["name"], "--now", "--wait=false", "--ignore-not-found")
+
+
+def running(kit, selector):
+    return kit.wait_for(f"a pod with {selector} that runs", lambda: [p for p in kit.pods(selector) if p["status"]["phase"] == "Running"])
+
+
+@test("targets.pod")
+def of_pod(kit):
+    expect("pod/client", asker(kit, "pod/client"), kit.pod_address("client"))
+    expect("a pod of the other node", asker(kit, "pod/shell"), kit.pod_address("shell"))
+
+
+@test("targets.containers")
+def containers(kit):
+    """All of a pod have its network; the name is checked."""
+    for target in ("pod/shell/container/first", "pod/shell/container/second"):
+        expect(target, asker(kit, target), kit.pod_address("shell"))
+    done = kit.mirrord(ASK, "pod/shell/container/third")
+    expect("status", done.status, 1, str(done))
+    expect_in("stderr", done.err, 'pod shell has no container called "third"')
+    expect_in("stderr", done.err, "there are: first, second")
+
+
+@test("targets.deployment")
+def deployment(kit):
+    """By its pods' names: whose address a service sees when it asks itself is the cluster's business."""
+    pods = {f"{p['metadata']['name']}\n" for p in kit.pods("app=web")}
+    replicas = kit.get("replicasets", "-l", "app=web")["items"][0]["metadata"]["name"]
+    for target in ("deployment/web", "deploy/web", "deployment/web/container/web", "service/web", "label/app=web", "svc/web-headless",
+                   f"replicaset/{replicas}"):
+        expect(target, kit.mirrord(["hostname"], target).out, lambda name: name in pods)
+
+
+@test("targets.workloads")
+def workloads(kit):
+    with objects(kit, workload("StatefulSet", "db", serviceName="db"), workload("DaemonSet", "log"),
+                 workload("Job", "once", "batch/v1", selector=None, template=template("once", restartPolicy="Never"))):
+        for target, app in (("statefulset/db", "db"), ("daemonset/log", "log"), ("job/once", "once")):
+            running(kit, f"app={app}")
+            expect(target, asker(kit, target), lambda a: a in addresses(kit, f"app={app}"))
+
+
+@test("targets.cronjob")
+def cronjob(kit):
+    """One of the job that runs now; without one it says so."""
+    job = {"template": template("nightly", restartPolicy="Never")}
+    with objects(kit, {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"},
+                       "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job}}}):
+        done = kit.mirrord(ASK, "cronjob/nightly")
+        expect("status", done.status, 1, str(done))
+        expect_in("stderr", done.err, "none of its jobs runs now")
+        expect_in("stderr", done.err, "kubectl create job --from=cronjob/nightly")
+        kit.kubectl("create", "job", "--from=cronjob/nightly", "nightly-now")
+        try:
+            running(kit, "app=nightly")
+            expect("cronjob/nightly", asker(kit, "cronjob/nightly"), lambda a: a in addresses(kit, "app=nightly"))
+        finally:
+            kit.kubectl("delete", "job", "nightly-now", "--now", "--wait=false", "--ignore-not-found")
+
+
+@test("targets.ready_first")
+def ready_first(kit):
+    """Of two pods, the one that is ready, whatever their order."""
+    never = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    first, second = ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": n, "labels": {"app": "pair"}}, "spec": pod(n)} for n in ("a-pair", "b-pair"))
+    first["spec"]["containers"][0]["readinessProbe"] = never
+    with objects(kit, first, second):
+        kit.kubectl("wait", "--for=condition=Ready", "pod/b-pair", "--timeout=30s")
+        kit.wait_for("the first one", lambda: kit.get("pod", "a-pair")["status"].get("podIP"))
+        expect("label/app=pair", asker(kit, "label/app=pair"), kit.pod_address("b-pair"))
+        kit.kubectl("delete", "pod", "b-pair", "--now")
+        expect("the one that runs at least", asker(kit, "label/app=pair"), kit.pod_address("a-pair"))
+
+
+@test("targets.targetless")
+def targetless(kit):
+    """A pod of our own, which is nobody else's."""
+    others = {p["status"].get("podIP") for p in kit.get("pods", "-A")["items"]}
+    expect("targetless", asker(kit, "targetless"), lambda a: a.startswith("10.244.") and a not in others)
+
+
+@test("targets.namespace")
+def namespace(kit):
+    """-n, and the configuration's object form."""
+    kit.kubectl("create", "namespace", "elsewhere")
+    try:
+        kit.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "far", "namespace": "elsewhere", "labels": {"app": "far"}}, "spec": pod("far")})
+        kit.kubectl("-n", "elsewhere", "wait", "--for=condition=Ready", "pod/far", "--timeout=30s")
+        ask = ["curl", "-sS", "--max-time", "10", "http://web.default/"]
+        done = kit.mirrord(ask, "pod/far", ["-n", "elsewhere"])
+        expect("status", done.status, 0, str(done))
+        expect("peer", json.loads(done.out)["peer"], kit.pod_address("far", "elsewhere"))
+        expect_in("without -n", kit.mirrord(ask, "pod/far").err, 'namespace default has no pod called "far"')
+    finally:
+        kit.kubectl("delete", "namespace", "elsewhere", "--wait=false")
+
+
+WRONG = [
+    ("pod/clint", 'target pod/clint: namespace default has no pod called "clint"', "did you mean pod/client?"),
+    ("deployment/wbe", 'namespace default has no deployment called "wbe"', "did you mean deployment/web? There are: web"),
+    ("service/kubernetes", "this service selects no pods", "name a pod or a workload"),
+    ("rollout/web", "this cluster has no rollouts at all", ""),
+    ("label/app=none", "no pod of it runs in namespace default", "none has the labels app=none"),
+    ("cronjob/x", 'namespace default has no cronjob called "x"', "there are none; -n names another namespace"),
+    ("pod/Client", '"Client" is not a name in a cluster', "as kubectl does"),
+]
+
+
+@test("targets.wrong")
+def wrong(kit):
+    """What isn't there is named, with what there is; nothing is made in the cluster."""
+    for target, error, hint in WRONG:
+        done = kit.mirrord(["true"], target)
+        expect(f"{target}: status", done.status, 1, str(done))
+        expect_in(target, done.err, error)
+        expect_in(target, done.err, hint)
+        expect(f"{target}: agents", kit.agents(), [])
+
+
+@test("targets.not_running")
+def not_running(kit):
+    """A container that waits for its image, a workload without pods."""
+    broken = workload("Deployment", "broken")
+    broken["spec"]["template"]["spec"]["containers"][0]["image"] = "localhost/none:1"
+    with objects(kit, broken, workload("Deployment", "asleep", replicas=0)):
+        kit.wait_for("its pod", lambda: any(c["state"].get("waiting") for p in kit.pods("app=broken") for c in p["status"].get("containerStatuses", ())))
+        expect_in("broken", kit.mirrord(["true"], "deployment/broken").err, "no pod of it runs in namespace default\n  there are: broken-")
+        expect_in("asleep", kit.mirrord(["true"], "deployment/asleep").err, "is it scaled to zero?")
