@@ -117,7 +117,7 @@ static void rebuild_udp(const struct packet *p)
 	size_t len;
 
 	for (int complete = 0; complete < 2; complete++) {
-		len = packet_build_udp(out, &p->src, &p->dst, (struct packet_marks){ p->ttl, p->tos }, p->payload,
+		len = packet_build_udp(out, &p->src, &p->dst, (struct packet_marks){ .ttl = p->ttl, .tos = p->tos }, p->payload,
 				       p->payload_len, complete ? NULL : &sum);
 		fuzz_check(len && packet_parse(out, len, &back) == 0);
 		fuzz_check(endpoint_equal(&back.src, &p->src) && endpoint_equal(&back.dst, &p->dst));

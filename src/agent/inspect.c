@@ -8,12 +8,15 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 
 #include "agent/files.h"
 #include "agent/routes.h"
 #include "agent/source.h"
 #include "agent/sysctls.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "net/rtnl_dump.h"
 
@@ -31,6 +34,7 @@ struct view {
 	uint32_t default_metric;
 	bool default_v4;
 	int main_rules, other_rules;
+	int any_socket; /* to ask for links */
 };
 
 static void on_address(void *arg, const struct dumped_address *a)
@@ -63,6 +67,18 @@ static void note_default(struct view *v, const struct dumped_route *r)
 	v->default_v4 = v4;
 }
 
+/* What a packet by that route may be long. */
+static uint32_t route_mtu(const struct view *v, const struct dumped_route *r)
+{
+	struct ifreq request = { 0 };
+
+	if (r->mtu)
+		return r->mtu;
+	if (!r->link || !if_indextoname(r->link, request.ifr_name) || ioctl(v->any_socket, SIOCGIFMTU, &request) < 0)
+		return 0;
+	return (uint32_t)request.ifr_mtu;
+}
+
 static void on_route(void *arg, const struct dumped_route *r)
 {
 	struct view *v = arg;
@@ -70,6 +86,7 @@ static void on_route(void *arg, const struct dumped_route *r)
 					  .prefix_len = r->prefix_len,
 					  .type = r->type,
 					  .metric = r->metric,
+					  .mtu = r->type == RTN_UNICAST ? route_mtu(v, r) : 0,
 					  .source = route_source(r, v->addresses, v->n_addresses) };
 
 	switch (r->type) {
@@ -168,6 +185,9 @@ static void fill_interface(const struct view *v, struct target_info *info)
 
 static int fill_network(struct view *v, struct target_info *info, struct error *err)
 {
+	_cleanup_fd_ int any_socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	v->any_socket = any_socket;
 	v->lo = if_nametoindex("lo");
 	if (rtnl_dump_addresses(on_address, v, err) < 0 || rtnl_dump_routes(RT_TABLE_MAIN, on_route, v, err) < 0 ||
 	    rtnl_dump_rules(on_rule, v, err) < 0)

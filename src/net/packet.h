@@ -22,6 +22,7 @@ struct packet {
 	size_t len;	   /* of the whole packet, padding behind it left out */
 	uint8_t protocol;  /* IPPROTO_TCP, _UDP, _ICMP, _ICMPV6 */
 	uint8_t ttl, tos;
+	bool dont_fragment; /* of IPv6, where no router does, any that is no fragment */
 	struct endpoint src, dst;
 	/* A fragment (RFC 791, RFC 8200 §4.5): one whose offset isn't 0 has the IP fields (no ports) up to here, and payload. */
 	bool more_fragments;
@@ -52,6 +53,7 @@ bool packet_is_fragment(const struct packet *p);
 /* What an IP header carries besides its addresses. A ttl of 0 is built as 64. */
 struct packet_marks {
 	uint8_t ttl, tos;
+	bool dont_fragment; /* not for the builders */
 };
 
 /* Where the checksum of a built packet was left to the receiver (as virtio_net_hdr's csum_start, csum_offset): the field holds

@@ -72,6 +72,7 @@ static int parse_ip4(struct rest *rest, struct packet *p)
 	fragment = get16(ip + 6);
 	p->tos = ip[1];
 	p->fragment_id = get16(ip + 4);
+	p->dont_fragment = fragment & 0x4000;
 	p->more_fragments = fragment & 0x2000;
 	p->fragment_offset = (uint16_t)((fragment & 0x1fff) * 8);
 	p->ttl = ip[8];
@@ -108,6 +109,7 @@ static int parse_fragment_header(struct rest *rest, struct packet *p)
 	if (rest->len < IP6_EXTENSION)
 		return PACKET_CUT;
 	fragment = get16(rest->at + 2);
+	p->dont_fragment = false; /* also of an atomic fragment (RFC 6946) */
 	p->more_fragments = fragment & 1;
 	p->fragment_offset = fragment & 0xfff8;
 	p->fragment_id = get32(rest->at + 4);
@@ -149,6 +151,7 @@ static int parse_ip6(struct rest *rest, struct packet *p)
 		return PACKET_CUT;
 	if (set_length(rest, p, (size_t)IP6_HEADER + get16(ip + 4), IP6_HEADER) < 0)
 		return PACKET_CUT;
+	p->dont_fragment = true;
 	p->tos = (uint8_t)(get16(ip) >> 4);
 	p->protocol = ip[6];
 	p->ttl = ip[7];

@@ -225,6 +225,12 @@ static void put_route(struct request *r, uint16_t type, uint16_t flags, const st
 		put_ip(r, RTA_PREFSRC, route->source);
 	if (route->metric)
 		mnl_attr_put_u32(r->header, RTA_PRIORITY, route->metric);
+	if (route->mtu) {
+		struct nlattr *metrics = mnl_attr_nest_start(r->header, RTA_METRICS);
+
+		mnl_attr_put_u32(r->header, RTAX_MTU, route->mtu);
+		mnl_attr_nest_end(r->header, metrics);
+	}
 }
 
 int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err)
@@ -261,6 +267,8 @@ static void put_rule(struct request *r, uint16_t type, uint16_t flags, const str
 		mnl_attr_put_strz(r->header, FRA_IIFNAME, rule->iif);
 	if (rule->mark)
 		mnl_attr_put_u32(r->header, FRA_FWMARK, rule->mark);
+	if (rule->protocol)
+		mnl_attr_put_u8(r->header, FRA_IP_PROTO, rule->protocol);
 	if (rule->priority)
 		mnl_attr_put_u32(r->header, FRA_PRIORITY, rule->priority);
 }

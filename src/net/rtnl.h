@@ -48,16 +48,18 @@ struct route {
 	const char *link;
 	const struct ip *gateway, *source;
 	uint32_t table, metric; /* table 0: main */
+	uint32_t mtu;		/* 0: the link's */
 };
 int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err);
 /* One route that is so. Returns 0 or -errno (-ESRCH: there is none). */
 int rtnl_delete_route(struct rtnl *nl, const struct route *route);
 
-/* "Packets that come in by @iif (NULL: any) and carry @mark (0: any) look in @table", or are unreachable where @table is 0.
+/* "Packets that come in by @iif (NULL: any), carry @mark (0: any) and are of @protocol (0: any) look in @table", or are unreachable where @table is 0.
  * @priority 0: before all rules that are there but the first. */
 struct rule {
 	int family;
 	const char *iif;
+	uint8_t protocol;
 	uint32_t mark, table, priority;
 };
 int rtnl_add_rule(struct rtnl *nl, const struct rule *rule, struct error *err);

@@ -167,6 +167,18 @@ static void read_nexthop(int family, const struct nlattr *multipath, struct dump
 	}
 }
 
+/* RTAX_MTU among RTA_METRICS; 0 without one. */
+static uint32_t read_mtu(const struct nlattr *metrics)
+{
+	const struct nlattr *attr;
+
+	if (metrics)
+		mnl_attr_for_each_nested(attr, metrics)
+			if (mnl_attr_get_type(attr) == RTAX_MTU)
+				return get_u32(attr, 0);
+	return 0;
+}
+
 static void read_route(const struct nlmsghdr *h, const struct dump *d)
 {
 	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
@@ -184,6 +196,7 @@ static void read_route(const struct nlmsghdr *h, const struct dump *d)
 	r.scope = m->rtm_scope;
 	r.metric = get_u32(at.at[RTA_PRIORITY], 0);
 	r.link = get_u32(at.at[RTA_OIF], 0);
+	r.mtu = read_mtu(at.at[RTA_METRICS]);
 	get_ip(d->family, at.at[RTA_DST], &r.prefix);
 	r.has_gateway = get_ip(d->family, at.at[RTA_GATEWAY], &r.gateway);
 	r.has_source = get_ip(d->family, at.at[RTA_PREFSRC], &r.source);

@@ -22,6 +22,7 @@ struct dumped_route {
 	uint8_t prefix_len, type, scope; /* RTN_*, RT_SCOPE_* */
 	uint32_t table, metric;
 	unsigned int link; /* 0: none */
+	uint32_t mtu;	   /* a metric of its own; 0: none */
 	bool has_gateway, has_source;
 	struct ip gateway, source;
 };

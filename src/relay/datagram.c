@@ -101,6 +101,28 @@ static int send_message(int fd, const struct endpoint *to, struct packet_marks m
 	return error;
 }
 
+int datagram_let_fragment(int fd, int family, bool may)
+{
+	int v4 = may ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE, v6 = may ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_PROBE;
+
+	if (family == AF_INET)
+		return setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+}
+
+uint32_t datagram_path_mtu(int fd, const struct endpoint *to)
+{
+	bool v4 = ip_is_v4(&to->ip);
+	struct sockaddr_storage sa;
+	socklen_t sa_len = endpoint_to_sockaddr(to, &sa), len = sizeof(int);
+	int mtu;
+
+	if (connect(fd, (struct sockaddr *)&sa, sa_len) < 0 ||
+	    getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &len) < 0)
+		return 0;
+	return (uint32_t)mtu;
+}
+
 int datagram_send(int fd, const struct endpoint *to, struct packet_marks marks, const void *head, size_t head_len,
 		  const void *data, size_t len)
 {

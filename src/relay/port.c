@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "relay/port_internal.h"
 #include "relay/train.h"
 
@@ -36,18 +37,25 @@ static struct socket_egress *egress_of(struct socket_port *p)
 	return socket_egress_of(p->port.egress);
 }
 
+static void let_fragment(struct socket_port *p, bool may)
+{
+	if (p->may_fragment != may && datagram_let_fragment(p->fd, ip_family(&p->local.ip), may) == 0)
+		p->may_fragment = may;
+}
+
 static int send_now(struct socket_port *p, const struct endpoint *to, struct packet_marks marks, const uint8_t *data, size_t len)
 {
 	struct train *train = egress_of(p)->train;
 	uint8_t head[ECHO_HEAD];
 	int error;
 
+	if (p->kind == PORT_UDP && train_add(train, p, to, marks, data, len))
+		return 0;
+	let_fragment(p, !marks.dont_fragment); /* behind the train, which may be of the other kind */
 	if (p->kind != PORT_UDP) {
 		echo_head(p, data, len, head);
 		return datagram_send(p->fd, to, marks, head, sizeof(head), data + 2, len - 2);
 	}
-	if (train_add(train, p, to, marks, data, len))
-		return 0;
 	error = datagram_send(p->fd, to, marks, NULL, 0, data, len);
 	train_open(train, p, to, marks, error ? 0 : len);
 	return error;
@@ -75,20 +83,38 @@ int socket_port_send(struct port *port, const struct endpoint *to, struct packet
 
 	if (p->kind == PORT_ECHO && len < 4)
 		return EINVAL;
-	if (p->fd >= 0)
-		return send_now(p, to, marks, data, len);
+	if (p->fd >= 0) {
+		int error = send_now(p, to, marks, data, len);
+
+		if (error != EMSGSIZE || !marks.dont_fragment)
+			return error;
+		port_report(p, to, data, len, error);
+		return 0;
+	}
 	if (list_linked(&p->waiter.node))
 		enqueue(p, to, marks, data, len);
 	return 0;
+}
+
+/* The sender was not told the link's MTU, or it has changed. */
+static uint32_t path_mtu(struct socket_port *p, const struct endpoint *to)
+{
+	int fd = socket_egress_spare(egress_of(p), ip_is_v4(&to->ip) ? SOCKET_UDP4 : SOCKET_UDP6);
+	uint32_t mtu = fd < 0 ? 0 : datagram_path_mtu(fd, to);
+
+	fd_closep(&fd);
+	return mtu;
 }
 
 void port_report(struct socket_port *p, const struct endpoint *to, const uint8_t *data, size_t len, int error)
 {
 	struct icmp_error e = { .offender = to->ip };
 
-	if (error == EMSGSIZE || p->kind != PORT_UDP)
+	if (p->kind != PORT_UDP)
 		return;
 	packet_error_from_errno(error, ip_family(&to->ip), &e.type, &e.code);
+	if (error == EMSGSIZE && !(e.info = path_mtu(p, to)))
+		return;
 	p->events->on_error(p->arg, to, &e, data, len);
 }
 

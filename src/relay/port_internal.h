@@ -18,10 +18,10 @@ struct socket_port {
 	int fd; /* -1 while waiting */
 	uint16_t wire_id; /* the identifier on the wire: 0 where the kernel sees to it */
 	uint8_t kind;	  /* enum port_kind */
-	bool raw;
+	bool raw, may_fragment; /* what the socket sends may be cut on its way: "don't fragment" is off */
 };
 
-/* port.c: the errno of a datagram that send has taken comes as the ICMP error that makes the same. */
+/* port.c: the errno of a datagram that send has taken comes as the ICMP error that makes the same; EMSGSIZE with the link's MTU. */
 void port_report(struct socket_port *p, const struct endpoint *to, const uint8_t *data, size_t len, int error);
 
 /* One datagram that came, in the egress's mailbox. */
@@ -41,6 +41,11 @@ int datagram_send(int fd, const struct endpoint *to, struct packet_marks marks, 
 		  const void *data, size_t len);
 /* Sends datagrams of @segment bytes each, the last may be shorter, that lie in @data one after the other. Returns as above. */
 int datagram_send_train(int fd, const struct endpoint *to, struct packet_marks marks, const void *data, size_t len, size_t segment);
+/* "Don't fragment" off or on (as a new socket has it), for what is sent next. What the network then says of the path's MTU comes as an error; the
+ * kernel's own memory of it is not asked. Returns 0, or -1 with errno. */
+int datagram_let_fragment(int fd, int family, bool may);
+/* Connects @fd, and returns how long a packet to @to may be; 0: can't be told. */
+uint32_t datagram_path_mtu(int fd, const struct endpoint *to);
 /* Receives up to MAILBOX_BATCH datagrams of @fd, valid until the next call. Returns how many. */
 enum { MAILBOX_BATCH = 32 };
 size_t datagram_receive(struct mailbox *m, int fd, struct arrival ret[MAILBOX_BATCH]);

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "relay/pump.h"
+#include "relay/port_internal.h"
 #include "relay/sockets_internal.h"
 
 #ifndef SOL_RAW
@@ -76,7 +77,7 @@ static int set_options(int fd, enum socket_kind kind, bool raw)
 		return switch_on(fd, on_tcp) < 0 ? -1 : setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	if (raw && set_raw_filter(fd, family) < 0)
 		return -1;
-	return switch_on(fd, family == AF_INET ? on_datagram4 : on_datagram6);
+	return switch_on(fd, family == AF_INET ? on_datagram4 : on_datagram6) < 0 ? -1 : datagram_let_fragment(fd, family, false);
 }
 
 int socket_make(enum socket_kind kind, bool *ret_raw)
@@ -108,6 +109,11 @@ int socket_egress_take(struct socket_egress *e, enum socket_kind kind, struct wa
 	if (fd == -EAGAIN)
 		list_append(&e->waiting[kind], &w->node);
 	return fd;
+}
+
+int socket_egress_spare(struct socket_egress *e, enum socket_kind kind)
+{
+	return list_empty(&e->waiting[kind]) ? take(e, kind, NULL) : -EAGAIN;
 }
 
 void socket_egress_refilled(struct egress *egress)

@@ -18,7 +18,7 @@ enum { SOCKET_KINDS = SOCKET_ECHO6 + 1 };
 
 /* Makes one socket of @kind in the calling process's network namespace with all options that the egress wants: non-blocking,
  * close-on-exec; TCP: TCP_NODELAY, and SO_LINGER of 0 so that the death of the process resets; UDP: IP_RECVERR, IP_RECVTTL, IP_RECVTOS
- * and their IPv6 kin, IPV6_V6ONLY. Returns it or -errno. *ret_raw (may be NULL): it is a raw socket. */
+ * and their IPv6 kin, "don't fragment", IPV6_V6ONLY. Returns it or -errno. *ret_raw (may be NULL): it is a raw socket. */
 int socket_make(enum socket_kind kind, bool *ret_raw);
 
 /* Where an egress takes its sockets from. */

@@ -33,6 +33,9 @@ static inline struct socket_egress *socket_egress_of(struct egress *e)
 /* A socket from the source, or -errno. After -EAGAIN @w waits for it; list_remove(&w->node) ends the waiting. */
 int socket_egress_take(struct socket_egress *e, enum socket_kind kind, struct waiter *w, bool *ret_raw);
 
+/* The same for one who can do without: no waiting. */
+int socket_egress_spare(struct socket_egress *e, enum socket_kind kind);
+
 /* dial.c */
 int socket_dial(struct egress *e, const struct endpoint *local, const struct endpoint *remote, dial_done_fn done, void *arg,
 		struct dial **ret_dial);

@@ -96,7 +96,7 @@ void train_open(struct train *t, struct socket_port *p, const struct endpoint *t
 static bool matches(const struct train *t, const struct socket_port *p, const struct endpoint *to, struct packet_marks marks, size_t len)
 {
 	return t->port == p && len && len <= t->segment && t->len + len <= TRAIN_BYTES && endpoint_equal(&t->to, to) &&
-	       t->marks.ttl == marks.ttl && t->marks.tos == marks.tos;
+	       t->marks.ttl == marks.ttl && t->marks.tos == marks.tos && t->marks.dont_fragment == marks.dont_fragment;
 }
 
 bool train_add(struct train *t, struct socket_port *p, const struct endpoint *to, struct packet_marks marks, const void *data, size_t len)

@@ -246,6 +246,7 @@ static void take_packet(struct gate *g, const uint8_t *data, size_t len)
 		len = fragments_add(g->fragments, &p, loop_now(g->loop) / LOOP_MS, &data);
 		if (len == 0 || packet_parse(data, len, &p) < 0)
 			return;
+		p.dont_fragment = false;
 	}
 	g->events->on_packet(g->arg, &p);
 }

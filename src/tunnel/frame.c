@@ -81,7 +81,7 @@ static void fields_decode(struct frame *f, const uint8_t *p)
 		break;
 	case FRAME_DATAGRAM:
 		p = get_endpoint(p, &f->datagram.peer);
-		f->datagram.marks = (struct packet_marks){ .ttl = p[0], .tos = p[1] };
+		f->datagram.marks = (struct packet_marks){ .ttl = p[0], .tos = p[1], .dont_fragment = f->flags & FRAME_WHOLE };
 		break;
 	case FRAME_DATAGRAM_ERROR:
 		p = get_endpoint(p, &f->datagram_error.peer);

@@ -25,7 +25,7 @@ enum tag {
 };
 enum failure_tag { FAILURE_TEXT = 1, FAILURE_HINT = 2, FAILURE_STATUS = 3 };
 
-enum { ADDRESS_LEN = 17, ROUTE_LEN = 38 };
+enum { ADDRESS_LEN = 17, ROUTE_LEN = 42 };
 
 static void route_add(struct fields_writer *w, const struct info_route *r)
 {
@@ -34,7 +34,7 @@ static void route_add(struct fields_writer *w, const struct info_route *r)
 	if (!p)
 		return;
 	p = write_u8(write_u8(write_bytes(p, r->prefix.b, 16), r->prefix_len), r->type);
-	write_u32(write_bytes(p, r->source.b, 16), r->metric);
+	write_u32(write_u32(write_bytes(p, r->source.b, 16), r->metric), r->mtu);
 }
 
 static void sysctl_add(struct fields_writer *w, const struct info_sysctl *s)
@@ -140,6 +140,7 @@ static int route_decode(const struct field *f, struct target_info *info)
 	r.type = f->value[17];
 	memcpy(r.source.b, f->value + 18, 16);
 	r.metric = get32(f->value + 34);
+	r.mtu = get32(f->value + 38);
 	if (!prefix_fits(&r.prefix, r.prefix_len))
 		return -EINVAL;
 	place = fields_grow((void **)&info->routes, info->n_routes, INFO_ROUTES, sizeof(r), &error);

@@ -21,12 +21,12 @@ struct info_address {
 };
 
 /* A route of the target's main table. @type is rtnetlink's RTN_UNICAST, _UNREACHABLE, _PROHIBIT, _BLACKHOLE or _THROW. @source is the
- * preferred source address, "any" without one. */
+ * preferred source address, "any" without one. @mtu is the largest packet that leaves by it, 0 when that isn't known. */
 struct info_route {
 	struct ip prefix;
 	uint8_t prefix_len, type;
 	struct ip source;
-	uint32_t metric;
+	uint32_t metric, mtu;
 };
 
 /* A sysctl of the target's network namespace that shows in the program's own sockets, as a path below /proc/sys/net. */

@@ -152,7 +152,7 @@ static void send_datagram(struct stream *s, struct frame *f)
 
 void stream_send_datagram(struct stream *s, const struct endpoint *peer, struct packet_marks marks, const void *data, size_t len)
 {
-	struct frame f = { .type = FRAME_DATAGRAM, .payload = data, .payload_len = len };
+	struct frame f = { .type = FRAME_DATAGRAM, .flags = marks.dont_fragment ? FRAME_WHOLE : 0, .payload = data, .payload_len = len };
 
 	f.datagram.peer = *peer;
 	f.datagram.marks = marks;

@@ -11,7 +11,8 @@ NEAR = "an ICMP error that arrives while connect() holds the socket waits for th
 KNOWN = [
     ("exec", "status.Seccomp*", "a seccomp filter tells the session when the last process is gone; it lets every call through"),
     ("interface_mtu", "*", "nothing leaves the twin as packets on a wire: large ones only save work"),
-    ("udp_path_mtu", "*", "with the larger MTU the twin takes a datagram that the target's interface is too small for, and the agent fragments it"),
+    ("udp_path_mtu_probe", "program[[]1[89]:*", "IP_PMTUDISC_PROBE asks the interface alone; what is too long for the target's is lost, and EMSGSIZE comes later"),
+    ("udp_path_mtu_probe", "program[[]20:*", "the same"),
     ("routes", "*", "all routes of the twin lead to the relay namespace; destinations and source addresses are the target's"),
     ("route_get", "*[[]*: to *", "the same"),
     ("sysctls", "*ping_group_range*", "ping sockets are for everybody in the twin: a user namespace of one user can't name the target's groups"),

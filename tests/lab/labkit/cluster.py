@@ -28,7 +28,7 @@ def _both(name):
 
 
 def serve_services(w):
-    for host in ("payment", "stranger", "slow"):
+    for host in ("payment", "stranger", "slow", "narrow"):
         for ip in _both(host):
             for port, handler in tcp_servers.CLUSTER.items():
                 TcpServer(w, host, ip, port, handler, late=0.5 if port == plan.LATE_ACCEPT else 0)
@@ -178,7 +178,7 @@ class Cluster:
         # What comes by the slow link goes back by it; the neighbours are known, or the first packet would be slower still
         self.nodes["services"].ip("rule add from 10.0.22.5 lookup 22", "route add default via 10.0.22.1 table 22")
         self.nodes["services"].ip("rule add from fd00:22::5 lookup 22", "route add default via fd00:22::1 table 22", family="-6")
-        self._address("services", "lo", "10.96.0.10/32", "fd00:96::10/128")
+        self._address("services", "lo", "10.96.0.10/32", "fd00:96::10/128", "10.0.26.5/32", "fd00:26::5/128")
         self._address("outside", "eth1", "192.0.3.7/24", "2001:db8:3::7/64", gateway=("192.0.3.1", "2001:db8:3::1"))
         self._address("outside", "lo", "198.51.100.7/32", "2001:db8:51::7/128")
         for interface, addresses in (("pod0", _both("pod_gateway")), ("pod1", ("10.244.2.1", "fd00:244:2::1")),
@@ -252,6 +252,7 @@ class Cluster:
         router = self.nodes["router"]
         router.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
         router.ip("route add 10.96.0.10 via 10.0.20.5", "route add fd00:96::10 via fd00:20::5",
+                  "route add 10.0.26.0/24 via 10.0.20.5 mtu lock 1300", "route add fd00:26::/64 via fd00:20::5 mtu lock 1300",
                   "route add 198.51.100.0/24 via 192.0.3.7", "route add 2001:db8:51::/64 via 2001:db8:3::7",
                   "route add unreachable 10.0.36.0/24", "route add unreachable fd00:36::/64",
                   "route add blackhole 10.0.32.0/24", "route add blackhole fd00:32::/64",

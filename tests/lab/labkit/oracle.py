@@ -22,6 +22,8 @@ def run_once(lab, probe, family, way):
     argv = [*PYTHON, "/tmp/lab/tests/probes/main.py", probe.name, str(family)]
     cluster = lab.cluster
     cluster.witness_reset()
+    if probe.fresh:
+        cluster.nodes[probe.pod].run(["sh", "-c", "ip route flush cache; ip -6 route flush cache"])
     if way == "twin":
         done = lab.mirrord(argv, target=lab.target_of(probe.pod), options=probe.options, timeout=probe.timeout)
     else:

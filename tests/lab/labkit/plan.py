@@ -25,6 +25,7 @@ HOSTS = {
     "storage": ("10.99.0.5", "fd00:99::5"),  # reached by multus' second interface
     "payment": ("10.0.20.5", "fd00:20::5"),
     "stranger": ("10.0.20.6", "fd00:20::6"),  # another address of the same machine
+    "narrow": ("10.0.26.5", "fd00:26::5"),  # yet another; the way there takes packets of 1300 bytes
     "services_gateway": ("10.0.20.1", "fd00:20::1"),
     "absent": ("10.0.25.99", "fd00:25::99"),  # the edge asks for its MAC address in vain
     "dns": ("10.96.0.10", "fd00:96::10"),

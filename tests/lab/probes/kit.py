@@ -30,21 +30,22 @@ IP_TTL, IPV6_UNICAST_HOPS, IP_RECVTTL, IPV6_RECVHOPLIMIT = 2, 16, 12, 51
 
 
 class ProbeInfo:
-    def __init__(self, area, name, run, families, servers, oracle, options, modes, long, needs, timeout, settle, pod):
-        self.settle, self.pod = settle, pod
+    def __init__(self, area, name, run, families, servers, oracle, options, modes, long, needs, timeout, settle, pod, fresh):
+        self.settle, self.pod, self.fresh = settle, pod, fresh
         self.area, self.name, self.run, self.families, self.servers = area, name, run, families, servers
         self.oracle, self.options, self.modes, self.long, self.needs, self.timeout = oracle, options, modes, long, needs, timeout
 
 
 def probe(families=(4, 6), servers="ordered", oracle="target", options=(), modes=("root", "user"), long=False, needs=(), timeout=20,
-          settle=0.1, pod="pod"):
+          settle=0.1, pod="pod", fresh=False):
     """@servers: "ordered", "unordered" (which connection came first is chance) or "ignored"; @oracle: "target", or "host" for what
-    `mirrord exec` with @options leaves to the host; @settle: seconds until the last packet has arrived everywhere; @pod: the target."""
+    `mirrord exec` with @options leaves to the host; @settle: seconds until the last packet has arrived everywhere; @pod: the target, whose kernel
+    forgets what it has learned of routes where @fresh."""
     def add(function):
         area = function.__module__.rpartition(".")[2]
         assert function.__name__ not in PROBES, function.__name__
         PROBES[function.__name__] = ProbeInfo(area, function.__name__, function, families, servers, oracle, options, modes, long, needs, timeout,
-                                              settle, pod)
+                                              settle, pod, fresh)
         return function
     return add
 

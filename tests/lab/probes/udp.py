@@ -416,7 +416,46 @@ def udp_path_mtu(p):
     s.setsockopt(*((0, 10, 2) if p.family == 4 else (41, 23, 2)))
     p.call("1400", s.sendto, b"x" * 1400, p.to("payment", plan.UDP_PEER))
     p.datagram(s)
-    p.call("1423", s.sendto, b"x" * 1423, p.to("payment", plan.UDP_PEER))
+    for size in (1402, 1403, 1422, 1423, 2000):
+        p.call(f"{size}", s.sendto, b"x" * size, p.to("payment", plan.UDP_PEER))
+
+
+def _path_mtu(p, mode):
+    """What is too large for the path but not for the target's interface. @mode: IP_MTU_DISCOVER."""
+    level, discover, mtu = (0, 10, 14) if p.family == 4 else (41, 23, 24)
+    s = _with_errors(p)
+    s.setsockopt(level, discover, mode)
+    s.connect(p.to("narrow", plan.UDP_PEER))
+    p.note("MTU at first", s.getsockopt(level, mtu))
+    p.exchange(s, b"1" * 1200, key="1200")
+    for key in ("first", "second"):
+        p.call(f"{key} 1390", s.send, key[:1].encode() * 1390)
+        p.poll(s, select.POLLIN, 0.7, key)
+        p.errors(s, key)
+        p.note(f"MTU after the {key}", s.getsockopt(level, mtu))
+        p.datagram(s, f"answer to the {key}")
+    p.exchange(s, b"3" * 1500, key="1500")
+
+
+@probe(fresh=True)
+def udp_path_mtu_want(p):
+    _path_mtu(p, 1)
+
+
+@probe(fresh=True)
+def udp_path_mtu_do(p):
+    _path_mtu(p, 2)
+
+
+@probe(fresh=True)
+def udp_path_mtu_probe(p):
+    """As QUIC does."""
+    _path_mtu(p, 3)
+
+
+@probe(fresh=True)
+def udp_path_mtu_dont(p):
+    _path_mtu(p, 0)
 
 
 @probe(families=(4,))

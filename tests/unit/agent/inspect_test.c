@@ -23,7 +23,7 @@ static const struct {
 	const char *interface;
 	int policy;
 	const char *addresses; /* in order */
-	/* "PREFIX TYPE SOURCE METRIC": must be there; and a destination that takes it, or NULL */
+	/* "PREFIX TYPE SOURCE METRIC MTU": must be there; and a destination that takes it, or NULL */
 	struct {
 		const char *route, *destination;
 	} checks[CHECKS];
@@ -43,8 +43,16 @@ static const struct {
 	  "eth0",
 	  0,
 	  "10.9.0.2/24",
-	  { { "0.0.0.0/0 1 10.9.0.2 0", "192.0.2.1" }, { "10.9.0.0/24 1 10.9.0.2 0", "10.9.0.77" } },
+	  { { "0.0.0.0/0 1 10.9.0.2 0 1500", "192.0.2.1" }, { "10.9.0.0/24 1 10.9.0.2 0 1500", "10.9.0.77" } },
 	  "fe80::/64" },
+	{ "MTUs of a link and of a route",
+	  LINKS "link set eth0 mtu 1400\naddr add 10.9.0.2/24 dev eth0\nroute add default via 10.9.0.1\n"
+		"route add 10.60.0.0/16 via 10.9.0.1 mtu 1300\nroute add unreachable 10.61.0.0/16\n",
+	  "eth0",
+	  0,
+	  "10.9.0.2/24",
+	  { { "0.0.0.0/0 1 10.9.0.2 0 1400", NULL }, { "10.60.0.0/16 1 10.9.0.2 0 1300", NULL } },
+	  NULL },
 	{ "a secondary address and one on lo",
 	  LINKS "addr add 10.9.0.2/24 dev eth1\naddr add 10.9.0.3/24 dev eth1\naddr add 192.0.2.7/32 dev lo\nroute add "
 		"default via 10.9.0.1\n"
@@ -209,8 +217,8 @@ static const char *format_route(const struct info_route *r, char *buf, size_t si
 {
 	char prefix[IP_TEXT], source[IP_TEXT];
 
-	snprintf(buf, size, "%s/%u %u %s %u", ip_format(&r->prefix, prefix), r->prefix_len, r->type,
-		 ip_format(&r->source, source), r->metric);
+	snprintf(buf, size, "%s/%u %u %s %u %u", ip_format(&r->prefix, prefix), r->prefix_len, r->type,
+		 ip_format(&r->source, source), r->metric, r->mtu);
 	return buf;
 }
 

@@ -264,8 +264,8 @@ static void test_round_trip(size_t payload, size_t mtu, bool v4, int order)
 	ip_parse(v4 ? "10.0.0.2" : "fd00::2", &dst.ip);
 	for (size_t i = 0; i < payload; i++)
 		data[i] = pattern(i);
-	len = packet_build_udp(packet, &src, &dst, (struct packet_marks){ 33, 8 }, data, payload, &sum);
-	packet_build_udp(want, &src, &dst, (struct packet_marks){ 33, 8 }, data, payload, NULL);
+	len = packet_build_udp(packet, &src, &dst, (struct packet_marks){ .ttl = 33, .tos = 8 }, data, payload, &sum);
+	packet_build_udp(want, &src, &dst, (struct packet_marks){ .ttl = 33, .tos = 8 }, data, payload, NULL);
 	if (v4) {
 		put16(want + 4, 0x1234);
 		put16(want + 6, 0);

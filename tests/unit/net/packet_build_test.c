@@ -101,18 +101,18 @@ static const struct {
 	size_t payload, want;
 	struct packet_marks marks;
 } datagrams[] = {
-	{ "IPv4", "10.0.0.1", "10.0.0.2", 5, 33, { 0, 0 } },
-	{ "IPv4, empty", "10.0.0.1", "10.0.0.2", 0, 28, { 1, 0xff } },
-	{ "IPv4, largest", "10.0.0.1", "10.0.0.2", 65507, 65535, { 255, 3 } },
-	{ "IPv4, too long", "10.0.0.1", "10.0.0.2", 65508, 0, { 0, 0 } },
-	{ "IPv4, far too long", "10.0.0.1", "10.0.0.2", SIZE_MAX - 20, 0, { 0, 0 } },
-	{ "IPv6", "fd00::1", "fd00::2", 5, 53, { 0, 0 } },
-	{ "IPv6, empty", "fd00::1", "fd00::2", 0, 48, { 1, 0xff } },
-	{ "IPv6, largest", "fd00::1", "fd00::2", 65527, 65575, { 255, 3 } },
-	{ "IPv6, too long", "fd00::1", "fd00::2", 65528, 0, { 0, 0 } },
-	{ "IPv6, far too long", "fd00::1", "fd00::2", SIZE_MAX - 4, 0, { 0, 0 } },
-	{ "from IPv4 to IPv6", "10.0.0.1", "fd00::2", 5, 0, { 0, 0 } },
-	{ "from IPv6 to IPv4", "fd00::1", "10.0.0.2", 5, 0, { 0, 0 } },
+	{ "IPv4", "10.0.0.1", "10.0.0.2", 5, 33, { .ttl = 0, .tos = 0 } },
+	{ "IPv4, empty", "10.0.0.1", "10.0.0.2", 0, 28, { .ttl = 1, .tos = 0xff } },
+	{ "IPv4, largest", "10.0.0.1", "10.0.0.2", 65507, 65535, { .ttl = 255, .tos = 3 } },
+	{ "IPv4, too long", "10.0.0.1", "10.0.0.2", 65508, 0, { .ttl = 0, .tos = 0 } },
+	{ "IPv4, far too long", "10.0.0.1", "10.0.0.2", SIZE_MAX - 20, 0, { .ttl = 0, .tos = 0 } },
+	{ "IPv6", "fd00::1", "fd00::2", 5, 53, { .ttl = 0, .tos = 0 } },
+	{ "IPv6, empty", "fd00::1", "fd00::2", 0, 48, { .ttl = 1, .tos = 0xff } },
+	{ "IPv6, largest", "fd00::1", "fd00::2", 65527, 65575, { .ttl = 255, .tos = 3 } },
+	{ "IPv6, too long", "fd00::1", "fd00::2", 65528, 0, { .ttl = 0, .tos = 0 } },
+	{ "IPv6, far too long", "fd00::1", "fd00::2", SIZE_MAX - 4, 0, { .ttl = 0, .tos = 0 } },
+	{ "from IPv4 to IPv6", "10.0.0.1", "fd00::2", 5, 0, { .ttl = 0, .tos = 0 } },
+	{ "from IPv6 to IPv4", "fd00::1", "10.0.0.2", 5, 0, { .ttl = 0, .tos = 0 } },
 };
 
 static void test_build_udp(size_t row)
@@ -178,7 +178,7 @@ static void test_build_echo(const char *src_ip, const char *dst_ip, bool reply, 
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (uint8_t)i;
 	memset(out, 0xaa, sizeof(out));
-	len = packet_build_echo(out, &src.ip, &dst.ip, (struct packet_marks){ 3, 4 }, reply, 0xabcd, 0x1234, data,
+	len = packet_build_echo(out, &src.ip, &dst.ip, (struct packet_marks){ .ttl = 3, .tos = 4 }, reply, 0xabcd, 0x1234, data,
 				payload);
 	tap_int(len, want, "echo from %s, %zu bytes: length", src_ip, payload);
 	if (!len)

@@ -191,7 +191,7 @@ static void test_unreachable(int family, size_t payload)
 	dump("UDP", &sent);
 	dump("error", &error);
 	built =
-	    packet_build_udp(ours, &local, &remote, (struct packet_marks){ sent.ttl, sent.tos }, data, payload, NULL);
+	    packet_build_udp(ours, &local, &remote, (struct packet_marks){ .ttl = sent.ttl, .tos = sent.tos }, data, payload, NULL);
 	tap_ok(built == sent.len && memcmp(ours + header, sent.ip + header, built - header) == 0,
 	       "%s: our UDP is the kernel's, %zu bytes", name(family), payload);
 	e = (struct icmp_error){ .offender = remote.ip, .type = error.icmp_type, .code = error.icmp_code };
@@ -330,7 +330,7 @@ static void test_receive(int family, size_t payload, size_t mtu, bool spoil)
 	from.ip = local.ip;
 	for (size_t i = 0; i < payload; i++)
 		data[i] = (uint8_t)(i * 13);
-	len = packet_build_udp(packet, &from, &local, (struct packet_marks){ 9, 4 }, data, payload, mtu ? &sum : NULL);
+	len = packet_build_udp(packet, &from, &local, (struct packet_marks){ .ttl = 9, .tos = 4 }, data, payload, mtu ? &sum : NULL);
 	packet[len - 1] ^= spoil;
 	if (mtu)
 		fragment_cut(packet, len, mtu, 99, inject_piece, NULL);

@@ -397,6 +397,7 @@ static void test_good(size_t row)
 	at = guard_copy(bytes, len);
 	tap_int(packet_parse(at, len, &p), 0, "%s", name);
 	tap_ok(p.ip == at && p.len == good[row].len, "%s: length", name);
+	tap_int(p.dont_fragment, at[0] >> 4 == 4 ? (at[6] & 0x40) != 0 : !p.fragment_id, "%s: may it be fragmented", name);
 	tap_str(endpoint_format(&p.src, text), good[row].src, "%s: source", name);
 	tap_str(endpoint_format(&p.dst, text), good[row].dst, "%s: destination", name);
 	tap_int(p.transport ? p.transport - at : 0, good[row].transport, "%s: transport", name);

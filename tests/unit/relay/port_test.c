@@ -52,6 +52,7 @@ struct subject {
 static struct egress *direct, *waiting;
 static struct egress *subject_egress; /* where ports are opened: direct or the tunnel's */
 static const struct packet_marks plain = { .ttl = 64 };
+static const struct packet_marks whole = { .ttl = 64, .dont_fragment = true };
 static bool refill_gives;
 static int refill_error;
 
@@ -462,7 +463,7 @@ static void test_forged(void)
 		uint8_t packet[256], got[16];
 
 		ip_parse(rows[i].ip, &error.offender);
-		send_one(&s, &peer, plain, "payload", 7);
+		send_one(&s, &peer, whole, "payload", 7);
 		peer_receive(fd, got, sizeof(got), &from, &marks);
 		forge(&error, packet, packet_build_udp(packet, &from, &peer, plain, "payload", 7, &sum));
 		tap_int(await(&heard.n, 1), 1, "%s: told", rows[i].name);
@@ -473,6 +474,41 @@ static void test_forged(void)
 		close_port(&s);
 		close(fd);
 	}
+}
+
+static void set_mtu(int mtu)
+{
+	struct ifreq request = { .ifr_name = "lo", .ifr_mtu = mtu };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (ioctl(fd, SIOCSIFMTU, &request) < 0)
+		abort();
+	close(fd);
+}
+
+/* Longer than the link takes: cut where that is allowed, else its sender is told the MTU. */
+static void test_link_mtu(const char *name, const char *any, const char *loopback)
+{
+	struct endpoint peer, from;
+	int fd = peer_on(loopback, &peer);
+	struct subject s = open_port(PORT_UDP, endpoint(any, 0));
+	const struct event *e = &heard.events[0];
+	struct packet_marks marks;
+	uint8_t data[1500], got[2000];
+
+	fill(data, sizeof(data));
+	set_mtu(1400);
+	tap_int(send_one(&s, &peer, whole, data, sizeof(data)), 0, "%s: a whole one that is too long is taken", name);
+	tap_int(await(&heard.n, 1), 1, "%s: an error comes", name);
+	tap_ok(e->is_error && e->error.info == 1400 && endpoint_equal(&e->peer, &peer), "%s: with the MTU", name);
+	tap_int(send_one(&s, &peer, plain, data, sizeof(data)), 0, "%s: one that may be cut is taken", name);
+	tap_ok(peer_receive(fd, got, sizeof(got), &from, &marks) == sizeof(data) && is_pattern(got, sizeof(data)), "%s: and arrives", name);
+	tap_int(send_one(&s, &peer, whole, data, 1000), 0, "%s: a whole one that isn't too long is taken", name);
+	tap_ok(peer_receive(fd, got, sizeof(got), &from, &marks) == 1000, "%s: and arrives", name);
+	tap_int(heard.n, 1, "%s: no other error", name);
+	set_mtu(65536);
+	close_port(&s);
+	close(fd);
 }
 
 static void test_waiting(void)
@@ -646,6 +682,8 @@ static void test_egress(bool isolated)
 	test_no_route("IPv6", PORT_UDP, "::", "2001:db8::1", 0);
 	test_no_route("echo", PORT_ECHO, "0.0.0.0", "192.0.2.1", 4);
 	test_forged();
+	test_link_mtu("IPv4, link's MTU", "0.0.0.0", "127.0.0.1");
+	test_link_mtu("IPv6, link's MTU", "::", "::1");
 	test_echo_sockets();
 }
 

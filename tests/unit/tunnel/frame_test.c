@@ -36,9 +36,11 @@ static const struct {
 	{ "credit", { .type = FRAME_CREDIT, .stream = 2, .amount = 5 }, NULL, BYTES("\0\0\0\4\0\0\0\2\0\6\0\0\0\0\0\5") },
 	{ "recall", { .type = FRAME_RECALL, .stream = 2, .amount = 5 }, NULL, BYTES("\0\0\0\4\0\0\0\2\0\7\0\0\0\0\0\5") },
 	{ "return", { .type = FRAME_RETURN, .stream = 2, .amount = 5 }, NULL, BYTES("\0\0\0\4\0\0\0\2\0\x08\0\0\0\0\0\5") },
-	{ "datagram", { .type = FRAME_DATAGRAM, .stream = 3, .datagram = { { IP4, 53 }, { 64, 0x2e } } }, "abc",
+	{ "datagram", { .type = FRAME_DATAGRAM, .stream = 3, .datagram = { { IP4, 53 }, { 64, 0x2e, false } } }, "abc",
 	  BYTES("\0\0\0\x17\0\0\0\3\0\x09\0\0" A4 "\0\x35\x40\x2e" "abc") },
-	{ "empty datagram", { .type = FRAME_DATAGRAM, .stream = 3, .datagram = { { IP6, 53 }, { 1, 0 } } }, "",
+	{ "whole datagram", { .type = FRAME_DATAGRAM, .flags = FRAME_WHOLE, .stream = 3, .datagram = { { IP4, 53 }, { 64, 0x2e, true } } }, "abc",
+	  BYTES("\0\0\0\x17\0\0\0\3\0\x09\0\x08" A4 "\0\x35\x40\x2e" "abc") },
+	{ "empty datagram", { .type = FRAME_DATAGRAM, .stream = 3, .datagram = { { IP6, 53 }, { 1, 0, false } } }, "",
 	  BYTES("\0\0\0\x14\0\0\0\3\0\x09\0\0" A6 "\0\x35\1\0") },
 	{ "datagram's error", { .type = FRAME_DATAGRAM_ERROR, .stream = 3,
 				.datagram_error = { { IP4, 53 }, { IP6, 3, 4, 1400 } } }, "q",
@@ -247,7 +249,7 @@ int main(void)
 {
 	for (size_t i = 0; i < FRAMES; i++)
 		test_frame(i);
-	tap_int(FRAMES, 16, "each type is here, the datagram twice");
+	tap_int(FRAMES, 17, "each type is here, the datagram three times");
 	test_row();
 	test_headers();
 	test_resets();

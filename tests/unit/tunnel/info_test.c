@@ -36,7 +36,7 @@ static struct target_info example(bool full)
 		info.addresses[i].ip.b[15] = (uint8_t)(i + 1);
 	}
 	for (size_t i = 0; i < info.n_routes; i++) {
-		info.routes[i] = (struct info_route){ IP_ANY4, (uint8_t)(i % 33), RTN_UNREACHABLE, IP_ANY6, (uint32_t)i };
+		info.routes[i] = (struct info_route){ IP_ANY4, (uint8_t)(i % 33), RTN_UNREACHABLE, IP_ANY6, (uint32_t)i, (uint32_t)i + 1280 };
 		info.routes[i].prefix.b[12] = 10;
 	}
 	for (size_t i = 0; i < info.n_sysctls; i++) {
@@ -65,7 +65,7 @@ static bool same(const struct target_info *a, const struct target_info *b)
 	for (size_t i = 0; i < a->n_routes; i++)
 		if (!ip_equal(&a->routes[i].prefix, &b->routes[i].prefix) || a->routes[i].prefix_len != b->routes[i].prefix_len ||
 		    a->routes[i].type != b->routes[i].type || !ip_equal(&a->routes[i].source, &b->routes[i].source) ||
-		    a->routes[i].metric != b->routes[i].metric)
+		    a->routes[i].metric != b->routes[i].metric || a->routes[i].mtu != b->routes[i].mtu)
 			return false;
 	for (size_t i = 0; i < a->n_sysctls; i++)
 		if (strcmp(a->sysctls[i].name, b->sysctls[i].name) || strcmp(a->sysctls[i].value, b->sysctls[i].value))
@@ -204,12 +204,12 @@ static int decode_repeated(uint16_t tag, const void *value, size_t len, size_t n
 
 static void test_limits(void)
 {
-	char *file = text_of(INFO_FILE_MAX + 1), route[38] = "";
+	char *file = text_of(INFO_FILE_MAX + 1), route[42] = "";
 
 	tap_int(decode_repeated(3, ADDRESS24, 17, INFO_ADDRESSES), 0, "most addresses");
 	tap_int(decode_repeated(3, ADDRESS24, 17, INFO_ADDRESSES + 1), -1, "one too many");
-	tap_int(decode_repeated(4, route, 38, INFO_ROUTES), 0, "most routes");
-	tap_int(decode_repeated(4, route, 38, INFO_ROUTES + 1), -1, "one too many");
+	tap_int(decode_repeated(4, route, 42, INFO_ROUTES), 0, "most routes");
+	tap_int(decode_repeated(4, route, 42, INFO_ROUTES + 1), -1, "one too many");
 	tap_int(decode_repeated(5, "a\0", 2, INFO_SYSCTLS), 0, "most sysctls");
 	tap_int(decode_repeated(5, "a\0", 2, INFO_SYSCTLS + 1), -1, "one too many");
 	tap_int(decode_repeated(6, file, INFO_FILE_MAX, 1), 0, "largest file");
