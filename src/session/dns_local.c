@@ -2,7 +2,7 @@
 /* Answering the program's questions from this machine.
  *
  * A question for addresses goes to the resolver process. Its answer has a TTL of LOCAL_TTL, since getaddrinfo() tells none, and the next
- * question shall see a changed answer. Both families are asked for at once: a name that has addresses of the other family only exists, and
+ * question shall see a changed answer. When the question is a short name with a suffix of the search list, the short one is asked for first. Both families are asked for at once: a name that has addresses of the other family only exists, and
  * gets an empty answer, no NXDOMAIN.
  *
  * Any other question is sent to the name servers in this machine's resolv.conf, which is read anew each time, under an id of our own; the
@@ -33,6 +33,7 @@ struct lookup {
 	struct dns_local *d;
 	struct dns_asker who;
 	struct list node;
+	bool shortened; /* it was asked for by a shorter name than the question's */
 	size_t len;
 	uint8_t message[];
 };
@@ -114,19 +115,41 @@ static void answer(struct dns_local *d, const struct dns_asker *who, const struc
 	d->c.on_answer(d->c.arg, who, out, len);
 }
 
+static void on_looked_up(void *arg, enum resolver_status status, const struct ip *ips, size_t n);
+
+/* The short name isn't known here; the whole one may be. */
+static bool ask_whole(struct lookup *l)
+{
+	struct dns_message query;
+	struct dns_cursor c;
+	struct dns_question q;
+	char text[DNS_NAME_TEXT];
+
+	l->shortened = false;
+	if (dns_parse(l->message, l->len, &query) < 0)
+		return false;
+	c = dns_questions(&query);
+	if (dns_next_question(&c, &q) <= 0)
+		return false;
+	resolver_ask(l->d->c.resolver, dns_name_format(&q.name, text), on_looked_up, l);
+	return true;
+}
+
 static void on_looked_up(void *arg, enum resolver_status status, const struct ip *ips, size_t n)
 {
 	static const uint16_t rcodes[] = { [RESOLVER_FOUND] = DNS_NOERROR, [RESOLVER_NO_NAME] = DNS_NXDOMAIN, [RESOLVER_AGAIN] = DNS_SERVFAIL };
 	struct lookup *l = arg;
 	struct dns_message query;
 
+	if (l->shortened && status == RESOLVER_NO_NAME && ask_whole(l))
+		return;
 	list_remove(&l->node);
 	if (dns_parse(l->message, l->len, &query) == 0)
 		answer(l->d, &l->who, &query, rcodes[status], ips, n);
 	free(l);
 }
 
-static void look_up(struct dns_local *d, const struct dns_asker *who, const uint8_t *message, size_t len, const struct dns_name *name)
+static void look_up(struct dns_local *d, const struct dns_asker *who, const uint8_t *message, size_t len, const struct dns_name *name, bool shortened)
 {
 	char text[DNS_NAME_TEXT];
 	struct lookup *l = malloc(sizeof(*l) + len);
@@ -135,7 +158,7 @@ static void look_up(struct dns_local *d, const struct dns_asker *who, const uint
 		d->c.on_answer(d->c.arg, who, message, 0);
 		return;
 	}
-	*l = (struct lookup){ .d = d, .who = *who, .len = len };
+	*l = (struct lookup){ .d = d, .who = *who, .shortened = shortened, .len = len };
 	memcpy(l->message, message, len);
 	list_append(&d->lookups, &l->node);
 	resolver_ask(d->c.resolver, dns_name_format(name, text), on_looked_up, l);
@@ -269,7 +292,7 @@ bool dns_local_take(struct dns_local *d, const struct dns_asker *who, const uint
 		return false;
 	tell(d->c.rules, &q, &ask, rule);
 	if (q.class == DNS_CLASS_IN && (q.type == DNS_A || q.type == DNS_AAAA))
-		look_up(d, who, message, len, &ask);
+		look_up(d, who, message, len, &ask, !dns_name_equal(&q.name, &ask));
 	else if (dns_name_equal(&q.name, &ask))
 		forward(d, who, &q, message, len);
 	else

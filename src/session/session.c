@@ -105,6 +105,13 @@ static void give_up(struct session *s, const struct error *e)
 	stop(s);
 }
 
+/* Before the egresses go: it has ports there. */
+static void close_dns(struct session *s)
+{
+	dns_local_free(s->dns);
+	s->dns = NULL;
+}
+
 /* Every connection is reset; those that wait for an answer get @error, unless it is 0. */
 static void close_flows(struct session *s, int error)
 {
@@ -114,8 +121,7 @@ static void close_flows(struct session *s, int error)
 		datagrams_close_all(s->datagrams);
 	if (s->incoming)
 		incoming_end(s->incoming);
-	dns_local_free(s->dns);
-	s->dns = NULL;
+	close_dns(s);
 	for (int i = 0; i < EXITS; i++) {
 		struct egress *e = s->exits[i];
 
@@ -214,6 +220,7 @@ static void on_anchor(struct watch *w, uint32_t events)
 	s->drain_until = loop_now(s->loop) + DRAIN_TIME;
 	gate_read_all(s->gate);
 	datagrams_close_all(s->datagrams);
+	close_dns(s);
 	drain(s);
 }
 

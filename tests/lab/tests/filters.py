@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""Outgoing and DNS filters: which side a destination is reached from, by name, address, port, protocol, family. Every place that is asked
+says whom it saw; names have other addresses here than there."""
+
+import contextlib
+import json
+import os
+import subprocess
+
+from labkit import plan
+from labkit.lab import PYTHON
+from labkit.registry import expect, expect_in, test
+
+CONFIG = "/tmp/lab/home/filters.json"
+OUTSIDE4, OUTSIDE6 = plan.HOSTS["outside"]
+PAYMENT4, PAYMENT6 = plan.HOSTS["payment"]
+
+# Each argument: tcp|udp HOST PORT, or name NAME; a line with what was seen for each
+ASK = r"""
+import json, socket, sys
+def ask(kind, host, port=0):
+    if kind == "name":
+        return " ".join(sorted({a[4][0] for a in socket.getaddrinfo(host, None)}))
+    if kind == "tcp":
+        s = socket.create_connection((host, int(port)), 5)
+        return json.loads(s.makefile().readline())["peer"]["ip"]
+    info = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0]
+    s = socket.socket(info[0], socket.SOCK_DGRAM)
+    s.settimeout(5)
+    s.sendto(b"x", info[4])
+    return json.loads(s.recv(4096))["peer"]["ip"]
+for line in sys.argv[1:]:
+    try:
+        print(ask(*line.split()))
+    except OSError as e:
+        print("failed:", e.args[1] if len(e.args) > 1 else e)
+"""
+SIDES = {plan.HOSTS["pod"][0]: "target", plan.HOSTS["pod"][1]: "target", plan.HOSTS["host"][0]: "here", plan.HOSTS["host"][1]: "here",
+         "127.0.0.1": "loopback"}
+
+
+def configure(network, **more):
+    with open(CONFIG, "w") as f:
+        json.dump({"feature": {"network": network, **more}}, f)
+    os.chmod(CONFIG, 0o644)
+
+
+def ask(lab, questions, options=()):
+    done = lab.mirrord([*PYTHON, "-c", ASK, *questions], options=["-f", CONFIG, *options], env=lab.environment(MIRRORD_LOG="debug"))
+    expect("status", done.status, 0, str(done) + lab.log())
+    return [SIDES.get(line, line) for line in done.out.splitlines()], str(done) + lab.log()
+
+
+def row(name, network, **wanted):
+    """@wanted: question → side or answer; `_` stands for a space, `__` for a point, in names of keywords."""
+    @test("filters." + name)
+    def run(lab):
+        configure(network)
+        questions = wanted["asked"]
+        seen, detail = ask(lab, list(questions))
+        expect("seen", dict(zip(questions, seen)), questions, detail)
+
+
+def outgoing(side, *entries, **more):
+    return {"outgoing": {"filter": {side: list(entries)}, **more}}
+
+
+T4, T6 = f"tcp {OUTSIDE4} {plan.PEER}", f"tcp {OUTSIDE6} {plan.PEER}"
+U4, U6 = f"udp {OUTSIDE4} {plan.UDP_PEER}", f"udp {OUTSIDE6} {plan.UDP_PEER}"
+PAY4, PAY6 = f"tcp {PAYMENT4} {plan.PEER}", f"tcp {PAYMENT6} {plan.PEER}"
+LAPTOP, PAY = f"tcp laptop.example.test {plan.PEER}", f"tcp payment {plan.PEER}"
+
+row("nothing", {}, asked={T4: "target", T6: "target", U4: "target"})
+row("local_address", outgoing("local", OUTSIDE4), asked={T4: "here", U4: "here", T6: "target", PAY4: "target"})
+row("local_address6", outgoing("local", f"[{OUTSIDE6}]"), asked={T6: "here", U6: "here", T4: "target", PAY6: "target"})
+row("local_mapped", outgoing("local", OUTSIDE4), asked={f"tcp ::ffff:{OUTSIDE4} {plan.PEER}": "here"})
+row("local_prefix", outgoing("local", "198.51.100.0/24", "2001:db8:51::/48"), asked={T4: "here", T6: "here", U4: "here", U6: "here", PAY4: "target"})
+row("local_tcp", outgoing("local", f"tcp://{OUTSIDE4}"), asked={T4: "here", U4: "target"})
+row("local_udp", outgoing("local", "udp://198.51.100.0/24"), asked={T4: "target", U4: "here"})
+row("local_port", outgoing("local", f":{plan.PEER}"), asked={T4: "here", T6: "here", U4: "here"})
+row("local_port_range", outgoing("local", f"tcp://:{plan.PEER - 10}-{plan.PEER + 10}"), asked={T4: "here", U4: "target"})
+row("local_other_port", outgoing("local", f"{OUTSIDE4}:{plan.PEER + 1}"), asked={T4: "target"})
+row("remote_address", outgoing("remote", PAYMENT4), asked={PAY4: "target", T4: "here", U4: "here"})
+row("remote_prefixes", outgoing("remote", "10.0.0.0/8", "[fd00::]/8"), asked={PAY4: "target", PAY6: "target", T4: "here", T6: "here", U6: "here"})
+row("remote_udp", outgoing("remote", "udp://"), asked={U4: "target", U6: "target", T4: "here"})
+row("remote_name", outgoing("remote", "payment"), asked={PAY: "target", T4: "here"})
+row("remote_name_whole", outgoing("remote", "payment.shop.svc.cluster.test"), asked={PAY: "target", T4: "here"})
+row("remote_wildcard", outgoing("remote", "**.cluster.test"), asked={PAY: "target", f"udp payment {plan.UDP_PEER}": "target", T4: "here"})
+row("remote_alias", outgoing("remote", "payment.shop.svc.cluster.test"), asked={f"tcp alias {plan.PEER}": "target", T4: "here"})
+row("local_name", outgoing("local", "laptop.example.test"),
+    asked={LAPTOP: "here", f"udp laptop.example.test {plan.UDP_PEER}": "here", PAY: "target"})
+row("local_wildcard", outgoing("local", "*.example.test"), asked={LAPTOP: "here", PAY: "target", "name api.example.test": "203.0.113.10"})
+row("tcp_off", {"outgoing": {"tcp": False}}, asked={T4: "here", U4: "target"})
+row("all_off", {"outgoing": False}, asked={T4: "here", U4: "here"})
+
+DNS = {"dns": {"filter": {"local": ["*.example.test", "payment", "from-the-hosts-own-file", "db-*.host"]}}}
+row("dns_local", DNS, asked={"name api.example.test": "203.0.113.10", "name laptop.example.test": f"{OUTSIDE4} {OUTSIDE6}",
+                             "name from-the-hosts-own-file": "203.0.113.1", "name db.data.svc.cluster.test": "10.0.20.6",
+                             "name no-such.example.test": "failed: Name or service not known"})
+row("dns_local_search", DNS, asked={"name payment.shop.svc.cluster.test": "203.0.113.9"})
+row("dns_remote", {"dns": {"filter": {"remote": ["**.cluster.test", "payment"]}}},
+    asked={"name payment": f"{PAYMENT4} {PAYMENT6}", "name api.example.test": "203.0.113.10", "name from-the-hosts-own-file": "203.0.113.1"})
+row("dns_off", {"dns": False}, asked={"name api.example.test": "203.0.113.10", "name from-the-hosts-own-file": "203.0.113.1"})
+
+
+@test("filters.last_name_decides")
+def last_name_decides(lab):
+    """Two names have one address, one here and one there: the one that was asked for last says where the address is reached from."""
+    configure(outgoing("local", "laptop.example.test"))
+    here, there = "name laptop.example.test", "name api.example.test"
+    seen, detail = ask(lab, [here, T4, there, T4, here, T4])
+    expect("seen", seen[1::2], ["here", "target", "here"], detail)
+
+
+@test("filters.log_tells_the_rule_once")
+def log_tells(lab):
+    """Each destination once, with the rule that decided and the name."""
+    configure(outgoing("local", "laptop.example.test", OUTSIDE4))
+    done = lab.mirrord([*PYTHON, "-c", ASK, LAPTOP, T4, PAY4], options=["-f", CONFIG], env=lab.environment(MIRRORD_LOG="info"))
+    lines = [line.split("outgoing: ", 1)[1] for line in lab.log(1000).splitlines() if "outgoing: " in line]
+    expect("lines", lines, [
+        f'tcp {OUTSIDE4}:{plan.PEER} (laptop.example.test.shop.svc.cluster.test): leaves from this machine: '
+        '"laptop.example.test" of feature.network.outgoing.filter.local',
+        f"tcp {PAYMENT4}:{plan.PEER}: leaves from the target: no rule of feature.network.outgoing.filter.local matches"], str(done) + lab.log())
+
+
+@test("filters.ignore_localhost")
+def ignore_localhost(lab):
+    """localhost is this machine's: a server here, of which the target knows nothing."""
+    configure({"outgoing": {"ignore_localhost": True}})
+    server = lab.start([*PYTHON, "-c", "import socket; s = socket.create_server(('127.0.0.1', 7717)); print('up', flush=True)\n"
+                                       "while 1: s.accept()[0].sendall(b'{\"peer\": {\"ip\": \"here\"}}\\n')"])
+    try:
+        expect("the server", server.stdout.readline(), "up\n")
+        seen, detail = ask(lab, ["tcp 127.0.0.1 7717", f"tcp 127.0.0.1 {plan.POD_LOOPBACK}"])
+        expect("seen", seen, ["here", "failed: Connection refused"], detail)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+@contextlib.contextmanager
+def dnsmasq(lab, *options):
+    """The host's own resolver: on its loopback, as systemd-resolved is, with other answers than its upstream's."""
+    with open("/etc/resolv.conf") as f:
+        before = f.read()
+    server = lab.start(["dnsmasq", "-d", "--conf-file=/dev/null", "--user=root", "--no-hosts", "--pid-file=", "--no-resolv", "--server=192.0.2.1",
+                        "--bind-interfaces", "--listen-address=127.0.0.53", "--port=53", *options], where=lambda: None, stdout=subprocess.DEVNULL)
+    try:
+        for line in server.stderr:
+            if "started" in line or "using nameserver" in line:
+                break
+        with open("/etc/resolv.conf", "w") as f:
+            f.write("nameserver 127.0.0.53\n")
+        yield server
+    finally:
+        with open("/etc/resolv.conf", "w") as f:
+            f.write(before)
+        server.kill()
+        server.communicate()
+
+
+DIG = ["dig", "+short", "+tries=2", "+time=3"]
+
+
+@test("filters.split_dns", modes=("root",), needs=("dnsmasq", "dig"))
+def split_dns(lab):
+    """Every type of record: of a VPN's domain by this machine's resolver, of the cluster's by the target's."""
+    configure({"dns": {"filter": {"local": ["**.vpn.test", "10.77.0.0/16"]}}})
+    records = ["--host-record=git.vpn.test,10.77.0.1", "--txt-record=git.vpn.test,local text", "--srv-host=_ssh._tcp.vpn.test,git.vpn.test,22",
+               "--cname=www.vpn.test,git.vpn.test", "--mx-host=mx.vpn.test,git.vpn.test,5"]
+    with dnsmasq(lab, *records):
+        for question, answer in [(["git.vpn.test"], "10.77.0.1"), (["git.vpn.test", "TXT"], '"local text"'), (["_ssh._tcp.vpn.test", "SRV"], "0 0 22 git.vpn.test."),
+                                 (["www.vpn.test", "CNAME"], "git.vpn.test."), (["mx.vpn.test", "MX"], "5 git.vpn.test."), (["-x", "10.77.0.1"], "git.vpn.test."),
+                                 (["text.cluster.test", "TXT"], '"a text of the cluster" "and a second"'), (["payment.shop.svc.cluster.test"], "10.0.20.5"),
+                                 (["mail.cluster.test", "MX"], "5 payment.shop.svc.cluster.test."), (["no-such.vpn.test"], "")]:
+            done = lab.mirrord([*DIG, *question], options=["-f", CONFIG])
+            expect(" ".join(question), done.out.strip(), answer, str(done) + lab.log())
+
+
+MANY = r"""
+import concurrent.futures, socket
+def look(i):
+    try:
+        return socket.getaddrinfo(f"h{i}.vpn.test" if i % 2 else "payment.shop.svc.cluster.test", 80, socket.AF_INET)[0][4][0]
+    except OSError as e:
+        return str(e)
+with concurrent.futures.ThreadPoolExecutor(100) as pool:
+    seen = list(pool.map(look, range(1000)))
+wrong = [(i, s) for i, s in enumerate(seen) if s != (f"10.77.{i // 250}.{i % 250}" if i % 2 else "10.0.20.5")]
+print(len(wrong), wrong[:3])
+"""
+
+
+@test("filters.many_lookups", modes=("root",), needs=("dnsmasq",))
+def many_lookups(lab):
+    """1,000 lookups, 100 at once, half of them answered here."""
+    configure({"dns": {"filter": {"local": ["*.vpn.test"]}}})
+    with dnsmasq(lab, *[f"--host-record=h{i}.vpn.test,10.77.{i // 250}.{i % 250}" for i in range(1, 1000, 2)]):
+        done = lab.mirrord([*PYTHON, "-c", MANY], options=["-f", CONFIG], timeout=50)
+        expect("wrong answers", done.out, "0 []\n", str(done) + lab.log())
+
+
+CHANGE = r"""
+import socket, sys, time
+def look():
+    return socket.getaddrinfo("moving.vpn.test", 80, socket.AF_INET)[0][4][0]
+print(look(), flush=True)
+sys.stdin.readline()
+end = time.monotonic() + 10
+while (now := look()) == "10.77.0.1" and time.monotonic() < end:
+    time.sleep(0.05)
+print(now, flush=True)
+"""
+
+
+@test("filters.answers_change", modes=("root",), needs=("dnsmasq",))
+def answers_change(lab):
+    """An answer of this machine's isn't kept: the next question sees the new one."""
+    configure({"dns": {"filter": {"local": ["*.vpn.test"]}}})
+    hosts = "/tmp/lab/moving-hosts"
+    with open(hosts, "w") as f:
+        f.write("10.77.0.1 moving.vpn.test\n")
+    with dnsmasq(lab, f"--addn-hosts={hosts}", "--local-ttl=1") as server:
+        p = lab.start_mirrord([*PYTHON, "-c", CHANGE], options=["-f", CONFIG], stdin=subprocess.PIPE)
+        expect("first", p.stdout.readline(), "10.77.0.1\n", lab.log())
+        with open(hosts, "w") as f:
+            f.write("10.77.0.2 moving.vpn.test\n")
+        server.send_signal(1)
+        out, err = p.communicate("\n", timeout=20)
+        expect("then", out, "10.77.0.2\n", err + lab.log())
+    os.unlink(hosts)
