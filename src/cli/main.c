@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "cli/config.h"
 #include "cli/exec.h"
+#include "cli/explain.h"
+#include "cli/verify_config.h"
 
 #ifndef VERSION
 #define VERSION "unknown"
@@ -16,6 +19,9 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "exec", "run a program of this machine with the network of a target", cli_exec },
+	{ "verify-config", "check a configuration file", cli_verify_config },
+	{ "explain", "where a destination would be reached from, and which rule says so", cli_explain },
+	{ "config", "what the keys of the configuration mean", cli_config },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -25,7 +31,7 @@ static int print_usage(FILE *out)
 	fprintf(out, "mirrord runs a local program with the network of a container, a process, a network namespace.\n\n"
 		     "Usage: mirrord COMMAND [OPTION]…\n\nCommands:\n");
 	for (int i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].help);
 	fprintf(out, "\n`mirrord COMMAND --help` says more; `mirrord --version` prints the version.\n"
 		     "\nExample:\n  mirrord exec -t netns/shop -- curl http://payment-service:8080\n");
 	return out == stdout ? 0 : 2;

@@ -121,3 +121,5 @@ struct config_request {
  * then @ret holds nothing. Without a file, the rest counts. */
 int config_load(const struct config_request *request, struct config *ret, struct problem_list *problems);
 void config_fini(struct config *c);
+/* The default of each key, into a struct with nothing but an arena. */
+void config_set_defaults(struct config *c, struct problem_list *problems);

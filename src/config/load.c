@@ -33,7 +33,7 @@ static const struct {
 };
 enum { LANGUAGES = sizeof(languages) / sizeof(languages[0]) };
 
-static void set_defaults(struct config *c, struct problem_list *problems)
+void config_set_defaults(struct config *c, struct problem_list *problems)
 {
 	const struct value_context context = { .config = c, .problems = problems, .where = "default", .origin = ORIGIN_DEFAULT };
 
@@ -214,7 +214,7 @@ int config_load(const struct config_request *request, struct config *ret, struct
 	struct config c = { .arena = arena_new() };
 	const char *file = find_file(request, c.arena);
 
-	set_defaults(&c, problems);
+	config_set_defaults(&c, problems);
 	if (file)
 		load_file(request, file, &c, problems);
 	if (!request->file_alone)

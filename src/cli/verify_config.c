@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+/* mirrord verify-config: what is wrong with a file, for people and for editors' plug-ins (--json, in the original's shape). */
+#include "cli/verify_config.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/options.h"
+#include "config/config.h"
+#include "config/key.h"
+#include "config/resolved.h"
+
+struct verify_options {
+	bool json, resolved, strict, alone;
+};
+
+#define SETTER(field)                                                                              \
+	static void set_##field(void *arg, const char *value)                                      \
+	{                                                                                          \
+		((struct verify_options *)arg)->field = true;                                      \
+	}
+SETTER(json)
+SETTER(resolved)
+SETTER(strict)
+SETTER(alone)
+
+static void set_nothing(void *arg, const char *value)
+{
+}
+
+static const struct cli_option options[] = {
+	{ "Options", 0, "json", NULL, "one JSON object on standard output: {\"type\": \"Success\" or \"Fail\", …}", set_json },
+	{ "Options", 0, "resolved", NULL, "print the configuration in force, with the origin of each value", set_resolved },
+	{ "Options", 0, "strict", NULL, "keys that have no effect yet are errors (default: warnings)", set_strict },
+	{ "Options", 0, "file-alone", NULL, "the file as it is: without environment variables", set_alone },
+	{ "Options", 0, "ide", NULL, "no effect: a target that is missing is no error here", set_nothing },
+};
+
+static const struct cli_command command = {
+	.name = "verify-config",
+	.usage = "mirrord verify-config [OPTION]… [FILE]",
+	.summary = "Checks a configuration file. Exit status: 0 good, 1 wrong, 2 bad usage.",
+	.example = "mirrord verify-config --resolved .mirrord/mirrord.json",
+	.options = options,
+	.n_options = sizeof(options) / sizeof(options[0]),
+};
+
+static struct node *text_node(struct arena *a, const char *text)
+{
+	return node_new_text(a, NODE_STRING, text, __builtin_strlen(text), 0);
+}
+
+static struct node *messages(struct arena *a, const struct problem_list *l, enum problem_level level)
+{
+	struct node *list = node_new(a, NODE_ARRAY, 0);
+
+	for (size_t i = 0; i < l->n; i++) {
+		char *text = l->items[i].level == level ? problem_format(&l->items[i]) : NULL;
+
+		if (text)
+			node_append(list, text_node(a, text));
+		free(text);
+	}
+	return list;
+}
+
+/* The path of each value that isn't the default's, and where it came from. */
+static struct node *origins(struct arena *a, const struct config *c)
+{
+	struct node *object = node_new(a, NODE_OBJECT, 0);
+
+	for (int i = 0; i < CONFIG_KEYS; i++)
+		if (c->sources[i].origin != ORIGIN_DEFAULT)
+			node_add_member(a, object, text_node(a, resolved_origin(c, (enum config_key)i, a)), key_info((enum config_key)i)->path, 0);
+	return object;
+}
+
+static void print_json(const struct verify_options *o, const struct config *c, const struct problem_list *problems)
+{
+	static const char *const kinds[] = { "targetless", "pod", "deployment", "rollout", "job", "cronjob", "statefulset", "service", "replicaset", "label" };
+	struct arena *a = arena_new();
+	struct node *all = node_new(a, NODE_OBJECT, 0), *config = node_new(a, NODE_OBJECT, 0), *types = node_new(a, NODE_ARRAY, 0);
+
+	node_add_member(a, all, text_node(a, c ? "Success" : "Fail"), "type", 0);
+	if (c) {
+		node_add_member(a, config, c->target_path ? text_node(a, c->target_path) : node_new(a, NODE_NULL, 0), "path", 0);
+		node_add_member(a, config, c->target_namespace ? text_node(a, c->target_namespace) : node_new(a, NODE_NULL, 0), "namespace", 0);
+		node_add_member(a, all, config, "config", 0);
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+			node_append(types, text_node(a, kinds[i]));
+		node_add_member(a, all, types, "compatible_target_types", 0);
+	} else {
+		node_add_member(a, all, messages(a, problems, PROBLEM_ERROR), "errors", 0);
+	}
+	node_add_member(a, all, messages(a, problems, PROBLEM_WARNING), "warnings", 0);
+	if (c && o->resolved) {
+		node_add_member(a, all, resolved_tree(c, a), "resolved_config", 0);
+		node_add_member(a, all, origins(a, c), "origins", 0);
+	}
+	node_write_json(stdout, all, 0);
+	putchar('\n');
+	arena_free(a);
+}
+
+static void print_human(const struct verify_options *o, const char *file, const struct config *c, const struct problem_list *problems)
+{
+	problem_list_print(problems, stderr);
+	if (c && o->resolved)
+		resolved_write(stdout, c);
+	else if (c)
+		printf("%s is a good configuration%s\n", file, problems->n ? ", with warnings" : "");
+}
+
+int cli_verify_config(int argc, char **argv)
+{
+	struct verify_options o = { 0 };
+	struct config_request request = { .environ = environ };
+	struct problem_list problems;
+	struct config config;
+	int at = cli_parse(&command, argc, argv, &o), rc;
+
+	if (at < 0)
+		return at == -2 ? 0 : 2;
+	if (at + 1 < argc) {
+		fprintf(stderr, "mirrord verify-config: one file at a time\nsee `mirrord verify-config --help`\n");
+		return 2;
+	}
+	request.file = argv[at];
+	request.strict = o.strict;
+	request.file_alone = o.alone;
+	problem_list_init(&problems);
+	rc = config_load(&request, &config, &problems);
+	if (o.json)
+		print_json(&o, rc == 0 ? &config : NULL, &problems);
+	else
+		print_human(&o, request.file ? request.file : "this", rc == 0 ? &config : NULL, &problems);
+	problem_list_fini(&problems);
+	if (rc == 0)
+		config_fini(&config);
+	return rc == 0 ? 0 : 1;
+}
