@@ -11,6 +11,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "relay/lender.h"
+#include "relay/sockets.h"
+#include "relay/split_egress.h"
 #include "relay/tunnel_egress.h"
 #include "relay/tunnel_server.h"
 #include "tunnel/mux.h"
@@ -23,7 +25,10 @@ struct client {
 	const struct client_services *services;
 	struct mux *mux;
 	struct tunnel_server *server;
-	struct egress *program;
+	struct egress *tunnel;	      /* the way to the program by way of the session */
+	struct borrower *borrower;    /* and, on one machine, by sockets of the relay namespace (NULL: not offered) */
+	struct egress *sockets;
+	struct split_egress shortcut; /* those for connections, the session for datagrams */
 	struct lender *lender;
 	int unserved; /* the lender's socket without a target: its end would say that we died, before the reason has arrived */
 	struct list subscribers;
@@ -67,7 +72,7 @@ static void on_last(struct timer *t)
 {
 	struct client *c = container_of(t, struct client, last);
 
-	if (mux_stream_count(c->mux))
+	if (mux_stream_count(c->mux) || (c->sockets && socket_egress_count(c->sockets)))
 		loop_arm(c->services->loop, t, loop_now(c->services->loop) + LAST_STEP);
 	else
 		client_end(c);
@@ -170,6 +175,31 @@ static void on_count(struct timer *t)
 	send_totals(container_of(t, struct client, count));
 }
 
+static void on_shortcut_gone(void *arg)
+{
+	log_debug("client: the keeper lends no more sockets");
+}
+
+/* The session is on this machine: connections to its program need not go through it. */
+static void on_offer(void *arg, int fd)
+{
+	struct client *c = arg;
+	struct error err = { 0 };
+
+	if (c->borrower) {
+		close(fd);
+		return;
+	}
+	c->borrower = borrower_new(c->services->loop, fd, fd_raise_limit(), on_shortcut_gone, c, &err);
+	c->sockets = c->borrower ? socket_egress_new(c->services->loop, borrower_source(c->borrower)) : NULL;
+	if (!c->sockets) {
+		log_warn("client: borrow sockets from the keeper: %s", error_is_set(&err) ? err.text : "out of memory");
+		return;
+	}
+	borrower_set_egress(c->borrower, c->sockets);
+	split_egress_init(&c->shortcut, c->sockets, c->tunnel);
+}
+
 struct client *client_new(const struct client_services *services, const struct client_transport *transport, struct error *err)
 {
 	struct client *c = calloc(1, sizeof(*c));
@@ -190,12 +220,14 @@ struct client *client_new(const struct client_services *services, const struct c
 	c->mux = mux_new(services->loop, MUX_AGENT, transport->in, transport->out, &mux_events, c, err);
 	if (c->mux && services->target) {
 		c->server = tunnel_server_new(services->loop, services->target);
-		c->program = tunnel_egress_new(services->loop, c->mux);
-		if (!c->server || !c->program)
+		c->tunnel = tunnel_egress_new(services->loop, c->mux);
+		if (!c->server || !c->tunnel)
 			error_set(err, ENOMEM, "serve a session");
 		else if (lend >= 0)
 			c->lender = lender_new(services->loop, fd_steal(&lend), LEND_ALL, err);
 	}
+	if (c->lender)
+		lender_on_offer(c->lender, on_offer, c);
 	if (c->mux && !error_is_set(err))
 		return c;
 	client_free(c);
@@ -212,7 +244,9 @@ void client_free(struct client *c)
 		send_totals(c);
 	loop_disarm(c->services->loop, &c->count);
 	loop_disarm(c->services->loop, &c->last);
-	tunnel_egress_free(c->program);
+	socket_egress_free(c->sockets);
+	borrower_free(c->borrower);
+	tunnel_egress_free(c->tunnel);
 	tunnel_server_free(c->server);
 	lender_free(c->lender);
 	if (c->mux)
@@ -263,5 +297,5 @@ void client_count(struct client *c, enum counter what, uint64_t n)
 
 struct egress *client_program(struct client *c)
 {
-	return c->program;
+	return c->sockets ? &c->shortcut.egress : c->tunnel;
 }

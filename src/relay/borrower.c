@@ -186,3 +186,10 @@ void borrower_set_egress(struct borrower *b, struct egress *e)
 {
 	b->egress = e;
 }
+
+int borrower_offer(struct borrower *b, int fd)
+{
+	const struct lend_request offer = { .kind = LEND_OFFER };
+
+	return b->fd >= 0 && fd_send(b->fd, &offer, sizeof(offer), &fd, 1) == 0 ? 0 : -errno;
+}

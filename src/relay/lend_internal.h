@@ -7,6 +7,7 @@
 struct lend_request {
 	uint8_t kind, count;
 };
+enum { LEND_OFFER = 255 }; /* a kind: a descriptor comes with it, and no answer is awaited */
 
 /* With the sockets beside it. @error says why they are fewer than asked for; 0 when they aren't. */
 struct lend_answer {

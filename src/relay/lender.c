@@ -17,6 +17,8 @@ struct lender {
 	struct watch watch;
 	enum lend_what what;
 	int fd;
+	void (*on_offer)(void *arg, int fd);
+	void *arg;
 };
 
 static void hang_up(struct lender *l)
@@ -88,14 +90,26 @@ static void on_request(struct watch *w, uint32_t events)
 {
 	struct lender *l = container_of(w, struct lender, watch);
 	struct lend_request request;
-	ssize_t r = recv(l->fd, &request, sizeof(request), MSG_DONTWAIT);
+	_cleanup_fd_ int fd = -1;
+	size_t n = 0;
+	ssize_t r = fd_receive(l->fd, &request, sizeof(request), &fd, 1, &n, MSG_DONTWAIT);
 
 	if (r < 0 && errno == EAGAIN)
 		return;
-	if (r != sizeof(request) || request.kind >= SOCKET_KINDS)
+	if (r == sizeof(request) && request.kind == LEND_OFFER && n) {
+		if (l->on_offer)
+			l->on_offer(l->arg, fd_steal(&fd));
+	} else if (r != sizeof(request) || request.kind >= SOCKET_KINDS) {
 		hang_up(l);
-	else
+	} else {
 		answer(l, &request);
+	}
+}
+
+void lender_on_offer(struct lender *l, void (*on_offer)(void *arg, int fd), void *arg)
+{
+	l->on_offer = on_offer;
+	l->arg = arg;
 }
 
 struct lender *lender_new(struct loop *loop, int fd, enum lend_what what, struct error *err)

@@ -27,9 +27,10 @@
 #include "base/log.h"
 #include "relay/lender.h"
 #include "relay/sockets.h"
+#include "relay/split_egress.h"
 #include "relay/tunnel_server.h"
 #include "session/incoming_rules.h"
-#include "session/program_egress.h"
+#include "session/program_ports.h"
 #include "session/publish.h"
 #include "session/wants.h"
 #include "tunnel/subscription.h"
@@ -58,7 +59,8 @@ struct incoming {
 	bool draining;
 
 	struct borrower *borrower; /* all NULL when the agent is lost */
-	struct egress *tcp, *program;
+	struct egress *tcp, *udp;
+	struct split_egress program;
 	struct tunnel_server *server;
 	struct publisher *publisher;
 	struct wants *wants;
@@ -257,8 +259,8 @@ static void on_lender_gone(void *arg)
 	log_debug("incoming: the keeper lends no more sockets");
 }
 
-/* The sockets that connections to the program leave from. */
-static int borrow(struct incoming *in, int keeper, struct error *err)
+/* The borrower's end of a lender of the keeper's, for sockets that connections to the program leave from; -1 with @err. */
+static int lender_of(int keeper, struct error *err)
 {
 	int pair[2], r;
 
@@ -266,17 +268,27 @@ static int borrow(struct incoming *in, int keeper, struct error *err)
 		return error_set(err, errno, "make a socket pair for the keeper");
 	r = keeper_lend(keeper, pair[1], err);
 	close(pair[1]);
-	if (r < 0) {
+	if (r < 0)
 		close(pair[0]);
-		return -1;
-	}
-	in->borrower = borrower_new(in->c.loop, pair[0], in->c.descriptors / SHARE, on_lender_gone, in, err);
-	if (!in->borrower)
+	return r < 0 ? -1 : pair[0];
+}
+
+/* For ourselves, and for an agent on this machine, who then makes the connections and moves the bytes himself. */
+static int borrow(struct incoming *in, int keeper, struct error *err)
+{
+	_cleanup_fd_ int agents = -1;
+	int own = lender_of(keeper, err);
+
+	if (own < 0 || !(in->borrower = borrower_new(in->c.loop, own, in->c.descriptors / SHARE, on_lender_gone, in, err)))
 		return -1;
 	in->tcp = socket_egress_new(in->c.loop, borrower_source(in->borrower));
-	if (in->tcp)
-		borrower_set_egress(in->borrower, in->tcp);
-	return in->tcp ? 0 : error_set(err, ENOMEM, "make the egress to the program");
+	if (!in->tcp)
+		return error_set(err, ENOMEM, "make the egress to the program");
+	borrower_set_egress(in->borrower, in->tcp);
+	if (!in->c.agent || in->c.options->mode == INCOMING_OFF)
+		return 0;
+	agents = lender_of(keeper, err);
+	return agents < 0 || borrower_offer(in->c.agent, agents) < 0 ? error_set(err, errno, "offer the agent sockets") : 0;
 }
 
 static uint64_t net_cookie(int sock)
@@ -306,9 +318,10 @@ int incoming_start(struct incoming *in, int keeper, int anchor, struct error *er
 {
 	if (borrow(in, keeper, err) < 0 || listen_to_keeper(in, keeper, anchor, err) < 0)
 		return -1;
-	in->program = program_egress_new(in->tcp, in->c.gate);
-	in->server = in->program ? tunnel_server_new(in->c.loop, in->program) : NULL;
-	in->publisher = in->server ? publisher_new(in->c.loop, in->program, in->c.options) : NULL;
+	in->udp = program_ports_new(in->c.gate);
+	split_egress_init(&in->program, in->tcp, in->udp);
+	in->server = in->udp ? tunnel_server_new(in->c.loop, &in->program.egress) : NULL;
+	in->publisher = in->server ? publisher_new(in->c.loop, in->tcp, in->c.options) : NULL;
 	if (!in->publisher)
 		return error_set(err, ENOMEM, "serve incoming traffic");
 	in->scan.on_due = on_scan;
@@ -384,7 +397,7 @@ bool incoming_on_info(struct incoming *in, uint16_t topic, const uint8_t *data, 
 
 bool incoming_on_packet(struct incoming *in, const struct packet *p)
 {
-	return in->program && program_egress_on_packet(in->program, p);
+	return in->udp && program_ports_on_packet(in->udp, p);
 }
 
 static void stop_scanning(struct incoming *in)
@@ -403,11 +416,11 @@ void incoming_end(struct incoming *in)
 	loop_unwatch(in->c.loop, &in->channel);
 	fd_closep(&in->channel_fd);
 	tunnel_server_free(in->server);
-	program_egress_free(in->program);
+	program_ports_free(in->udp);
 	socket_egress_free(in->tcp);
 	borrower_free(in->borrower);
 	in->server = NULL;
-	in->program = in->tcp = NULL;
+	in->udp = in->tcp = NULL;
 	in->borrower = NULL;
 }
 
@@ -427,8 +440,8 @@ void incoming_drain(struct incoming *in)
 {
 	in->draining = true;
 	stop_scanning(in);
-	if (in->program)
-		program_egress_break_ports(in->program);
+	if (in->udp)
+		program_ports_break(in->udp);
 	loop_unwatch(in->c.loop, &in->passing);
 	loop_unwatch(in->c.loop, &in->channel);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "net/loop.h"
+#include "relay/lender.h"
 #include "session/gate.h"
 #include "session/incoming_options.h"
 #include "tunnel/info.h"
@@ -18,6 +19,7 @@ struct incoming_context {
 	const struct incoming_options *options;
 	int diag;
 	size_t descriptors; /* that we may have */
+	struct borrower *agent; /* where the agent is on this machine: the way to offer it sockets; else NULL */
 };
 
 struct incoming *incoming_new(const struct incoming_context *c, const struct target_info *info, struct error *err);

@@ -374,7 +374,7 @@ static int open_exits(struct session *s, struct error *err)
 static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
 {
 	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .options = &s->options->incoming,
-					    .diag = s->twin.diag, .descriptors = s->descriptors };
+					    .diag = s->twin.diag, .descriptors = s->descriptors, .agent = s->borrower };
 
 	if (incoming_wanted(c.options))
 		s->incoming = incoming_new(&c, info, err);

@@ -335,6 +335,80 @@ static void test_bad_answers(void)
 	}
 }
 
+static volatile int offered = -1;
+
+static void on_offer(void *arg, int fd)
+{
+	offered = fd;
+}
+
+static void listen_for_offers(void *arg)
+{
+	lender_on_offer(lender, on_offer, NULL);
+}
+
+static void offer(void *arg)
+{
+	*(int *)arg = borrower_offer(borrower, *(int *)arg);
+}
+
+/* The borrower's end of something else, handed over among requests; a lender that expects none lets go of it. */
+static void test_offer(void)
+{
+	for (int listening = 0; listening < 2; listening++) {
+		int pair[2], thing[2], arg;
+		char byte = 0;
+
+		connect_pair(pair);
+		if (pipe2(thing, O_CLOEXEC) < 0)
+			abort();
+		on_loop(start_lender, &pair[1]);
+		if (listening)
+			on_loop(listen_for_offers, NULL);
+		on_loop(start_borrower, &pair[0]);
+		arg = thing[1];
+		on_loop(offer, &arg);
+		tap_int(arg, 0, "something is offered");
+		close(thing[1]);
+		arg = take_one(SOCKET_TCP6, NULL, 5000);
+		tap_ok(arg >= 0, "the lender still lends");
+		close(arg);
+		if (listening)
+			tap_ok(write(offered, "x", 1) == 1 && close(offered) == 0, "it has the thing");
+		tap_int(read(thing[0], &byte, 1), listening, listening ? "which is the one that was offered" : "and nobody else has it");
+		close(thing[0]);
+		on_loop(stop_borrower, NULL);
+		on_loop(stop_lender, NULL);
+	}
+}
+
+static void make_transparent(void *arg)
+{
+	struct error err = { 0 };
+
+	lender = lender_new(loop, *(int *)arg, LEND_TRANSPARENT, &err);
+	if (!lender)
+		abort();
+}
+
+/* Who may lend them is root of the network namespace, which we may not be: then there is an error and no socket. */
+static void test_transparent(void)
+{
+	int pair[2], fd, on = 0;
+	socklen_t len = sizeof(on);
+
+	connect_pair(pair);
+	on_loop(make_transparent, &pair[1]);
+	on_loop(start_borrower, &pair[0]);
+	tap_int(take_one(SOCKET_UDP4, NULL, 5000), -EPROTONOSUPPORT, "UDP sockets are not lent with any address");
+	fd = take_one(SOCKET_TCP4, NULL, 5000);
+	tap_ok(fd == -EPERM || (fd >= 0 && getsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, &len) == 0 && on == 1), "TCP sockets are");
+	if (fd >= 0)
+		close(fd);
+	on_loop(stop_borrower, NULL);
+	on_loop(stop_lender, NULL);
+}
+
 int main(void)
 {
 	int before = dup(0), after;
@@ -344,6 +418,8 @@ int main(void)
 	test_together();
 	test_played();
 	test_bad_answers();
+	test_offer();
+	test_transparent();
 	loop_thread_stop();
 	after = dup(0);
 	tap_int(after, before, "no descriptor is left");

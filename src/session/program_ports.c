@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* The egress to the program.
+/* Datagrams to the program.
  *
  * A UDP port stands for one client. Its datagrams become packets to the twin with the client as their source; what the program's socket
  * sends back arrives as a packet among all others from the twin. The pair of client and program's socket tells them apart: only what answers
  * such a pair is taken. Everything else that the program sends to the same client is its own business and leaves from the target.
  * Addresses are those on the wire between twin and relay, loopback aliases included. */
-#include "session/program_egress.h"
+#include "session/program_ports.h"
 
 #include <errno.h>
 #include <linux/icmp.h>
@@ -42,18 +42,17 @@ struct pair {
 	struct pair_key key;
 };
 
-struct program_egress {
+struct program_ports {
 	struct egress egress;
-	struct egress *tcp;
 	struct gate **gate;
 	struct list ports;
 	struct table clients, pairs;
 	uint32_t next_port;
 };
 
-static struct program_egress *egress_of(struct egress *e)
+static struct program_ports *egress_of(struct egress *e)
 {
-	return (struct program_egress *)(void *)e;
+	return (struct program_ports *)(void *)e;
 }
 
 static struct program_port *port_of(struct port *p)
@@ -71,27 +70,8 @@ static bool pair_equal(const struct table_node *node, const void *key)
 	return memcmp(&container_of(node, const struct pair, node)->key, key, sizeof(struct pair_key)) == 0;
 }
 
-static int dial(struct egress *e, const struct endpoint *local, const struct endpoint *remote, dial_done_fn done,
-		void *arg, struct dial **ret_dial)
-{
-	struct egress *tcp = egress_of(e)->tcp;
-
-	return tcp->ops->dial(tcp, local, remote, done, arg, ret_dial);
-}
-
-/* A dial is the inner egress's from the beginning. */
-static void join(struct dial *d, int fd)
-{
-	d->egress->ops->join(d, fd);
-}
-
-static void abandon(struct dial *d)
-{
-	d->egress->ops->abandon(d);
-}
-
 /* Two clients may come by one alias with the same port (theirs differ in the address, which the alias doesn't show). */
-static bool choose_port(struct program_egress *e, struct endpoint *client)
+static bool choose_port(struct program_ports *e, struct endpoint *client)
 {
 	for (unsigned int i = 0; table_find(&e->clients, client, sizeof(*client)); i++) {
 		if (i == PORT_TRIES)
@@ -104,7 +84,7 @@ static bool choose_port(struct program_egress *e, struct endpoint *client)
 static int open_port(struct egress *egress, enum port_kind kind, const struct endpoint *local,
 		     const struct port_events *events, void *arg, struct port **ret_port)
 {
-	struct program_egress *e = egress_of(egress);
+	struct program_ports *e = egress_of(egress);
 	struct program_port *p;
 
 	if (kind != PORT_UDP)
@@ -124,7 +104,7 @@ static int open_port(struct egress *egress, enum port_kind kind, const struct en
 	return 0;
 }
 
-static void pair_free(struct program_egress *e, struct pair *pair)
+static void pair_free(struct program_ports *e, struct pair *pair)
 {
 	table_remove(&e->pairs, &pair->node);
 	list_remove(&pair->in_port);
@@ -132,7 +112,7 @@ static void pair_free(struct program_egress *e, struct pair *pair)
 	free(pair);
 }
 
-static int remember(struct program_egress *e, struct program_port *p, const struct endpoint *program)
+static int remember(struct program_ports *e, struct program_port *p, const struct endpoint *program)
 {
 	const struct pair_key key = { p->client, *program };
 	struct pair *pair;
@@ -155,7 +135,7 @@ static int send_datagram(struct port *port, const struct endpoint *to, struct pa
 			 size_t len)
 {
 	struct program_port *p = port_of(port);
-	struct program_egress *e = egress_of(port->egress);
+	struct program_ports *e = egress_of(port->egress);
 	struct packet_sum sum = { 0 };
 	size_t n;
 	int r = remember(e, p, to);
@@ -172,7 +152,7 @@ static int send_datagram(struct port *port, const struct endpoint *to, struct pa
 static void close_port(struct port *port)
 {
 	struct program_port *p = port_of(port);
-	struct program_egress *e = egress_of(port->egress);
+	struct program_ports *e = egress_of(port->egress);
 
 	while (!list_empty(&p->pairs))
 		pair_free(e, container_of(p->pairs.next, struct pair, in_port));
@@ -182,15 +162,12 @@ static void close_port(struct port *port)
 }
 
 static const struct egress_ops ops = {
-	.dial = dial,
-	.join = join,
-	.abandon = abandon,
 	.open = open_port,
 	.send = send_datagram,
 	.close = close_port,
 };
 
-static struct pair *find_pair(struct program_egress *e, const struct endpoint *client, const struct endpoint *program)
+static struct pair *find_pair(struct program_ports *e, const struct endpoint *client, const struct endpoint *program)
 {
 	const struct pair_key key = { *client, *program };
 	struct table_node *n = table_find(&e->pairs, &key, sizeof(key));
@@ -228,7 +205,7 @@ static bool is_error(const struct packet *p)
 	       (p->icmp_type == ICMPV6_DEST_UNREACH || p->icmp_type == ICMPV6_TIME_EXCEED);
 }
 
-static bool on_error(struct program_egress *e, const struct packet *p)
+static bool on_error(struct program_ports *e, const struct packet *p)
 {
 	const struct icmp_error error = { .offender = p->src.ip, .type = p->icmp_type, .code = p->icmp_code };
 	struct endpoint client, program;
@@ -243,9 +220,9 @@ static bool on_error(struct program_egress *e, const struct packet *p)
 	return true;
 }
 
-bool program_egress_on_packet(struct egress *egress, const struct packet *p)
+bool program_ports_on_packet(struct egress *egress, const struct packet *p)
 {
-	struct program_egress *e = egress_of(egress);
+	struct program_ports *e = egress_of(egress);
 	struct pair *pair;
 
 	if (is_error(p))
@@ -257,9 +234,9 @@ bool program_egress_on_packet(struct egress *egress, const struct packet *p)
 	return true;
 }
 
-void program_egress_break_ports(struct egress *egress)
+void program_ports_break(struct egress *egress)
 {
-	struct program_egress *e = egress_of(egress);
+	struct program_ports *e = egress_of(egress);
 
 	for (struct list *l = e->ports.next, *next; l != &e->ports; l = next) {
 		struct program_port *p = container_of(l, struct program_port, node);
@@ -269,9 +246,9 @@ void program_egress_break_ports(struct egress *egress)
 	}
 }
 
-struct egress *program_egress_new(struct egress *tcp, struct gate **gate)
+struct egress *program_ports_new(struct gate **gate)
 {
-	struct program_egress *e = calloc(1, sizeof(*e));
+	struct program_ports *e = calloc(1, sizeof(*e));
 
 	if (!e || table_init(&e->clients, client_equal) < 0) {
 		free(e);
@@ -283,15 +260,14 @@ struct egress *program_egress_new(struct egress *tcp, struct gate **gate)
 		return NULL;
 	}
 	e->egress.ops = &ops;
-	e->tcp = tcp;
 	e->gate = gate;
 	list_init(&e->ports);
 	return &e->egress;
 }
 
-void program_egress_free(struct egress *egress)
+void program_ports_free(struct egress *egress)
 {
-	struct program_egress *e = egress_of(egress);
+	struct program_ports *e = egress_of(egress);
 
 	if (!e)
 		return;
