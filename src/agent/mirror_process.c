@@ -295,7 +295,7 @@ static void on_close(void *arg, void *owner, enum reassembly_close why)
 
 static void send_datagram(struct process *p, const struct follower *f, const struct packet *packet)
 {
-	const struct mirror_message m = { .kind = MIRROR_DATAGRAM, .key = f->key, .marks = { packet->ttl, packet->tos },
+	const struct mirror_message m = { .kind = MIRROR_DATAGRAM, .key = f->key, .marks = { .ttl = packet->ttl, .tos = packet->tos },
 					  .client = packet->src, .destination = packet->dst };
 	struct iovec pieces[2] = { { (void *)&m, sizeof(m) }, { (void *)packet->payload, packet->payload_len } };
 	const struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 2 };

@@ -188,11 +188,12 @@ static bool set_pairs(const struct value_context *c, enum config_key key, const 
 		const char *path = element_path(c, key, list.n);
 		struct config_pair *pair = arena_push(c->config->arena, (void **)&list.items, list.n++, sizeof(*pair));
 
-		if (e->kind != NODE_ARRAY || e->n != 2)
+		if (e->kind != NODE_ARRAY || e->n != 2) {
 			good = expected(c, key, e, path, "a pair of ports, as [8080, 80]");
-		else
-			good &= read_port(c, key, e->child, arena_format(c->config->arena, "%s[0]", path), &pair->from) &
-				read_port(c, key, e->last, arena_format(c->config->arena, "%s[1]", path), &pair->to);
+		} else { /* both, for the sake of the messages */
+			good = read_port(c, key, e->child, arena_format(c->config->arena, "%s[0]", path), &pair->from) && good;
+			good = read_port(c, key, e->last, arena_format(c->config->arena, "%s[1]", path), &pair->to) && good;
+		}
 	}
 	if (good)
 		*(config_PAIRS *)field(c->config, key) = list;

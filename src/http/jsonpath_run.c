@@ -159,7 +159,7 @@ static bool keep_first(void *arg, json_t *node)
 
 json_t *jp_run_value(struct jp_run *run, const struct jp_operand *o)
 {
-	struct jp_result result = { NULL };
+	struct jp_result result = { 0 };
 	json_t *first = NULL;
 
 	switch (o->kind) {
@@ -256,7 +256,7 @@ static bool end_at_first(void *arg, json_t *node)
 
 static bool test(struct jp_run *run, const struct jp_expr *e)
 {
-	struct jp_result result = { NULL };
+	struct jp_result result = { 0 };
 	bool exists = false;
 
 	switch (e->op) {

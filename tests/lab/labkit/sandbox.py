@@ -161,6 +161,6 @@ class Sandbox:
     def environment(self, **more):
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "HOME": "/tmp/lab/home", "LANG": "C.UTF-8",
                "USER": "root" if self.uid == 0 else "labuser", "TERM": "dumb", "XDG_RUNTIME_DIR": f"/run/user/{self.uid}",
-               "SHELL": "/bin/sh"}
+               "SHELL": "/bin/sh", **{name: value for name, value in os.environ.items() if name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}}
         env.update(more)
         return env
