@@ -45,12 +45,12 @@ struct mux {
 	int fds[SIDES];
 	struct watch watches[SIDES];
 	bool is_socket, blocked;
-	int broken; /* the errno of a write that failed; what is still to be read may say more */
+	bool torn;    /* the byte stream is over, the mux is about to be suspended */
+	bool keeping; /* what is sent is kept; false as soon as it is known that the tunnel can't be resumed */
+	int broken;   /* the errno of a write that failed; what is still to be read may say more */
 	enum transport_state transport;
 
 	/* Resume (mux_resume.c). */
-	bool keeping; /* what is sent is kept; false as soon as it is known that the tunnel can't be resumed */
-	bool torn;    /* the byte stream is over, the mux is about to be suspended */
 	struct error tear;
 	uint8_t token[HELLO_TOKEN];
 	struct tail tail;

@@ -4,6 +4,8 @@
  * with several tunnels does. */
 #pragma once
 
+#include <fcntl.h>
+
 #include "tunnel/greeting.h"
 #include "tunnel/pair.h"
 
