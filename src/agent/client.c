@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/capture_stream.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "relay/lender.h"
@@ -55,7 +56,9 @@ static void on_open(void *arg, struct stream *s, const struct stream_request *re
 {
 	struct client *c = arg;
 
-	if (c->server)
+	if (request->kind == STREAM_CAPTURE && c->services->captures)
+		capture_streams_open(c->services->captures, s);
+	else if (c->server && request->kind != STREAM_CAPTURE)
 		tunnel_server_open(c->server, s, request);
 	else
 		stream_reset(s, ENETUNREACH);

@@ -10,6 +10,7 @@
 #include "relay/egress.h"
 #include "tunnel/info.h"
 
+struct capture_streams;
 struct client;
 
 /* What all clients of an agent share. */
@@ -17,6 +18,7 @@ struct client_services {
 	struct loop *loop;
 	struct egress *target; /* over sockets: what leaves from the target; NULL when there is no target */
 	struct subscriptions *subscriptions;
+	struct capture_streams *captures; /* NULL without a target */
 	/* The session has gone, or has said that it will go and its last stream is over. The owner frees the client, now or later. */
 	void (*on_end)(void *arg, struct client *c);
 	void *arg;

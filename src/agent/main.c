@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/capture_stream.h"
 #include "agent/client.h"
 #include "agent/container.h"
 #include "agent/enter.h"
@@ -71,6 +72,8 @@ static int open_services(struct agent *a, bool have_target, struct error *err)
 		a->mirror = mirror_new(a->loop, a->services.subscriptions);
 	if (have_target)
 		a->services.target = socket_egress_new(a->loop, NULL);
+	if (have_target)
+		a->services.captures = capture_streams_new(a->loop);
 	if (!a->mirror || (have_target && !a->services.target))
 		return error_set(err, ENOMEM, "serve the target");
 	return 0;
@@ -167,6 +170,7 @@ int main(int argc, char **argv)
 		log_error("%s", err.text);
 	client_free(a.client);
 	mirror_free(a.mirror);
+	capture_streams_free(a.services.captures);
 	subscriptions_free(a.services.subscriptions);
 	socket_egress_free(a.services.target);
 	loop_free(a.loop);

@@ -132,7 +132,7 @@ int sock_diag_find(struct sock_diag *d, const struct endpoint *local, const stru
 	return s.state;
 }
 
-/* Reads the answers to a dump. Returns 0 or -errno. */
+/* Reads the answers to a dump; @port 0 is any. Returns 0 or -errno. */
 static int read_dump(struct sock_diag *d, uint16_t port, void (*each)(void *arg, const struct diag_socket *s), void *arg)
 {
 	for (;;) {
@@ -149,13 +149,14 @@ static int read_dump(struct sock_diag *d, uint16_t port, void (*each)(void *arg,
 			if (h->nlmsg_type == NLMSG_ERROR)
 				return message_error(h);
 			s = read_socket(h);
-			if (s.local.port == port)
+			if (!port || s.local.port == port)
 				each(arg, &s);
 		}
 	}
 }
 
-int sock_diag_list(struct sock_diag *d, uint16_t port, uint32_t states, void (*each)(void *arg, const struct diag_socket *s), void *arg)
+static int list(struct sock_diag *d, uint8_t protocol, uint16_t port, uint32_t states,
+		void (*each)(void *arg, const struct diag_socket *s), void *arg)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 
@@ -165,12 +166,23 @@ int sock_diag_list(struct sock_diag *d, uint16_t port, uint32_t states, void (*e
 		int rc;
 
 		r.header.nlmsg_flags |= NLM_F_DUMP;
+		r.body.sdiag_protocol = protocol;
 		r.body.idiag_states = states;
 		rc = send(d->fd, &r, sizeof(r), 0) < 0 ? -errno : read_dump(d, port, each, arg);
 		if (rc < 0 && !(families[i] == AF_INET6 && rc == -ENOENT)) /* a kernel without IPv6 */
 			return rc;
 	}
 	return 0;
+}
+
+int sock_diag_list(struct sock_diag *d, uint16_t port, uint32_t states, void (*each)(void *arg, const struct diag_socket *s), void *arg)
+{
+	return list(d, IPPROTO_TCP, port, states, each, arg);
+}
+
+int sock_diag_list_services(struct sock_diag *d, uint8_t protocol, void (*each)(void *arg, const struct diag_socket *s), void *arg)
+{
+	return list(d, protocol, 0, protocol == IPPROTO_TCP ? 1 << TCP_LISTEN : 1 << TCP_CLOSE, each, arg);
 }
 
 int sock_diag_destroy(struct sock_diag *d, const struct diag_socket *s)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* sock_diag(7) for TCP: which connections a network namespace has, and their end by force. */
+/* sock_diag(7): which connections and services a network namespace has, and the end of a connection by force. */
 #pragma once
 
 #include <stdbool.h>
@@ -29,6 +29,8 @@ int sock_diag_find(struct sock_diag *d, const struct endpoint *local, const stru
 /* All sockets of both families whose local port is @port and whose state is in @states (bits 1 << TCP_…). None of the calls may use @d.
  * Returns 0, or -errno (then some may have been given). */
 int sock_diag_list(struct sock_diag *d, uint16_t port, uint32_t states, void (*each)(void *arg, const struct diag_socket *s), void *arg);
+/* The sockets of both families that take what comes from anyone: TCP ones that listen, UDP ones that are bound and not connected. As above. */
+int sock_diag_list_services(struct sock_diag *d, uint8_t protocol, void (*each)(void *arg, const struct diag_socket *s), void *arg);
 /* Ends the connection as a reset from its peer would, and tells that one; CAP_NET_ADMIN, CONFIG_INET_DIAG_DESTROY. Returns 0 or -errno
  * (-ENOENT: it has ended by itself). */
 int sock_diag_destroy(struct sock_diag *d, const struct diag_socket *s);
