@@ -120,7 +120,7 @@ static void fail(struct taker *t, const struct error *err)
 static void on_ring_packet(void *arg, const struct ring_packet *p)
 {
 	struct taker *t = arg;
-	const struct record r = { .kind = RECORD_PACKET, .type = p->type, .hatype = p->hatype, .link = p->link,
+	const struct record r = { .kind = RECORD_PACKET, .type = p->type, .summed = p->summed, .hatype = p->hatype, .link = p->link,
 				  .wire_len = (uint32_t)p->wire_len, .time = p->time, .data = p->data, .len = p->len };
 
 	if (!put(t, &r))

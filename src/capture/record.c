@@ -4,6 +4,8 @@
 
 #include "net/bytes.h"
 
+enum { SUMMED = 128 };
+
 size_t capture_request_encode(const struct capture_request *r, uint8_t *out)
 {
 	uint8_t *at = out + 4;
@@ -41,7 +43,7 @@ void record_encode_header(const struct record *r, uint8_t out[RECORD_HEADER])
 {
 	put32(out, (uint32_t)r->len);
 	out[4] = r->kind;
-	out[5] = r->type;
+	out[5] = (uint8_t)(r->type | (r->summed ? SUMMED : 0));
 	put16(out + 6, r->hatype);
 	put32(out + 8, r->link);
 	put32(out + 12, r->wire_len);
@@ -60,7 +62,7 @@ long record_decode(const uint8_t *data, size_t len, struct record *ret)
 		return -1;
 	if (len < RECORD_HEADER + (size_t)behind)
 		return 0;
-	*ret = (struct record){ .kind = data[4], .type = data[5], .hatype = get16(data + 6), .link = get32(data + 8),
+	*ret = (struct record){ .kind = data[4], .type = data[5] & (SUMMED - 1), .summed = data[5] & SUMMED, .hatype = get16(data + 6), .link = get32(data + 8),
 				.wire_len = get32(data + 12), .time = (uint64_t)get32(data + 16) << 32 | get32(data + 20),
 				.data = data + RECORD_HEADER, .len = behind };
 	return (long)(RECORD_HEADER + behind);

@@ -2,6 +2,7 @@
 /* What a capture stream of the tunnel carries (docs/protocol.md): a request from the session, records from the agent. Pure. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,7 +30,8 @@ enum record_kind {
 
 struct record {
 	uint8_t kind;
-	uint8_t type;	 /* of a packet: PACKET_HOST, PACKET_OUTGOING …, of linux/if_packet.h */
+	uint8_t type;	 /* of a packet: PACKET_HOST, PACKET_OUTGOING …, of linux/if_packet.h; at most 127 */
+	bool summed;	 /* its checksum needs no look: it is right, or was left to a card */
 	uint16_t hatype; /* ARPHRD_… of the interface */
 	uint32_t link;	 /* its index */
 	uint32_t wire_len; /* of the packet when it wasn't cut */

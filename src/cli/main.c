@@ -6,6 +6,7 @@
 
 #include "base/nearest.h"
 #include "cli/config.h"
+#include "cli/dump.h"
 #include "cli/exec.h"
 #include "cli/explain.h"
 #include "cli/verify_config.h"
@@ -19,6 +20,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "exec", "run a program of this machine with the network of a target", cli_exec },
+	{ "dump", "show the live traffic of a target", cli_dump },
 	{ "verify-config", "check a configuration file", cli_verify_config },
 	{ "explain", "where a destination would be reached from, and which rule says so", cli_explain },
 	{ "config", "what the keys of the configuration mean", cli_config },
