@@ -75,14 +75,6 @@ bool filter_value_set(const struct value_context *c, enum config_key key, const 
 	return true;
 }
 
-static bool has_entry(const struct config_strings *s, const char *text)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (strcasecmp(s->items[i], text) == 0)
-			return true;
-	return false;
-}
-
 /* The name of an entry that has one; NULL for any other. */
 static const char *entry_name(const char *text, struct address_rule *rule)
 {
@@ -91,11 +83,26 @@ static const char *entry_name(const char *text, struct address_rule *rule)
 	return address_rule_parse(text, rule, &at) == RULE_OK && rule->host == RULE_NAME ? rule->name : NULL;
 }
 
+/* The names among the entries, as the members of an object: lists are long at times. */
+static struct node *set_of_names(struct arena *a, const struct config_strings *s)
+{
+	struct node *set = node_new(a, NODE_OBJECT, 0);
+	struct address_rule rule;
+
+	for (size_t i = 0; i < s->n; i++) {
+		const char *name = entry_name(s->items[i], &rule);
+
+		if (name && !node_member(set, name))
+			node_add_member(a, set, node_new(a, NODE_NULL, 0), arena_copy(a, name, strlen(name)), 0);
+	}
+	return set;
+}
+
 void filter_value_derive(struct config *c)
 {
 	const struct config_filter *out = &c->outgoing_filter;
 	struct config_filter *rules = &c->dns_rules;
-	struct address_rule rule;
+	struct node *known;
 
 	rules->side = c->dns_filter.side;
 	for (size_t i = 0; i < c->dns_filter.entries.n; i++)
@@ -104,13 +111,11 @@ void filter_value_derive(struct config *c)
 		rules->side = FILTER_LOCAL;
 	if (rules->side == FILTER_NONE || out->side != rules->side)
 		return;
-	for (size_t i = 0; i < out->entries.n; i++) {
-		const char *name = entry_name(out->entries.items[i], &rule);
-
-		if (name && !has_entry(&rules->entries, name))
+	known = set_of_names(c->arena, &rules->entries);
+	for (const struct node *n = set_of_names(c->arena, &out->entries)->child; n; n = n->next)
+		if (!node_member(known, n->key))
 			*(char **)arena_push(c->arena, (void **)&rules->entries.items, rules->entries.n++, sizeof(char *)) =
-				arena_copy(c->arena, name, strlen(name));
-	}
+				arena_copy(c->arena, n->key, strlen(n->key));
 	if (rules->entries.n == 0)
 		rules->side = FILTER_NONE;
 }
@@ -149,6 +154,7 @@ static void check_dns(const struct config *c, struct problem_list *problems)
 {
 	const struct config_filter *f = &c->dns_filter, *out = &c->outgoing_filter;
 	struct address_rule rule;
+	struct node *names;
 
 	if (f->side == FILTER_NONE)
 		return;
@@ -161,14 +167,14 @@ static void check_dns(const struct config *c, struct problem_list *problems)
 			warn(c, problems, KEY_dns_filter,
 			     arena_format(c->arena, "\"%s\" can never match: a question for a name has no port", f->entries.items[i]));
 	}
-	for (size_t i = 0; out->side != FILTER_NONE && out->side != f->side && i < out->entries.n; i++) {
-		const char *name = entry_name(out->entries.items[i], &rule);
-
-		if (name && has_entry(&f->entries, name))
+	if (out->side == FILTER_NONE || out->side == f->side)
+		return;
+	names = set_of_names(c->arena, &f->entries);
+	for (const struct node *n = set_of_names(c->arena, &out->entries)->child; n; n = n->next)
+		if (node_member(names, n->key))
 			warn(c, problems, KEY_dns_filter,
-			     arena_format(c->arena, "\"%s\" is %s here and %s in feature.network.outgoing.filter", name, f->side == FILTER_LOCAL ? "local" : "remote",
+			     arena_format(c->arena, "\"%s\" is %s here and %s in feature.network.outgoing.filter", n->key, f->side == FILTER_LOCAL ? "local" : "remote",
 					  out->side == FILTER_LOCAL ? "local" : "remote"));
-	}
 }
 
 void filter_value_check(const struct config *c, struct problem_list *problems)
