@@ -5,6 +5,7 @@
  *   SNIFFS ────┤                                                                                            ▼
  *              └─ HTTP/1 ─► DIVIDES ── upgrade, CONNECT, the last request, a half-close, an unsafe message ─► RELAYS ─► a pump
  *                              └── the program failed ─► LINGERS ─► OVER
+ *   SNIFFS ─── HTTP/2 ─► MULTIPLEXES ─► OVER
  *
  * `home` is where everything goes that no filter wants: the target's app, or the program of a session that steals all. It is connected when
  * the client is. A program is connected when a request first matches its filter, and kept. So a client connection has one
@@ -92,6 +93,8 @@ void http_reset(struct http_conn *c)
 	while (!list_empty(&c->upstreams))
 		upstream_free(container_of(c->upstreams.next, struct http_upstream, node));
 	c->current = NULL;
+	h2_free(c->h2);
+	c->h2 = NULL;
 	undecide(c);
 	http_end_close(c, &c->client);
 	http_kept_take(&c->held, backlog_len(&c->held));
@@ -116,6 +119,9 @@ static void on_timer(struct timer *t)
 
 	if (c->stage == HTTP_LINGERS) {
 		http_end(c);
+	} else if (c->h2) {
+		h2_give_up_bodies(c->h2);
+		http_run(c);
 	} else if (c->wants_body) {
 		c->gave_up_body = true;
 		http_run(c);
@@ -179,7 +185,7 @@ static void dial(struct http_upstream *u)
 		on_dialed(u);
 }
 
-static struct http_upstream *upstream_new(struct http_conn *c, struct http_taker *t)
+struct http_upstream *http_upstream_new(struct http_conn *c, struct http_taker *t)
 {
 	struct http_upstream *u = calloc(1, sizeof(*u));
 
@@ -212,7 +218,7 @@ struct http_upstream *http_upstream_to(struct http_conn *c, struct http_taker *t
 		http_upstream_drop(u);
 		break;
 	}
-	return upstream_new(c, t);
+	return http_upstream_new(c, t);
 }
 
 /* Relaying */
@@ -363,6 +369,9 @@ static bool sniff(struct http_conn *c)
 		sniff_tls(c);
 		break;
 	case SNIFF_HTTP2:
+		if (!http_multiplex_begin(c))
+			http_reset(c);
+		break;
 	case SNIFF_NEITHER:
 		http_relay(c, NULL);
 		break;
@@ -394,6 +403,8 @@ void http_run(struct http_conn *c)
 		return;
 	if (c->stage == HTTP_DIVIDES)
 		divide(c);
+	if (c->stage == HTTP_MULTIPLEXES)
+		http_multiplex(c);
 	if (c->stage == HTTP_RELAYS)
 		relay(c);
 	if (c->stage == HTTP_LINGERS)

@@ -4,6 +4,7 @@
 
 #include "agent/http.h"
 #include "http/h1.h"
+#include "http/h2.h"
 #include "relay/backlog.h"
 
 enum {
@@ -49,6 +50,7 @@ struct http_upstream {
 	struct http_taker *taker;
 	struct dial *dial;
 	int failed; /* the errno of the dial */
+	struct h2_link *link; /* of HTTP/2 */
 	/* The answer that comes. */
 	struct backlog held; /* a head that is not complete */
 	struct h1_scan scan;
@@ -58,7 +60,8 @@ struct http_upstream {
 
 enum http_stage {
 	HTTP_SNIFFS,
-	HTTP_DIVIDES, /* HTTP/1, message by message */
+	HTTP_DIVIDES,	 /* HTTP/1, message by message */
+	HTTP_MULTIPLEXES, /* HTTP/2, stream by stream */
 	HTTP_RELAYS,  /* to `current` for good, as soon as what is kept has gone out */
 	HTTP_LINGERS, /* told 502, until the client has heard it */
 	HTTP_OVER,
@@ -92,6 +95,7 @@ struct http_conn {
 	uint8_t first, n_waiting;
 	bool upgrading; /* the last of them asks for another protocol: what follows depends on the answer */
 	bool shut;
+	struct h2 *h2;
 };
 
 /* What an answer depends on. */
@@ -128,12 +132,17 @@ void http_end(struct http_conn *c);
 void http_fail(struct http_conn *c, struct http_upstream *u, const char *what, int error);
 /* The connection to a taker's program, or with NULL to the app; made when there is none that is good. NULL without memory. */
 struct http_upstream *http_upstream_to(struct http_conn *c, struct http_taker *t);
+struct http_upstream *http_upstream_new(struct http_conn *c, struct http_taker *t);
 void http_upstream_drop(struct http_upstream *u);
 void http_set_timer(struct http_conn *c, unsigned int ms);
 
 /* http_requests.c, http_answers.c: true when something was done. */
 bool http_take_requests(struct http_conn *c);
 bool http_take_answers(struct http_conn *c);
+
+/* http_h2.c. False without memory. */
+bool http_multiplex_begin(struct http_conn *c);
+void http_multiplex(struct http_conn *c);
 
 /* http_port.c */
 enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT };

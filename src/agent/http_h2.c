@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+/* HTTP/2: bytes between sockets and src/http/h2.c, which routes streams. Each stream asks the filters once; a session's program is connected
+ * when the first stream is for it. */
+#include <string.h>
+
+#include "agent/http_internal.h"
+
+enum { GATHER = 64 << 10 }; /* bytes of frames for one write, and one more frame: far less than the buffer */
+
+static struct http_upstream *find(struct http_conn *c, struct http_taker *t)
+{
+	for (struct list *n = c->upstreams.next; n != &c->upstreams; n = n->next) {
+		struct http_upstream *u = container_of(n, struct http_upstream, node);
+
+		if (u->taker == t && u->link && !u->failed && !u->end.ended && !u->end.broken && !h2_is_leaving(u->link))
+			return u;
+	}
+	return NULL;
+}
+
+static struct h2_link *link_to(struct http_conn *c, struct http_taker *t)
+{
+	struct http_upstream *u = find(c, t);
+
+	if (u)
+		return u->link;
+	u = http_upstream_new(c, t);
+	if (!u)
+		return NULL;
+	u->link = h2_connect(c->h2, false);
+	if (!u->link)
+		http_upstream_drop(u);
+	return u->link;
+}
+
+static struct h2_link *choose(void *arg, struct http_request *r, bool *ret_wait)
+{
+	struct http_conn *c = arg;
+	struct http_taker *t = NULL;
+	enum http_choice choice;
+
+	r->client = c->peers.client.ip;
+	choice = http_choose(c->port, r, &t);
+	if (choice == HTTP_WAIT) {
+		*ret_wait = true;
+		return NULL;
+	}
+	if (choice == HTTP_TAKEN)
+		t->ops->count(t->arg, COUNTER_HTTP_STOLEN, 1);
+	else
+		http_count_all(c->port, COUNTER_HTTP_PASSED);
+	return link_to(c, choice == HTTP_TAKEN ? t : http_rest(c->port));
+}
+
+static void on_wait(void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (!c->timer.index)
+		http_set_timer(c, HTTP_BODY_MS);
+}
+
+bool http_multiplex_begin(struct http_conn *c)
+{
+	static const struct h2_events events = { .choose = choose, .on_wait = on_wait };
+
+	c->stage = HTTP_MULTIPLEXES;
+	c->h2 = h2_new(&events, c);
+	if (!c->h2)
+		return false;
+	c->current->link = h2_connect(c->h2, true);
+	return c->current->link != NULL;
+}
+
+/* What one end has sent goes to its link. */
+static bool take(struct http_conn *c, struct http_end *e, struct h2_link *l)
+{
+	size_t n = http_end_read(c, e);
+
+	return n && h2_receive(l, http_buffer, n);
+}
+
+/* What a link has to send goes to its end, as long as that takes it. */
+static bool give(struct http_conn *c, struct http_end *e, struct h2_link *l)
+{
+	size_t n, filled = 0;
+	const uint8_t *data;
+
+	if (e->watch.fd < 0 || e->broken || backlog_len(&e->out))
+		return false;
+	/* nghttp2 gives frame by frame; they are gathered for one write. */
+	while (filled < GATHER && (n = h2_pull(l, &data)) > 0) {
+		memcpy(http_buffer + filled, data, n);
+		filled += n;
+	}
+	http_end_write(c, e, http_buffer, filled);
+	return filled > 0;
+}
+
+static const char *reason_of(const struct http_upstream *u)
+{
+	if (u->failed)
+		return "the local program can't be connected to";
+	return h2_has_spoken(u->link) ? "the local program ended without an answer" : "the local program doesn't speak HTTP/2";
+}
+
+/* A server has gone. */
+static bool drop_if_gone(struct http_conn *c, struct http_upstream *u)
+{
+	bool gone = u->failed || ((u->end.ended || u->end.broken) && !u->end.readable) || (u->end.watch.fd >= 0 && h2_is_over(u->link));
+	struct h2_link *l = u->link;
+	const char *why = NULL;
+
+	if (!gone)
+		return false;
+	if (u->taker)
+		why = reason_of(u);
+	if (u->taker && u->taker->ops && h2_stream_count(l))
+		u->taker->ops->count(u->taker->arg, COUNTER_HTTP_FAILED, h2_stream_count(l));
+	u->link = NULL;
+	h2_disconnect(l, why);
+	if (u == c->current) /* where the client meant to be: it should come again */
+		h2_leave(h2_client(c->h2));
+	http_upstream_drop(u);
+	return true;
+}
+
+static bool move_servers(struct http_conn *c)
+{
+	bool moved = false;
+
+	for (struct list *n = c->upstreams.next, *next; n != &c->upstreams; n = next) {
+		struct http_upstream *u = container_of(n, struct http_upstream, node);
+
+		next = n->next;
+		while (take(c, &u->end, u->link))
+			moved = true;
+		moved |= give(c, &u->end, u->link);
+		moved |= drop_if_gone(c, u);
+	}
+	return moved;
+}
+
+static bool move_client(struct http_conn *c)
+{
+	struct h2_link *client = h2_client(c->h2);
+	size_t held = backlog_len(&c->held);
+	bool moved = held > 0;
+
+	if (held) {
+		h2_receive(client, backlog_first(&c->held), held);
+		http_kept_take(&c->held, held);
+	}
+	while (take(c, &c->client, client))
+		moved = true;
+	return give(c, &c->client, client) || moved;
+}
+
+void http_multiplex(struct http_conn *c)
+{
+	struct h2_link *client = h2_client(c->h2);
+	bool moved;
+
+	do {
+		moved = move_client(c);
+		moved |= move_servers(c);
+	} while (moved && !c->client.broken);
+	if (c->client.broken)
+		http_reset(c);
+	else if ((c->client.ended && !c->client.readable) || (h2_is_over(client) && !backlog_len(&c->client.out)))
+		http_end(c);
+}

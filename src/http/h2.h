@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/* HTTP/2 between one client and several servers (RFC 9113): the client's streams are routed one by one. Bytes in, bytes out: the connections
+ * themselves are the caller's, who gives what they receive and sends what it is told.
+ *
+ * A link is one connection, to the client or to a server. A stream is a pair of halves, one on the client's link and one on a server's. What
+ * one half receives is sent by the other; the credit that a peer gets is what the other has taken. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "http/request.h"
+
+struct h2;
+struct h2_link;
+
+struct h2_events {
+	/* Whose the request is: a link, made by h2_connect() when there is none yet; NULL refuses it. With *ret_wait its body is needed first:
+	 * it is asked again when that is there, or with HTTP_BODY_UNKNOWN. */
+	struct h2_link *(*choose)(void *arg, struct http_request *r, bool *ret_wait);
+	/* Bodies are waited for; h2_give_up_bodies() ends it. */
+	void (*on_wait)(void *arg);
+};
+
+enum {
+	H2_STREAMS = 256,	  /* of one client at a time */
+	H2_WINDOW = 256 << 10,	  /* bytes of a stream's, in each direction, that the other side didn't take yet */
+	H2_RESETS = 1000,	  /* a client may reset so many streams more than it lets be answered */
+	H2_BODY_MAX = 64 << 10,	  /* of a request that is kept for a filter */
+};
+
+/* NULL without memory. */
+struct h2 *h2_new(const struct h2_events *events, void *arg);
+/* With all links. */
+void h2_free(struct h2 *h);
+struct h2_link *h2_client(struct h2 *h);
+/* A link to a server. @home: the server that the client meant, whose settings it hears of. NULL without memory. */
+struct h2_link *h2_connect(struct h2 *h, bool home);
+
+/* Takes bytes that the link's peer sent. False: the peer broke the protocol. What h2_pull() gives is to be sent still, then the connection is
+ * to be closed. */
+bool h2_receive(struct h2_link *l, const uint8_t *data, size_t len);
+/* The next bytes to send, at most some frames; 0 when there are none now. They are valid until the next call. */
+size_t h2_pull(struct h2_link *l, const uint8_t **ret_data);
+/* Nothing is to be sent or received any more. */
+bool h2_is_over(const struct h2_link *l);
+/* Has the peer said anything that is HTTP/2? */
+bool h2_has_spoken(const struct h2_link *l);
+/* It takes no more requests (GOAWAY). */
+bool h2_is_leaving(const struct h2_link *l);
+size_t h2_stream_count(const struct h2_link *l);
+/* The connection is gone: requests without an answer are answered 502 with @why (NULL: reset), answers that have begun are reset. The link is
+ * freed. */
+void h2_disconnect(struct h2_link *l, const char *why);
+/* No new streams; what is there is finished. */
+void h2_leave(struct h2_link *l);
+void h2_give_up_bodies(struct h2 *h);

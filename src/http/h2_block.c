@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/* Header blocks and queues of bytes: memory that grows to a bound. */
+#include <stdlib.h>
+
+#include "http/h2_internal.h"
+
+bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool sensitive)
+{
+	size_t len = name.len + 2 + value.len;
+	char *line;
+
+	if (b->too_large || b->len + len > HTTP_HEAD_MAX || b->n == HTTP_FIELDS_MAX) {
+		b->too_large = true;
+		return true;
+	}
+	if (b->len + len > b->room) {
+		size_t room = 2 * b->room + len + 512;
+		char *text = realloc(b->text, room);
+
+		if (!text)
+			return false;
+		b->text = text;
+		b->room = room;
+	}
+	if (b->n == b->fields_room) {
+		size_t room = 2 * b->fields_room + 16;
+		void *fields = realloc(b->fields, room * sizeof(*b->fields));
+
+		if (!fields)
+			return false;
+		b->fields = fields;
+		b->fields_room = room;
+	}
+	line = b->text + b->len;
+	memcpy(line, name.at, name.len);
+	memcpy(line + name.len, ": ", 2);
+	if (value.len)
+		memcpy(line + name.len + 2, value.at, value.len);
+	b->fields[b->n].at = (uint32_t)b->len;
+	b->fields[b->n].name_len = (uint32_t)name.len;
+	b->fields[b->n].len = (uint32_t)len;
+	b->fields[b->n++].sensitive = sensitive;
+	b->len += len;
+	return true;
+}
+
+void h2_block_fini(struct h2_block *b)
+{
+	free(b->text);
+	free(b->fields);
+	*b = (struct h2_block){ 0 };
+}
+
+nghttp2_nv *h2_block_nv(const struct h2_block *b)
+{
+	static nghttp2_nv nv[HTTP_FIELDS_MAX];
+
+	for (size_t i = 0; i < b->n; i++) {
+		uint8_t *line = (uint8_t *)b->text + b->fields[i].at;
+
+		nv[i] = (nghttp2_nv){ line, line + b->fields[i].name_len + 2, b->fields[i].name_len,
+				      b->fields[i].len - b->fields[i].name_len - 2,
+				      b->fields[i].sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE };
+	}
+	return nv;
+}
+
+static struct http_field field_at(const struct h2_block *b, size_t i)
+{
+	return (struct http_field){ b->text + b->fields[i].at, b->fields[i].name_len, b->fields[i].len };
+}
+
+struct span h2_block_value(const struct h2_block *b, const char *name)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct http_field f = field_at(b, i);
+
+		if (span_equal(http_field_name(&f), span_of(name)))
+			return http_field_value(&f);
+	}
+	return (struct span){ NULL, 0 };
+}
+
+void h2_block_view(const struct h2_block *b, struct http_request *ret)
+{
+	static struct http_field fields[HTTP_FIELDS_MAX + 1];
+	static char host[HTTP_HEAD_MAX + 8];
+	struct span authority = h2_block_value(b, ":authority");
+	bool add = authority.at && !h2_block_value(b, "host").at;
+	size_t n = 0;
+
+	*ret = (struct http_request){ .fields = fields, .body_state = HTTP_BODY_AHEAD };
+	for (size_t i = 0; i < b->n; i++) {
+		struct http_field f = field_at(b, i);
+
+		if (add && *f.line != ':') { /* behind the pseudo-headers */
+			size_t len = 6 + authority.len;
+
+			memcpy(host, "host: ", 6);
+			memcpy(host + 6, authority.at, authority.len);
+			fields[n++] = (struct http_field){ host, 4, (uint32_t)len };
+			add = false;
+		}
+		fields[n++] = f;
+	}
+	if (add) {
+		memcpy(host, "host: ", 6);
+		memcpy(host + 6, authority.at, authority.len);
+		fields[n++] = (struct http_field){ host, 4, (uint32_t)(6 + authority.len) };
+	}
+	ret->n_fields = n;
+	ret->method = h2_block_value(b, ":method");
+	ret->target = h2_block_value(b, ":path");
+	ret->authority = authority.at ? authority : h2_block_value(b, "host");
+}
+
+size_t h2_queue_len(const struct h2_queue *q)
+{
+	return q->end - q->at;
+}
+
+bool h2_queue_add(struct h2_queue *q, const uint8_t *data, size_t len)
+{
+	if (q->room - q->end < len && q->at) {
+		memmove(q->data, q->data + q->at, q->end - q->at);
+		q->end -= q->at;
+		q->at = 0;
+	}
+	if (q->room - q->end < len) {
+		size_t room = q->end + len > 2 * q->room ? q->end + len : 2 * q->room;
+		uint8_t *more = realloc(q->data, room);
+
+		if (!more)
+			return false;
+		q->data = more;
+		q->room = room;
+	}
+	memcpy(q->data + q->end, data, len);
+	q->end += len;
+	return true;
+}
+
+size_t h2_queue_take(struct h2_queue *q, uint8_t *out, size_t len)
+{
+	size_t n = h2_queue_len(q) < len ? h2_queue_len(q) : len;
+
+	memcpy(out, q->data + q->at, n);
+	q->at += n;
+	if (q->at == q->end)
+		h2_queue_fini(q);
+	return n;
+}
+
+void h2_queue_fini(struct h2_queue *q)
+{
+	free(q->data);
+	*q = (struct h2_queue){ 0 };
+}

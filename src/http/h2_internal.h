@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+/* Internal to h2*.c. */
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include "base/list.h"
+#include "http/h2.h"
+
+/* A header block as it comes: lines "name: value", and where they are in it. */
+struct h2_block {
+	char *text;
+	size_t len, room;
+	struct {
+		uint32_t at, name_len, len;
+		bool sensitive; /* never to be put into a compression table */
+	} * fields;
+	size_t n, fields_room;
+	bool too_large;
+};
+
+/* Bytes on their way to a half's peer. */
+struct h2_queue {
+	uint8_t *data;
+	size_t at, end, room;
+};
+
+enum { H2_CLIENT_HALF, H2_SERVER_HALF };
+
+struct h2_half {
+	struct h2_link *link; /* NULL: none yet, or it is closed */
+	int32_t id;
+	struct h2_queue queue;
+	struct h2_block block;	 /* that comes from its peer */
+	struct h2_block trailer; /* to go behind the queue */
+	bool index;
+	bool headed;   /* a head was sent */
+	bool ending;   /* nothing comes behind the queue but the trailer */
+	bool deferred; /* nghttp2 waits to be told of more */
+	bool ended;    /* its peer has sent all */
+};
+
+struct h2_stream {
+	struct list node;
+	struct h2 *h2;
+	struct h2_half halves[2];
+	bool undecided, answered;
+	bool no_body; /* the request ends with its head */
+	bool grpc;
+};
+
+struct h2_link {
+	struct list node;
+	struct h2 *h2;
+	nghttp2_session *session;
+	bool client, home, spoken, leaving, broken;
+	size_t streams;
+	int32_t last_id, gap, gap_end; /* of the client's streams: the highest number, and the last row of numbers left out */
+};
+
+struct h2 {
+	const struct h2_events *events;
+	void *arg;
+	struct h2_link *client;
+	struct list servers, streams;
+	size_t resets, answers;
+};
+
+/* h2_block.c */
+bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool sensitive);
+void h2_block_fini(struct h2_block *b);
+/* As nghttp2 wants it: a static array, good until the next call. */
+nghttp2_nv *h2_block_nv(const struct h2_block *b);
+struct span h2_block_value(const struct h2_block *b, const char *name);
+/* The request for filters; points into the block and static memory. */
+void h2_block_view(const struct h2_block *b, struct http_request *ret);
+bool h2_queue_add(struct h2_queue *q, const uint8_t *data, size_t len);
+size_t h2_queue_len(const struct h2_queue *q);
+size_t h2_queue_take(struct h2_queue *q, uint8_t *out, size_t len);
+void h2_queue_fini(struct h2_queue *q);
+
+/* h2_stream.c */
+struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);
+struct h2_stream *h2_stream_of(struct h2_half *half);
+/* A head or a trailer has come whole. @end: nothing follows. */
+int h2_on_block(struct h2_half *half, bool end);
+int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len);
+void h2_on_end(struct h2_half *half);
+/* The half is closed on its link. */
+void h2_on_close(struct h2_half *half, uint32_t error);
+void h2_stream_free(struct h2_stream *s);
+/* Its server can't answer: 502 with @why, or a reset. */
+void h2_stream_fail(struct h2_stream *s, const char *why);
+void h2_stream_give_up_body(struct h2_stream *s);

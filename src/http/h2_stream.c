@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+/* A stream: what one half receives goes out by the other.
+ *
+ *   client's half                                      server's half
+ *   head ─► a filter's choice ─► head                  (or the body first, then the choice)
+ *   data ─► queue ─► data, and the client has so much more credit
+ *   trailer, end, reset ─► the same
+ *                                     and all of that the other way round
+ *
+ * Credit of a stream is given back when the other half has taken the bytes, so a queue is never longer than H2_WINDOW. Credit of the whole
+ * connection is given back at once: a stream that nobody reads holds up none but itself. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "http/h2_internal.h"
+
+struct h2_stream *h2_stream_of(struct h2_half *half)
+{
+	return container_of(half - half->index, struct h2_stream, halves[0]);
+}
+
+static struct h2_half *other(struct h2_half *half)
+{
+	return &h2_stream_of(half)->halves[!half->index];
+}
+
+struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
+{
+	struct h2_stream *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->h2 = h;
+	s->halves[H2_SERVER_HALF].index = true;
+	s->halves[H2_CLIENT_HALF].link = h->client;
+	s->halves[H2_CLIENT_HALF].id = id;
+	list_append(&h->streams, &s->node);
+	h->client->streams++;
+	return s;
+}
+
+void h2_stream_free(struct h2_stream *s)
+{
+	for (int i = 0; i < 2; i++) {
+		struct h2_half *half = &s->halves[i];
+
+		if (half->link) {
+			nghttp2_session_set_stream_user_data(half->link->session, half->id, NULL);
+			half->link->streams--;
+		}
+		h2_queue_fini(&half->queue);
+		h2_block_fini(&half->block);
+		h2_block_fini(&half->trailer);
+	}
+	list_remove(&s->node);
+	free(s);
+}
+
+static void reset(struct h2_half *half, uint32_t error)
+{
+	if (half->link)
+		nghttp2_submit_rst_stream(half->link->session, NGHTTP2_FLAG_NONE, half->id, error);
+}
+
+/* nghttp2 takes from the queue what fits into a frame and the peer's window. */
+static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len, uint32_t *flags, nghttp2_data_source *source, void *arg)
+{
+	struct h2_half *half = source->ptr, *from = other(half);
+	size_t n = h2_queue_take(&half->queue, buf, len);
+
+	if (n && from->link)
+		nghttp2_session_consume_stream(from->link->session, from->id, n);
+	if (!h2_queue_len(&half->queue) && half->ending) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (half->trailer.n) {
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+			if (nghttp2_submit_trailer(session, id, h2_block_nv(&half->trailer), half->trailer.n) < 0)
+				return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+			h2_block_fini(&half->trailer);
+		}
+		return (ssize_t)n;
+	}
+	if (n)
+		return (ssize_t)n;
+	half->deferred = true;
+	return NGHTTP2_ERR_DEFERRED;
+}
+
+static void wake(struct h2_half *half)
+{
+	if (half->deferred && half->link)
+		nghttp2_session_resume_data(half->link->session, half->id);
+	half->deferred = false;
+}
+
+/* The request goes to its server. */
+static int forward_request(struct h2_stream *s, struct h2_link *to)
+{
+	struct h2_half *half = &s->halves[H2_SERVER_HALF], *from = &s->halves[H2_CLIENT_HALF];
+	nghttp2_data_provider body = { .source.ptr = half, .read_callback = on_read };
+	int32_t id;
+
+	s->undecided = false;
+	id = nghttp2_submit_request(to->session, NULL, h2_block_nv(&from->block), from->block.n, s->no_body ? NULL : &body, half);
+	h2_block_fini(&from->block);
+	if (id < 0)
+		return -1;
+	half->link = to;
+	half->id = id;
+	half->headed = true;
+	to->streams++;
+	return 0;
+}
+
+static void refuse(struct h2_stream *s, const char *status, const char *reason, const char *text)
+{
+	struct h2_half *half = &s->halves[H2_CLIENT_HALF];
+	nghttp2_data_provider body = { .source.ptr = half, .read_callback = on_read };
+	struct h2_block head = { 0 };
+
+	h2_block_add(&head, span_of(":status"), span_of(s->grpc ? "200" : status), false);
+	h2_block_add(&head, span_of("content-type"), span_of(s->grpc ? "application/grpc" : "text/plain; charset=utf-8"), false);
+	h2_block_add(&head, span_of("mirrord-error"), span_of(reason), false);
+	if (s->grpc) { /* an answer that is all trailer: UNAVAILABLE, or RESOURCE_EXHAUSTED */
+		h2_block_add(&head, span_of("grpc-status"), span_of(*status == '5' ? "14" : "8"), false);
+		h2_block_add(&head, span_of("grpc-message"), span_of(reason), false);
+	} else {
+		h2_queue_add(&half->queue, (const uint8_t *)text, strlen(text));
+	}
+	half->headed = half->ending = s->answered = true;
+	if (head.too_large || nghttp2_submit_response(half->link->session, half->id, h2_block_nv(&head), head.n, s->grpc ? NULL : &body) < 0)
+		reset(half, NGHTTP2_INTERNAL_ERROR);
+	h2_block_fini(&head);
+}
+
+void h2_stream_fail(struct h2_stream *s, const char *why)
+{
+	struct h2_half *half = &s->halves[H2_CLIENT_HALF];
+	char text[300];
+
+	if (!half->link)
+		return;
+	if (half->headed || !why) {
+		reset(half, NGHTTP2_INTERNAL_ERROR);
+		return;
+	}
+	snprintf(text, sizeof(text), "mirrord: %s\n", why);
+	refuse(s, "502", why, text);
+	if (!half->ended) /* the rest of the request is of no use (RFC 9113 §8.1) */
+		s->undecided = false;
+}
+
+/* Whose is it? The body is in the server's queue, as far as it has come. */
+static int decide(struct h2_stream *s, enum http_body body_state)
+{
+	struct h2_half *from = &s->halves[H2_CLIENT_HALF], *to = &s->halves[H2_SERVER_HALF];
+	struct http_request r;
+	struct h2_link *link;
+	bool wait = false;
+
+	h2_block_view(&from->block, &r);
+	r.body_state = body_state;
+	r.body = (struct span){ (const char *)(to->queue.data ? to->queue.data + to->queue.at : NULL), h2_queue_len(&to->queue) };
+	link = s->h2->events->choose(s->h2->arg, &r, &wait);
+	if (wait && body_state == HTTP_BODY_AHEAD) {
+		s->undecided = true;
+		s->h2->events->on_wait(s->h2->arg);
+		return 0;
+	}
+	if (link && forward_request(s, link) == 0)
+		return 0;
+	s->undecided = false;
+	reset(from, NGHTTP2_REFUSED_STREAM);
+	return 0;
+}
+
+static int on_request(struct h2_stream *s, bool end)
+{
+	struct h2_half *from = &s->halves[H2_CLIENT_HALF];
+	struct span type = h2_block_value(&from->block, "content-type");
+
+	s->no_body = end;
+	s->grpc = type.len >= 16 && strncasecmp(type.at, "application/grpc", 16) == 0;
+	if (from->block.too_large) {
+		h2_block_fini(&from->block);
+		refuse(s, "431", "the header fields are longer than 64 KiB", "mirrord: the header fields are longer than 64 KiB\n");
+		return 0;
+	}
+	return decide(s, end ? HTTP_BODY_WHOLE : HTTP_BODY_AHEAD);
+}
+
+/* Nothing more comes from @half's peer. */
+void h2_on_end(struct h2_half *half)
+{
+	struct h2_stream *s = h2_stream_of(half);
+
+	half->ended = true;
+	other(half)->ending = true;
+	wake(other(half));
+	if (s->undecided)
+		decide(s, HTTP_BODY_WHOLE);
+}
+
+static void forward_trailer(struct h2_half *half)
+{
+	other(half)->trailer = half->block;
+	half->block = (struct h2_block){ 0 };
+}
+
+/* An answer's head, or an interim one. */
+static void forward_answer(struct h2_stream *s, bool end)
+{
+	struct h2_half *from = &s->halves[H2_SERVER_HALF], *to = &s->halves[H2_CLIENT_HALF];
+	struct span status = h2_block_value(&from->block, ":status");
+	nghttp2_data_provider body = { .source.ptr = to, .read_callback = on_read };
+	const nghttp2_nv *nv = h2_block_nv(&from->block);
+	int rc = -1;
+
+	if (!to->link || from->block.too_large)
+		rc = -1;
+	else if (status.len && *status.at == '1')
+		rc = nghttp2_submit_headers(to->link->session, NGHTTP2_FLAG_NONE, to->id, NULL, nv, from->block.n, NULL);
+	else
+		rc = nghttp2_submit_response(to->link->session, to->id, nv, from->block.n, end ? NULL : &body);
+	if (status.len && *status.at != '1') {
+		to->headed = s->answered = true;
+		s->h2->answers++;
+	}
+	h2_block_fini(&from->block);
+	if (rc < 0) {
+		reset(to, NGHTTP2_INTERNAL_ERROR);
+		reset(from, NGHTTP2_CANCEL);
+	}
+}
+
+int h2_on_block(struct h2_half *half, bool end)
+{
+	struct h2_stream *s = h2_stream_of(half);
+	struct h2_block *b = &half->block;
+
+	if (half->index == H2_CLIENT_HALF && h2_block_value(b, ":method").at)
+		on_request(s, end);
+	else if (half->index == H2_SERVER_HALF && h2_block_value(b, ":status").at)
+		forward_answer(s, end);
+	else if (b->too_large)
+		reset(half, NGHTTP2_ENHANCE_YOUR_CALM);
+	else
+		forward_trailer(half);
+	if (end)
+		h2_on_end(half);
+	return 0;
+}
+
+int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len)
+{
+	struct h2_half *to = other(half);
+	struct h2_stream *s = h2_stream_of(half);
+
+	nghttp2_session_consume_connection(half->link->session, len);
+	if (!to->link && !s->undecided) {
+		nghttp2_session_consume_stream(half->link->session, half->id, len); /* nobody is there to have it */
+		return 0;
+	}
+	if (!h2_queue_add(&to->queue, data, len))
+		return -1;
+	wake(to);
+	if (s->undecided && h2_queue_len(&to->queue) > H2_BODY_MAX)
+		return decide(s, HTTP_BODY_UNKNOWN);
+	return 0;
+}
+
+void h2_stream_give_up_body(struct h2_stream *s)
+{
+	if (s->undecided)
+		decide(s, HTTP_BODY_UNKNOWN);
+}
+
+/* The half is over. The other one is told of it, unless all was said; it may have some of it to send still. */
+void h2_on_close(struct h2_half *half, uint32_t error)
+{
+	struct h2_stream *s = h2_stream_of(half);
+	struct h2_half *to = other(half);
+
+	half->link->streams--;
+	half->link = NULL;
+	if (half->index == H2_CLIENT_HALF && !s->answered)
+		s->h2->resets++;
+	if (!to->link) {
+		h2_stream_free(s);
+		return;
+	}
+	if (half->index == H2_CLIENT_HALF || !half->ended || (error && error != NGHTTP2_NO_ERROR))
+		reset(to, error == NGHTTP2_NO_ERROR ? (half->index == H2_CLIENT_HALF ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR) : error);
+}
