@@ -114,14 +114,15 @@ static bool tell(struct notifier *n, const struct notify_event *e)
 	       send(n->channel_fd, e, sizeof(*e), MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*e);
 }
 
+/* Our descriptor goes first: when the call returns, the program may close its own and use the port again. */
 static void release(struct notifier *n, struct held *h, int error)
 {
 	if (error && h->fd >= 0)
 		connect(h->fd, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr));
+	fd_closep(&h->fd);
 	respond(n->listener_fd, h->id, error, false);
 	list_remove(&h->node);
 	n->n_held--;
-	fd_closep(&h->fd);
 	free(h);
 }
 
@@ -131,29 +132,39 @@ static void hold(struct notifier *n, uint64_t id, enum notify_kind kind, uint64_
 	const struct notify_event e = { .id = id, .cookie = cookie, .kind = kind };
 	struct held *h = n->n_held < MAX_HELD ? calloc(1, sizeof(*h)) : NULL;
 
-	if (h) {
-		*h = (struct held){ .id = id, .fd = fd };
-		list_append(&n->held, &h->node);
-		n->n_held++;
-		if (!tell(n, &e))
-			release(n, h, 0);
+	if (!h) {
+		fd_closep(&fd);
+		respond(n->listener_fd, id, 0, false);
 		return;
 	}
-	respond(n->listener_fd, id, 0, false);
+	*h = (struct held){ .id = id, .fd = fd };
+	list_append(&n->held, &h->node);
+	n->n_held++;
+	if (!tell(n, &e))
+		release(n, h, 0);
+}
+
+/* Owns @fd, as the next ones do. */
+static void let_pass(struct notifier *n, uint64_t id, int fd)
+{
 	fd_closep(&fd);
+	respond(n->listener_fd, id, 0, true);
+}
+
+static void let_fail(struct notifier *n, uint64_t id, int fd, int error)
+{
+	fd_closep(&fd);
+	respond(n->listener_fd, id, error, false);
 }
 
 static void on_listen(struct notifier *n, uint64_t id, int fd, int backlog)
 {
-	if (!is_tcp(fd)) {
-		respond(n->listener_fd, id, 0, true);
-		close(fd);
-	} else if (listen(fd, backlog) < 0) {
-		respond(n->listener_fd, id, errno, false);
-		close(fd);
-	} else {
+	if (!is_tcp(fd))
+		let_pass(n, id, fd);
+	else if (listen(fd, backlog) < 0)
+		let_fail(n, id, fd, errno);
+	else
 		hold(n, id, NOTIFY_LISTENS, socket_number(fd, SO_COOKIE), fd);
-	}
 }
 
 static bool is_multicast(const struct sockaddr_storage *address)
@@ -187,13 +198,15 @@ static void bind_for(struct notifier *n, uint64_t id, int fd, const struct socka
 {
 	uint64_t cookie = socket_number(fd, SO_COOKIE);
 
-	if (!is_repeated(n, cookie, address, len) && bind(fd, (const struct sockaddr *)address, len) < 0)
-		respond(n->listener_fd, id, errno, false);
-	else if (call_is_there(n, id))
+	if (!is_repeated(n, cookie, address, len) && bind(fd, (const struct sockaddr *)address, len) < 0) {
+		let_fail(n, id, fd, errno);
+		return;
+	}
+	close(fd);
+	if (call_is_there(n, id))
 		hold(n, id, NOTIFY_BOUND, cookie, -1);
 	else
-		n->repeats[n->next_repeat++ % REPEATS] =
-		    (struct repeat){ .cookie = cookie, .address = *address, .len = len };
+		n->repeats[n->next_repeat++ % REPEATS] = (struct repeat){ .cookie = cookie, .address = *address, .len = len };
 }
 
 /* A port that the kernel is to choose (0) is a client's. */
@@ -212,14 +225,13 @@ static void on_bind(struct notifier *n, const struct caller *c, uint64_t id, int
 	    caller_read(c, call->address, &address, len) == 0 && call_is_there(n, id) && is_listeners(&address))
 		bind_for(n, id, fd, &address, (socklen_t)len);
 	else
-		respond(n->listener_fd, id, 0, true);
-	close(fd);
+		let_pass(n, id, fd);
 }
 
-static void let_pass_unseen(struct notifier *n, uint64_t id)
+static void let_pass_unseen(struct notifier *n, uint64_t id, int fd)
 {
 	tell(n, &(struct notify_event){ .kind = NOTIFY_UNSEEN });
-	respond(n->listener_fd, id, 0, true);
+	let_pass(n, id, fd);
 }
 
 static void on_call(struct notifier *n, const struct seccomp_notif *q)
@@ -229,16 +241,14 @@ static void on_call(struct notifier *n, const struct seccomp_notif *q)
 	int fd = -1;
 
 	if (n->channel_fd < 0) {
-		respond(n->listener_fd, q->id, 0, true);
+		let_pass(n, q->id, -1);
 		return;
 	}
 	if (caller_open(&c, (pid_t)q->pid) < 0 || caller_arguments(&c, &q->data, &call) < 0 ||
 	    (fd = caller_take(&c, call.fd)) < 0 || !call_is_there(n, q->id)) {
-		fd_closep(&fd);
-		let_pass_unseen(n, q->id);
+		let_pass_unseen(n, q->id, fd);
 	} else if (!is_internet(fd) || socket_number(fd, SO_NETNS_COOKIE) != n->net_cookie) {
-		respond(n->listener_fd, q->id, 0, true);
-		close(fd);
+		let_pass(n, q->id, fd);
 	} else if (call.listen) {
 		on_listen(n, q->id, fd, call.backlog);
 	} else {

@@ -89,6 +89,7 @@ def listen_wrong(p):
     raw(p, "unix", libc.listen, unix.fileno(), 5)
     state(p, unix, "unix")
     connected = p.connect("payment", 13)
+    p.read_to_end(connected)
     raw(p, "a connected socket", libc.listen, connected.fileno(), 5)
 
 
@@ -274,3 +275,20 @@ def bind_under_signals(p):
     signal.setitimer(signal.ITIMER_REAL, 0)
     p.note("failures", sorted(failures))
     p.note("there were signals", len(seen) > 10)
+
+
+@probe(families=(4,))
+def listen_close_and_again(p):
+    """Whoever closes the last descriptor has the port free at once."""
+    failures = 0
+    for i in range(200):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            s = socket.socket(socket.AF_INET, kind)
+            try:
+                s.bind(("0.0.0.0", PORT + 500))
+                if kind == socket.SOCK_STREAM:
+                    s.listen(5)
+            except OSError:
+                failures += 1
+            s.close()
+    p.note("failures", failures)

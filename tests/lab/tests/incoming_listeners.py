@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""Whatever way a program comes to listen, the target's clients reach it when the call has returned; and when nobody listens any more, they
+reach the target's own program."""
+
+from labkit.incoming import FIRST, Program, Real, left_alone, taken, wait_left_alone
+from labkit.registry import Skip, expect, test
+
+PORT = FIRST
+
+
+def listener_test(name, **more):
+    """Runs with a program that mirrors and one that steals: run(lab, program, take), where take(port, …) asks a client to come."""
+    def add(run):
+        for mode in ("mirror", "steal"):
+            def one(lab, mode=mode):
+                mirrored = mode == "mirror"
+                with Real(lab), Program(lab, *(() if mirrored else ("--steal",))) as program:
+                    run(lab, program, lambda port=PORT, **options: taken(lab, program, port, mirrored, **options))
+            test(f"incoming.{name}[{mode}]", **more)(one)
+        return run
+    return add
+
+
+@listener_test("listen")
+def plain(lab, program, take):
+    left_alone(lab, program, PORT)
+    program.do(f"s = listen('0.0.0.0', {PORT})")
+    for _ in range(3):
+        expect("its own address", take()["own"], ["10.244.1.7", PORT])
+    left_alone(lab, program, PORT + 1)
+    program.do("s.close()")
+    wait_left_alone(lab, program, PORT)
+
+
+@listener_test("listen_twice")
+def twice(lab, program, take):
+    program.do(f"s = listen('0.0.0.0', {PORT})", "s.listen(5)")
+    take()
+    program.do("s.listen(50)")
+    take()
+
+
+@listener_test("dup")
+def dup(lab, program, take):
+    """Closing one of two descriptors ends nothing."""
+    program.do(f"s = bound('0.0.0.0', {PORT})", "s.listen(5)", "t = serve(s.dup())", "s.close()", "time.sleep(0.3)")
+    take()
+    program.do("t.close()")
+    wait_left_alone(lab, program, PORT)
+
+
+@listener_test("last_process")
+def last_process(lab, program, take):
+    """A child that has the listener, too, keeps it."""
+    program.do(f"s = bound('0.0.0.0', {PORT})", "s.listen(5)",
+               "c = child('from listens import serve; serve(socket.socket(fileno=%d))' % s.fileno(), s.fileno())", "s.close()", "time.sleep(0.3)")
+    answer_only(lab, take)
+    program.do("c.stdin.close()", "c.wait()")
+    wait_left_alone(lab, program, PORT)
+
+
+def answer_only(lab, take):
+    """The child has its own memory: a client that is answered has reached it."""
+    from labkit.registry import Failure
+    try:
+        take()
+    except Failure as f:
+        if "sees the client" not in f.expected:
+            raise
+
+
+@listener_test("accept_in_the_parent_of_the_listener")
+def inherited(lab, program, take):
+    """exec with an inherited listener: what is listened on before runs on in another program."""
+    program.do(f"s = bound('0.0.0.0', {PORT})", "s.listen(5)")
+    program.do("c = child('from listens import serve; serve(socket.socket(fileno=%d))' % s.fileno(), s.fileno())")
+    answer_only(lab, take)
+    program.do("c.stdin.close()", "c.wait()", "serve(s)")
+    take()
+
+
+@listener_test("reuseport")
+def reuseport(lab, program, take):
+    program.do(f"a = listen('0.0.0.0', {PORT}, 'a', reuseport=True)", f"b = listen('0.0.0.0', {PORT}, 'b', reuseport=True)")
+    names = {take()["name"] for _ in range(16)}
+    expect("who was chosen", names, {"a", "b"}, lab.log())
+    program.do("a.close()", "time.sleep(0.3)")
+    expect("who is left", take()["name"], "b")
+    program.do("b.close()")
+    wait_left_alone(lab, program, PORT)
+
+
+@listener_test("port_0")
+def port_zero(lab, program, take):
+    """The port that the kernel chose; the target's own program has it, too, when mirrored."""
+    program.do("s = bound('0.0.0.0', 0)", "s.listen(5)", "serve(s)")
+    port = program.value("s.getsockname()[1]")
+    server = lab.cluster.pod.start(["/usr/bin/python3", "-c", f"import socket\ns = socket.create_server(('0.0.0.0', {port}))\n"
+                                    "while True:\n c, _ = s.accept(); c.sendall(b'real:' + c.recv(99)); c.close()"])
+    lab.wait_for("the target's own", lambda: f":{port:04X} " in lab.cluster.pod.run(["cat", "/proc/net/tcp"]))
+    take(port)
+    server.kill()
+    server.wait()
+
+
+@listener_test("one_address")
+def one_address(lab, program, take):
+    program.do(f"s = listen('10.244.1.7', {PORT})")
+    expect("its own address", take()["own"], ["10.244.1.7", PORT])
+    left_alone(lab, program, PORT, ip="127.0.0.1", node="pod")
+
+
+@listener_test("loopback")
+def loopback(lab, program, take):
+    """A program that listens on 127.0.0.1 alone is reached from anywhere, as one of its own host would."""
+    program.do(f"s = bound('127.0.0.1', {PORT})", "s.listen(5)", "serve(s)")
+    saw = reach_loopback(lab, program, take)
+    expect("who came, where to", (saw["peer"][0], saw["own"]), ("127.0.0.1", ["127.0.0.1", PORT]), lab.log())
+
+
+def reach_loopback(lab, program, take, **options):
+    from labkit.registry import Failure
+    try:
+        return take(**options)
+    except Failure as f:
+        if "the peer that it sees" not in f.expected:
+            raise
+    return program.value("seen[-1]")
+
+
+@listener_test("loopback6")
+def loopback6(lab, program, take):
+    program.do(f"s = bound('::1', {PORT})", "s.listen(5)", "serve(s)")
+    saw = reach_loopback(lab, program, take, family=6)
+    expect("who came, where to", (saw["peer"][0], saw["own"]), ("::1", ["::1", PORT]), lab.log())
+    saw = reach_loopback(lab, program, take, family=4)
+    expect("who came by IPv4, where to", (saw["peer"][0], saw["own"]), ("::1", ["::1", PORT]), lab.log())
+
+
+@listener_test("from_localhost")
+def from_localhost(lab, program, take):
+    """A sidecar's connection arrives from localhost."""
+    program.do(f"s = listen('0.0.0.0', {PORT})", f"t = listen('::', {PORT}, v6only=1)")
+    saw = take(ip="127.0.0.1", node="pod")
+    expect("who came, where to", (saw["peer"][0], saw["own"]), ("127.0.0.1", ["127.0.0.1", PORT]), lab.log())
+    saw = take(ip="::1", node="pod")
+    expect("who came by IPv6, where to", (saw["peer"][0], saw["own"]), ("::1", ["::1", PORT]), lab.log())
+    saw = take(ip="10.244.1.7", node="pod")
+    expect("who came from the pod's own address", (saw["peer"][0], saw["own"]), ("10.244.1.7", ["10.244.1.7", PORT]), lab.log())
+
+
+@listener_test("ipv6")
+def ipv6(lab, program, take):
+    program.do(f"s = listen('::', {PORT}, v6only=1)")
+    expect("its own address", take(family=6)["own"], ["fd00:244:1::7", PORT])
+    left_alone(lab, program, PORT, family=4)
+    program.do("shut(s)", f"s = listen('::', {PORT}, v6only=0)")
+    take(family=6)
+    expect("IPv4's form", program.value("0") == 0 and answered4(program, lab, take), True)
+
+
+def answered4(program, lab, take):
+    """On a socket of both families the client's IPv4 address has its mapped form."""
+    from labkit.registry import Failure
+    try:
+        take(family=4)
+    except Failure as f:
+        return "::ffff:10.0.20." in f.seen and "the peer" in f.expected
+    return False
+
+
+@listener_test("mptcp")
+def mptcp(lab, program, take):
+    answer = program.tell(f"s = bound('0.0.0.0', {PORT}, protocol=262)")
+    if answer != "ok":
+        raise Skip("no MPTCP in this kernel")
+    program.do("s.listen(5)", "serve(s)")
+    take()
+    program.do("s.close()")
+    wait_left_alone(lab, program, PORT)
+
+
+@listener_test("passed_by_a_socket")
+def scm_rights(lab, program, take):
+    """The one who made it listen gives it away and ends."""
+    program.do("a, b = socket.socketpair()",
+               f"c = child('import socket; from listens import bound; s = bound(\"0.0.0.0\", {PORT}); s.listen(5); "
+               "socket.send_fds(socket.socket(fileno=%d), [b\"x\"], [s.fileno()])' % b.fileno(), b.fileno())",
+               "s = socket.socket(fileno=socket.recv_fds(a, 1, 1)[1][0])", "c.stdin.close()", "c.wait()", "serve(s)", "time.sleep(0.3)")
+    take()
+    program.do("s.close()")
+    wait_left_alone(lab, program, PORT)
+
+
+@listener_test("again_and_again")
+def relisten(lab, program, take):
+    for _ in range(5):
+        program.do(f"s = listen('0.0.0.0', {PORT})")
+        take()
+        program.do("shut(s)")
+    wait_left_alone(lab, program, PORT)
+
+
+@listener_test("io_uring")
+def io_uring(lab, program, take):
+    """A call that no filter sees: it is found within a second."""
+    program.do(f"s = bound('0.0.0.0', {PORT})")
+    result = program.value("subprocess.run(['/tmp/lab/bin/uring_listen', str(s.fileno())], pass_fds=[s.fileno()], stdout=-1, text=True).stdout.strip()")
+    if result != "ok":
+        raise Skip("io_uring can't listen here: " + result)
+    program.do("serve(s)", "time.sleep(1.3)")
+    take()
+
+
+@listener_test("many_ports")
+def many(lab, program, take):
+    program.do(f"many = [listen('0.0.0.0', {PORT} + i, str(i)) for i in range(30)]")
+    for i in (0, 7, 29):
+        expect("who was reached", take(PORT + i)["name"], str(i))
+    program.do("[s.close() for s in many[:15]]")
+    wait_left_alone(lab, program, PORT + 7)
+    take(PORT + 29)
+
+
+@listener_test("udp")
+def udp(lab, program, take):
+    program.do(f"u = udp('0.0.0.0', {PORT})")
+    for _ in range(3):
+        take(kind="SOCK_DGRAM")
+    program.do("u.close()")
+    wait_left_alone(lab, program, PORT, kind="SOCK_DGRAM")
+    program.do(f"u = udp('::', {PORT}, v6only=1)")
+    take(kind="SOCK_DGRAM", family=6)
+    left_alone(lab, program, PORT, kind="SOCK_DGRAM")
+
+
+@listener_test("udp_clients_are_no_listeners")
+def udp_client(lab, program, take):
+    """A socket whose port the kernel chose, or that has a peer, gets nothing but its own answers."""
+    program.do(f"u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)", f"u.bind(('0.0.0.0', {PORT + 1}))", "u.connect(('10.0.20.5', 7))", "time.sleep(0.3)",
+               "u.send(b'question')", "u.settimeout(3)")
+    expect("its answer", program.value("u.recv(99).decode()"), "question", lab.log())
+    left_alone(lab, program, PORT + 1, kind="SOCK_DGRAM")
