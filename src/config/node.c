@@ -95,10 +95,11 @@ struct node *node_clone(struct arena *a, const struct node *n)
 
 	*copy = *n;
 	copy->child = copy->last = copy->next = NULL;
+	copy->key = NULL; /* it may come to stand elsewhere */
 	copy->n = copy->index_size = 0;
 	copy->index = NULL;
 	for (const struct node *c = n->child; c; c = c->next) {
-		if (c->key)
+		if (n->kind == NODE_OBJECT)
 			node_add_member(a, copy, node_clone(a, c), c->key, c->key_at);
 		else
 			node_append(copy, node_clone(a, c));
@@ -113,7 +114,7 @@ bool node_equal(const struct node *a, const struct node *b)
 	if (a->kind != b->kind || a->boolean != b->boolean || a->n != b->n || (a->text && strcmp(a->text, b->text) != 0))
 		return false;
 	for (x = a->child, y = b->child; x; x = x->next, y = y->next)
-		if ((x->key && strcmp(x->key, y->key) != 0) || !node_equal(x, y))
+		if ((a->kind == NODE_OBJECT && strcmp(x->key, y->key) != 0) || !node_equal(x, y))
 			return false;
 	return true;
 }
