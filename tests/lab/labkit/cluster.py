@@ -7,6 +7,7 @@ import time
 
 from . import dns_small, linux, plan, slow_link, tcp_servers, udp_servers
 from .node import Node
+from .registry import PATIENCE
 from .tcp_servers import FullListener, TcpServer
 from .udp_servers import UdpServer
 
@@ -321,7 +322,7 @@ class Cluster:
         return self.nodes[node].start(["sleep", "infinity"]).pid
 
     def _wait_ready(self):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 10 * PATIENCE
         while True:
             try:
                 with open("/tmp/lab/dnsmasq.log") as log:

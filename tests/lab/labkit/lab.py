@@ -8,7 +8,7 @@ import sys
 import time
 
 from . import linux, snapshot
-from .registry import Failure
+from .registry import PATIENCE, Failure
 
 # An ordinary user may not be able to reach the one that runs this
 PYTHON = ["/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable, "-S", "-E", "-B"]
@@ -76,7 +76,7 @@ class Lab:
         began = time.monotonic()
         p = self.start(argv, where, env, stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL, **more)
         try:
-            out, err = p.communicate(text, timeout=timeout)
+            out, err = p.communicate(text, timeout=timeout * PATIENCE)
             status = p.returncode
         except subprocess.TimeoutExpired:
             os.killpg(p.pid, signal.SIGKILL)
@@ -134,7 +134,7 @@ class Lab:
 
     def wait_for(self, what, condition, seconds=5):
         """Polls until @condition() is true. Raises Failure."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while not condition():
             if time.monotonic() > end:
                 raise Failure(what, f"not within {seconds} s")

@@ -11,9 +11,9 @@ import time
 import differences as known
 from . import record
 from .lab import PYTHON
-from .registry import Failure, Skip, TESTS, Test
+from .registry import PATIENCE, Failure, Skip, TESTS, Test
 
-SETTLE_SECONDS = 1.5
+SETTLE_SECONDS = 1.5 * PATIENCE
 TARGET_RECORDS = 4
 
 
@@ -35,7 +35,7 @@ def run_once(lab, probe, family, way):
         raise Failure(f"a record from the probe ({way})", str(done), lab.log() if way == "twin" else "") from None
     if steps and steps[-1][0] == "skip":
         raise Skip(steps[-1][1])
-    time.sleep(probe.settle)
+    time.sleep(probe.settle * PATIENCE)
     servers = _servers(cluster.witness_dump(SETTLE_SECONDS), probe.servers)
     return {"program": steps, "status": done.status, "stderr": done.err, "servers": servers}
 

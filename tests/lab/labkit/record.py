@@ -5,8 +5,10 @@ Ephemeral ports become E1, E2 … (by address and port) in the order in which th
 that a server saw are still the same or not the same. Durations are compared with a tolerance, not by buckets with an edge.
 """
 
+from .registry import PATIENCE
+
 FIRST_EPHEMERAL = 32768  # no server of the lab listens above
-TOLERANCE_SECONDS, TOLERANCE_SHARE = 0.25, 0.2
+TOLERANCE_SECONDS, TOLERANCE_SHARE = 0.25 * PATIENCE, 0.2
 
 
 ANY = ("", "0.0.0.0", "::")

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The list of tests. A test is a function that takes a Lab and raises Failure, or Skip."""
 
+import os
+
+
+# How much longer than on a machine of its own everything may take: in an emulated one, more.
+PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))
+
 
 class Failure(Exception):
     """@detail: lines that help, beyond expected and seen."""

@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 from . import linux
+from .registry import PATIENCE
 
 USER_ID = 1000
 
@@ -145,7 +146,7 @@ class Sandbox:
 
     def run(self, argv):
         """Runs a command as the host's root."""
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20,
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20 * PATIENCE,
                               stdin=subprocess.DEVNULL, preexec_fn=linux.keep_capabilities_over_exec)
         if done.returncode != 0:
             raise RuntimeError(f"on the host: {' '.join(argv)}: {done.stdout}")

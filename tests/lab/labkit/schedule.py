@@ -16,9 +16,10 @@ import tempfile
 import time
 
 from . import worker
+from .registry import PATIENCE
 
-GRACE_SECONDS = 30
-START_SECONDS = 60
+GRACE_SECONDS = 30 * PATIENCE
+START_SECONDS = 60 * PATIENCE
 
 
 class Slot:
@@ -42,7 +43,7 @@ class Slot:
         self.lines = self.sock.makefile("r")
 
     def give(self, test):
-        self.test, self.began, self.limit = test, time.monotonic(), test.timeout + GRACE_SECONDS
+        self.test, self.began, self.limit = test, time.monotonic(), test.timeout * PATIENCE + GRACE_SECONDS
         self.sock.sendall(json.dumps(test.name).encode() + b"\n")
 
     def end(self, kill=False):

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from . import linux
+from .registry import PATIENCE
 
 OWN_FILES = ("/tmp/lab",)
 
@@ -88,7 +89,7 @@ def _new(before, after):
 
 def wait_same(before, cluster, seconds):
     """What is new; waits @seconds for the end of what is on its way out."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while True:
         left = _new(before, take(cluster, network=False))
         if not left:

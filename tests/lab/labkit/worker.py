@@ -10,7 +10,7 @@ import traceback
 from . import linux, snapshot
 from .cluster import Cluster
 from .lab import Lab
-from .registry import Failure, Skip, TESTS
+from .registry import PATIENCE, Failure, Skip, TESTS
 from .sandbox import Sandbox
 
 
@@ -46,7 +46,7 @@ def _answer(sock, what):
 
 def run_one(lab, test):
     began = time.monotonic()
-    signal.alarm(test.timeout)
+    signal.alarm(int(test.timeout * PATIENCE))
     try:
         result = _outcome(lab, test)
     finally:
@@ -69,7 +69,7 @@ def _outcome(lab, test):
     except Failure as e:
         result = {"outcome": "failed", "expected": e.expected, "seen": e.seen, "detail": e.detail or lab.log()}
     except OutOfTime:
-        result = {"outcome": "failed", "expected": f"an end within {test.timeout} s", "seen": "none",
+        result = {"outcome": "failed", "expected": f"an end within {test.timeout * PATIENCE} s", "seen": "none",
                   "detail": traceback.format_exc() + lab.log()}
     except Exception:
         result = {"outcome": "failed", "expected": "no exception", "seen": traceback.format_exc(), "detail": lab.log()}

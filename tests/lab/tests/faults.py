@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from labkit.lab import PYTHON
-from labkit.registry import Failure, Skip, expect, test
+from labkit.registry import PATIENCE, Failure, Skip, expect, test
 
 OURS = ("mirrord-agent", "mirrord-session", "mirrord-keeper", "mirrord-guard")
 
@@ -39,7 +39,7 @@ def kill(lab, names):
 def check_victim(lab, p, told=True):
     """What is the same after every death. @told: somebody is left who says why and sends SIGTERM."""
     try:
-        out, err = p.communicate(timeout=25)
+        out, err = p.communicate(timeout=25 * PATIENCE)
     except subprocess.TimeoutExpired:
         p.kill()
         raise Failure("the program's end", "none", lab.log()) from None
@@ -53,7 +53,7 @@ def check_victim(lab, p, told=True):
         expect(f"the end of {name}", how, lambda h: h in ("ECONNRESET", "ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "ECONNABORTED"), detail)
     for kind in ("connect", "again"):
         expect(f"new {kind}", tries[kind][0], "ENETUNREACH", detail)
-        expect(f"seconds of {kind}", tries[kind][1], lambda s: s < 0.5, detail)
+        expect(f"seconds of {kind}", tries[kind][1], lambda s: s < 0.5 * PATIENCE, detail)
     expect("a datagram", tries["datagram"][0], lambda how: how == "ENETUNREACH" or (not told and how == "timed out"), detail)
     if not told:
         return
