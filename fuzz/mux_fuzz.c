@@ -117,7 +117,7 @@ static void on_error(void *arg, const struct endpoint *peer, const struct icmp_e
 		stream_send_error(o->s, peer, error, data, len);
 }
 
-static const struct stream_events stream_events = { on_room, on_data, on_end, on_reset, on_room, on_datagram, on_error };
+static const struct stream_events stream_events = { on_room, on_data, on_end, on_reset, on_room, on_datagram, on_error, NULL };
 
 static struct owner *owner_new(struct stream *s)
 {

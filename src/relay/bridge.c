@@ -10,7 +10,8 @@
  * Watches, short reads, the end and resets are as in the pump; see there. Where the pump has a second socket, there is a stream:
  * its room for EPOLLOUT, stream_end() for shutdown(), stream_reset() for a close with a reset.
  *
- * Urgent data is no word of the tunnel's. Its byte is taken as an ordinary one (SO_OOBINLINE): it loses its mark, not its place.
+ * Urgent data: as in the pump, the byte at the mark is fetched and sent with MSG_OOB; in the tunnel it is a frame of its own. One that has to
+ * wait in the backlog keeps its mark there. Of two that wait, the second has it, as in a socket's buffer.
  *
  * The socket may be one of a unix pair (egress_ops.take), whose owner has no other way to say "reset" than to close it before it has
  * read the stream's end. Then both directions are shut at once (EPOLLHUP), which a TCP socket never is before that end came.
@@ -20,6 +21,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,7 +37,8 @@ struct bridge {
 	struct list node;
 	struct deferred reap;
 	struct backlog backlog; /* from the stream */
-	bool readable, more;	/* as the pump's */
+	size_t urgent_end;	/* how many of these bytes there are up to the urgent one; 0: none is */
+	bool readable, more, urgent; /* as the pump's */
 	bool read_end, got_end; /* the end of what the socket, the stream gives */
 	bool closed;		/* both directions of the socket ended, and the stream hadn't */
 };
@@ -75,9 +78,9 @@ static void settle(struct bridge *b)
 }
 
 /* Sends what the socket takes of @len bytes. Returns how much, or -1 when it is broken. */
-static ssize_t give(struct bridge *b, const uint8_t *data, size_t len)
+static ssize_t give(struct bridge *b, const uint8_t *data, size_t len, int flags)
 {
-	ssize_t n = send(b->watch.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = send(b->watch.fd, data, len, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n < 0 && errno != EAGAIN && errno != ENOBUFS)
 		return -1;
@@ -98,25 +101,63 @@ static bool pass_end(struct bridge *b)
 	return shutdown(b->watch.fd, SHUT_WR) == 0;
 }
 
+/* Up to the urgent byte, that byte, or all. Returns as give(). */
+static ssize_t give_piece(struct bridge *b)
+{
+	size_t len = b->urgent_end > 1 ? b->urgent_end - 1 : b->urgent_end ? 1 : backlog_len(&b->backlog);
+	ssize_t n = give(b, backlog_first(&b->backlog), len, b->urgent_end == 1 ? MSG_OOB : 0);
+
+	if (n <= 0)
+		return n;
+	backlog_take(&b->backlog, (size_t)n);
+	if (b->urgent_end)
+		b->urgent_end -= (size_t)n;
+	return n;
+}
+
 static bool give_backlog(struct bridge *b)
 {
-	ssize_t n;
+	while (backlog_len(&b->backlog)) {
+		bool marked = b->urgent_end;
+		ssize_t n = give_piece(b);
 
-	n = give(b, backlog_first(&b->backlog), backlog_len(&b->backlog));
-	if (n < 0)
-		return false;
-	backlog_take(&b->backlog, (size_t)n);
+		if (n < 0)
+			return false;
+		if (n == 0 || !marked)
+			break;
+	}
 	return pass_end(b);
+}
+
+/* At the mark, the urgent byte is fetched and passed on; otherwise the next read goes up to the mark. */
+static void pass_urgent(struct bridge *b)
+{
+	int at_mark = 0;
+	size_t room;
+	uint8_t *place;
+
+	if (ioctl(b->watch.fd, SIOCATMARK, &at_mark) < 0 || !at_mark || !(place = stream_reserve(b->stream, &room)))
+		return;
+	if (recv(b->watch.fd, place, 1, MSG_OOB | MSG_DONTWAIT) == 1) {
+		b->urgent = false;
+		stream_commit_urgent(b->stream);
+	} else {
+		b->urgent = errno == EAGAIN; /* announced, and still on its way */
+		stream_commit(b->stream, 0);
+	}
 }
 
 /* One read into the stream. Returns the bytes, 0 when there is no more to do now, -1 when the socket is broken. */
 static ssize_t carry(struct bridge *b)
 {
 	size_t room;
-	uint8_t *place = stream_reserve(b->stream, &room);
+	uint8_t *place;
 	ssize_t n;
 	bool fine;
 
+	if (b->urgent)
+		pass_urgent(b);
+	place = stream_reserve(b->stream, &room);
 	if (!place)
 		return 0; /* on_room follows */
 	n = recv(b->watch.fd, place, room, MSG_DONTWAIT);
@@ -162,11 +203,10 @@ static void go_on(struct bridge *b, bool fine)
 static void on_ready(struct watch *w, uint32_t events)
 {
 	struct bridge *b = container_of(w, struct bridge, watch);
-	int on = 1;
 	bool fine;
 
 	if (events & EPOLLPRI)
-		setsockopt(w->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+		b->urgent = true;
 	if (events & (EPOLLIN | EPOLLPRI | HANG_UP))
 		b->readable = !b->read_end;
 	if (events & (EPOLLPRI | HANG_UP)) /* reads are short at the mark, too */
@@ -182,9 +222,20 @@ static void on_ready(struct watch *w, uint32_t events)
 static void on_data(void *arg, const uint8_t *data, size_t len)
 {
 	struct bridge *b = arg;
-	ssize_t n = backlog_len(&b->backlog) ? 0 : give(b, data, len);
+	ssize_t n = backlog_len(&b->backlog) ? 0 : give(b, data, len, 0);
 
 	if (n < 0 || !backlog_add(&b->backlog, data + n, len - (size_t)n))
+		reset(b);
+}
+
+static void on_urgent(void *arg, const uint8_t *byte)
+{
+	struct bridge *b = arg;
+	ssize_t n = backlog_len(&b->backlog) ? 0 : give(b, byte, 1, MSG_OOB);
+
+	if (n == 0 && backlog_add(&b->backlog, byte, 1))
+		b->urgent_end = backlog_len(&b->backlog);
+	else if (n <= 0)
 		reset(b);
 }
 
@@ -209,7 +260,7 @@ static void on_room(void *arg)
 		go_on(b, read_socket(b));
 }
 
-static const struct stream_events events = { .on_data = on_data, .on_end = on_end, .on_reset = on_reset, .on_room = on_room };
+static const struct stream_events events = { .on_data = on_data, .on_urgent = on_urgent, .on_end = on_end, .on_reset = on_reset, .on_room = on_room };
 
 void bridge_start(struct loop *loop, struct stream *s, int fd, struct backlog *early, bool ended, struct list *all)
 {

@@ -19,6 +19,7 @@ enum {
 	FRAME_MAY_IGNORE = 1, /* whoever doesn't know the type passes the frame over */
 	FRAME_MORE = 2,	      /* INFO: the message goes on in the next INFO frame */
 	FRAME_DRY = 4,	      /* DATA: the sender has no credit left behind this frame */
+	FRAME_URGENT = 16,    /* DATA: its one byte is urgent (TCP's; RFC 6093) */
 	FRAME_WHOLE = 8,      /* DATAGRAM: "don't fragment"; a frame that is decoded has it in its marks, too */
 };
 

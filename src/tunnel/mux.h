@@ -54,6 +54,8 @@ struct stream_events {
 	/* STREAM_UDP and STREAM_ECHO. */
 	void (*on_datagram)(void *arg, const struct endpoint *peer, struct packet_marks marks, const uint8_t *data, size_t len);
 	void (*on_error)(void *arg, const struct endpoint *peer, const struct icmp_error *error, const uint8_t *data, size_t len);
+	/* As on_data, for a byte that TCP marked as urgent; NULL: it is one like any other. */
+	void (*on_urgent)(void *arg, const uint8_t *byte);
 };
 
 struct mux_events {
@@ -114,6 +116,8 @@ size_t stream_room(struct stream *s);
  * Valid until the next call into the mux; stream_commit() makes the first @len bytes a frame (0: nothing was sent). */
 uint8_t *stream_reserve(struct stream *s, size_t *ret_len);
 void stream_commit(struct stream *s, size_t len);
+/* The same for one byte, which is urgent. */
+void stream_commit_urgent(struct stream *s);
 /* Half-close: we send no more. */
 void stream_end(struct stream *s);
 /* The owner is done with @len bytes that on_data gave it. */

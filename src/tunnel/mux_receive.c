@@ -77,6 +77,8 @@ static void take_data(struct mux *m, struct stream *s, const struct frame *f)
 		broken(m, "data on a stream that has none");
 	} else if (!credit_take(s, f->payload_len, f->flags & FRAME_DRY)) {
 		broken(m, "more data than it was granted");
+	} else if (f->flags & FRAME_URGENT && f->payload_len == 1 && s->events->on_urgent) {
+		s->events->on_urgent(s->arg, f->payload);
 	} else {
 		s->events->on_data(s->arg, f->payload, f->payload_len);
 	}

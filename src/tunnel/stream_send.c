@@ -101,10 +101,10 @@ uint8_t *stream_reserve(struct stream *s, size_t *ret_len)
 	return place + FRAME_HEADER;
 }
 
-void stream_commit(struct stream *s, size_t len)
+static void commit(struct stream *s, size_t len, uint16_t flags)
 {
 	struct mux *m = s->mux;
-	struct frame f = { .type = FRAME_DATA, .stream = s->id, .payload_len = len };
+	struct frame f = { .type = FRAME_DATA, .stream = s->id, .flags = flags, .payload_len = len };
 	size_t room;
 	uint8_t *place;
 
@@ -130,6 +130,16 @@ void stream_commit(struct stream *s, size_t len)
 	if (queue_len(&m->bulk) >= FLUSH_NOW)
 		mux_flush(m);
 	mux_schedule_flush(m);
+}
+
+void stream_commit(struct stream *s, size_t len)
+{
+	commit(s, len, 0);
+}
+
+void stream_commit_urgent(struct stream *s)
+{
+	commit(s, 1, FRAME_URGENT);
 }
 
 /* Datagrams are dropped where a stream would wait. */

@@ -125,8 +125,11 @@ def close_unread(c, entry):
 
 
 def out_of_band(c, entry):
-    c.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-    c.sendall(b"x" + b"!")
+    """Urgent data between ordinary."""
+    c.sendall(b"before")
+    c.send(b"!", socket.MSG_OOB)
+    time.sleep(0.1)
+    c.sendall(b"after")
     read_to_end(c, entry)
 
 

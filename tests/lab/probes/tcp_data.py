@@ -14,6 +14,7 @@ from labkit import pattern, plan
 from probes.kit import event_names, probe
 
 MIB = 1 << 20
+SIOCATMARK = 0x8905
 
 
 @probe()
@@ -272,11 +273,23 @@ def zero_copy(p):
 @probe()
 def out_of_band_received(p):
     s = p.connect("payment", plan.OUT_OF_BAND)
+    p.poll(s, select.POLLPRI, 5)
+    p.call("urgent", s.recv, 10, socket.MSG_OOB)
+    p.call("before", s.recv, 100)
+    p.note("at the mark", struct.unpack("i", fcntl.ioctl(s, SIOCATMARK, b"\0" * 4))[0])
     s.shutdown(socket.SHUT_WR)
     p.read_to_end(s)
 
 
-@probe(servers="ignored")
+@probe()
+def out_of_band_inline(p):
+    s = p.connect("payment", plan.OUT_OF_BAND)
+    p.call("SO_OOBINLINE", s.setsockopt, socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    s.shutdown(socket.SHUT_WR)
+    p.read_to_end(s)
+
+
+@probe()
 def out_of_band_sent(p):
     s = p.connect("payment", plan.RECORD)
     p.line(s)

@@ -2,6 +2,9 @@
 /* Connections through a tunnel: the session's egress, two bridges, the agent's sockets. */
 #include "relay/tunnel_egress.h"
 
+#include <poll.h>
+#include <sys/ioctl.h>
+
 #include "flow_tests.h"
 #include "isolate.h"
 #include "tunnel_pair.h"
@@ -251,12 +254,18 @@ static void test_take(void)
 static void test_urgent(void)
 {
 	struct flow f = flow(0);
+	struct pollfd p = { .fd = f.peers[1], .events = POLLPRI };
 	char data[16] = "";
+	int at_mark = 0;
 
 	send(f.peers[0], "before", 6, 0);
 	send(f.peers[0], "!", 1, MSG_OOB);
 	send(f.peers[0], "after", 5, 0);
-	tap_ok(recv(f.peers[1], data, 12, MSG_WAITALL) == 12 && memcmp(data, "before!after", 12) == 0, "an urgent byte stays in its place");
+	tap_int(poll(&p, 1, 5000), 1, "urgent data is announced");
+	tap_ok(recv(f.peers[1], data, 1, MSG_OOB) == 1 && data[0] == '!', "it is the byte that was sent");
+	tap_ok(recv(f.peers[1], data, 6, MSG_WAITALL) == 6 && memcmp(data, "before", 6) == 0, "what came before stands before the mark");
+	tap_ok(ioctl(f.peers[1], SIOCATMARK, &at_mark) == 0 && at_mark == 1, "the mark is there");
+	tap_ok(recv(f.peers[1], data, 5, MSG_WAITALL) == 5 && memcmp(data, "after", 5) == 0, "and then what came behind");
 	close(f.peers[0]);
 	close(f.peers[1]);
 	tap_int(await_count(&carrier, 0), 0, "over");

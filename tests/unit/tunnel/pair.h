@@ -169,7 +169,8 @@ static void end_on_error(void *arg, const struct endpoint *peer, const struct ic
 }
 
 static const struct stream_events end_events = { end_on_opened, end_on_data,	 end_on_end,  end_on_reset,
-						 end_on_room,	end_on_datagram, end_on_error };
+						 end_on_room,	end_on_datagram, end_on_error,
+						 NULL };
 
 static void side_on_ready(void *arg)
 {
