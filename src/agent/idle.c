@@ -14,9 +14,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { AGENTS_MAX = 256, DEFAULT_WAIT_S = 60, LINGER_MS = 2000 };
+enum { HOLD_ATTEMPTS = 50, HOLD_PAUSE_MS = 10 }; /* exec may be quicker than the container's own process */
 
 static socklen_t address_of(const char *name, struct sockaddr_un *ret)
 {
@@ -29,9 +31,16 @@ void agent_idle_hold(const char *name)
 {
 	struct sockaddr_un address;
 	socklen_t len = address_of(name, &address);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r = -1;
 
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, len) < 0)
+	for (int i = 0; fd >= 0 && r < 0 && i < HOLD_ATTEMPTS; i++) {
+		const struct timespec pause = { .tv_nsec = HOLD_PAUSE_MS * 1000000L };
+
+		r = connect(fd, (struct sockaddr *)&address, len);
+		if (r < 0)
+			nanosleep(&pause, NULL);
+	}
+	if (fd >= 0 && r < 0)
 		close(fd);
 }
 

@@ -5,5 +5,5 @@
 
 /* `mirrord-agent idle --name NAME --wait SECONDS`. Returns the exit status. */
 int agent_idle(int argc, char **argv);
-/* Says to the waiting process NAME, in this network namespace, that we are here, for as long as we live. Without one it does nothing. */
+/* Says to the waiting process NAME, in this network namespace, that we are here, for as long as we live. Without one it gives up soon. */
 void agent_idle_hold(const char *name);

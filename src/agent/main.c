@@ -45,19 +45,30 @@ static void on_end(void *arg, struct client *c)
 	loop_stop(a->loop);
 }
 
+/* In the target's own pod its network is ours already; the process tells more, where we may look into it. */
+static int find_and_enter(const struct arguments *arguments, struct entry *ret, struct error *err)
+{
+	struct target target = arguments->target, there = target;
+
+	if (!arguments->container)
+		return agent_enter(&target, ret, err);
+	there.pid = container_find("/proc", arguments->container, err);
+	if (there.pid > 0 && agent_enter(&there, ret, err) == 0)
+		return 0;
+	if (!target.netns[0])
+		return there.pid > 0 ? -1 : error_wrap(err, "target %s", target.text);
+	log_info("the target's process is out of reach: %s", err->text);
+	return agent_enter(&target, ret, err);
+}
+
 /* What the target is like, encoded; NULL with @err. */
 static uint8_t *enter(const struct arguments *arguments, size_t *ret_len, struct error *err)
 {
-	struct target target = arguments->target;
 	struct target_info info = { 0 };
 	struct entry entry;
 	uint8_t *encoded = NULL;
 
-	if (arguments->container && (target.pid = container_find("/proc", arguments->container, err)) < 0) {
-		error_wrap(err, "target %s", target.text);
-		return NULL;
-	}
-	if (agent_enter(&target, &entry, err) == 0 && agent_inspect(&entry, &info, err) == 0 && agent_settle(&entry, err) == 0 &&
+	if (find_and_enter(arguments, &entry, err) == 0 && agent_inspect(&entry, &info, err) == 0 && agent_settle(&entry, err) == 0 &&
 	    !(encoded = target_info_encode(&info, ret_len)))
 		error_set(err, ENOMEM, "describe the target");
 	target_info_fini(&info);

@@ -79,6 +79,11 @@ void kube_set_cancel(struct kube *k, int fd)
 	k->cancel = fd;
 }
 
+int kube_get_cancel(const struct kube *k)
+{
+	return k->cancel;
+}
+
 static size_t escape(char *out, size_t room, const char *text)
 {
 	size_t n = 0;
@@ -125,14 +130,18 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	return n;
 }
 
-/* `Warning: 299 - "would violate PodSecurity …"` */
+/* `Warning: 299 - "would violate PodSecurity \"restricted\"…"` */
 static void note_warning(struct kube_call *c, const char *value, size_t len)
 {
 	const char *quote = memchr(value, '"', len), *end = memrchr(value, '"', len);
 	size_t n = strlen(c->warning);
 
-	if (quote && end > quote)
-		snprintf(c->warning + n, sizeof(c->warning) - n, "%s%.*s", n ? "; " : "", (int)(end - quote - 1), quote + 1);
+	if (n && n + 2 < sizeof(c->warning))
+		n += (size_t)snprintf(c->warning + n, sizeof(c->warning) - n, "; ");
+	for (const char *at = quote ? quote + 1 : NULL; at && at < end && n + 1 < sizeof(c->warning); at++)
+		if (*at != '\\')
+			c->warning[n++] = *at;
+	c->warning[n] = '\0';
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)

@@ -18,6 +18,7 @@ void kube_free(struct kube *k);
 const struct kube_access *kube_access_of(const struct kube *k);
 /* -1: none. */
 void kube_set_cancel(struct kube *k, int fd);
+int kube_get_cancel(const struct kube *k);
 
 struct kube_call {
 	const char *method; /* NULL: GET */

@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "kube/ways.h"
 
 struct deployment {
 	struct kube *kube;
@@ -190,14 +191,18 @@ static int await(struct deployment *d, struct error *err)
 			  d->agent.pod);
 }
 
+static const char *job_namespace(const struct deployment *d)
+{
+	return d->settings->agent_namespace ? d->settings->agent_namespace : kube_access_of(d->kube)->namespace;
+}
+
 static int create_job(struct deployment *d, struct error *err)
 {
 	const struct kube_settings *s = d->settings;
 	struct kube_call c = { .method = "POST" };
-	const char *job_namespace = s->agent_namespace ? s->agent_namespace : kube_access_of(d->kube)->namespace;
 	int r;
 
-	snprintf(d->agent.namespace, sizeof(d->agent.namespace), "%s", d->agent.way == KUBE_WAY_JOB ? job_namespace : d->place->namespace);
+	snprintf(d->agent.namespace, sizeof(d->agent.namespace), "%s", d->agent.way == KUBE_WAY_JOB ? job_namespace(d) : d->place->namespace);
 	snprintf(d->agent.container, sizeof(d->agent.container), KUBE_AGENT_CONTAINER);
 	if (random_name(d->agent.job, err) < 0)
 		return -1;
@@ -243,14 +248,12 @@ void kube_agent_remove(struct kube *k, const struct kube_agent *a)
 static int try_way(struct deployment *d, enum kube_way way, struct error *err)
 {
 	bool job = way == KUBE_WAY_JOB || way == KUBE_WAY_TARGETLESS;
-	char line[200];
 
 	d->agent = (struct kube_agent){ .way = way };
 	d->last[0] = '\0';
 	if ((job ? create_job(d, err) : create_container(d, err)) < 0)
 		return -1;
-	snprintf(line, sizeof(line), "%s", kube_way_describe(way));
-	tell(d, line);
+	tell(d, kube_way_describe(way));
 	if (await(d, err) == 0)
 		return 0;
 	kube_set_cancel(d->kube, -1);
@@ -258,16 +261,29 @@ static int try_way(struct deployment *d, enum kube_way way, struct error *err)
 	return -1;
 }
 
+/* Pod Security says so where the namespace's labels could not be read before. */
+static bool is_pod_security(const struct error *e)
+{
+	return strstr(e->text, "violates PodSecurity") != NULL;
+}
+
 int kube_agent_deploy(struct kube *k, const struct kube_settings *s, const struct target *t, const struct kube_place *p, kube_progress *progress,
 		      void *arg, struct kube_agent *ret, struct error *err)
 {
 	struct deployment d = { .kube = k, .settings = s, .target = t, .place = p, .progress = progress, .arg = arg };
-	enum kube_way way = t->kind == TARGET_TARGETLESS	 ? KUBE_WAY_TARGETLESS :
-			    s->ephemeral == KUBE_EPHEMERAL_YES ? KUBE_WAY_EPHEMERAL :
-								 KUBE_WAY_JOB;
+	enum kube_way ways[KUBE_WAYS_MAX];
+	int n = kube_ways_choose(k, s, t, p, job_namespace(&d), ways, err), cancel = kube_get_cancel(k);
 
-	if (try_way(&d, way, err) < 0)
-		return -1;
-	*ret = d.agent;
-	return 0;
+	for (int i = 0; i < n; i++) {
+		if (try_way(&d, ways[i], err) == 0) {
+			*ret = d.agent;
+			return 0;
+		}
+		if (i + 1 == n || !is_pod_security(err))
+			return -1;
+		log_info("kube: %s", err->text);
+		*err = (struct error){ 0 };
+		kube_set_cancel(k, cancel);
+	}
+	return -1;
 }

@@ -168,16 +168,28 @@ static int receive_answer(struct kube_exec *e, struct handshake_answer *ret, siz
 	}
 }
 
+/* Besides "get", which a WebSocket's request is, Kubernetes asks for "create", and says nothing when that is missing. */
+static int refuse_answer(struct kube_exec *e, const struct handshake_answer *a, struct error *err)
+{
+	json_t *status = json_loadb((const char *)e->in + a->body, a->body_len, 0, NULL);
+	const char *message = json_string_value(json_object_get(status, "message"));
+	struct kube_refusal r;
+
+	kube_status_refuse(a->status, status, e->kube->access.origin, "start the agent by exec", err);
+	if (a->status == 403 && message && strstr(message, "is forbidden: ") && kube_refusal_parse(message, &r) < 0) {
+		r = (struct kube_refusal){ .verb = "create", .resource = "pods/exec" };
+		snprintf(r.namespace, sizeof(r.namespace), "%s", e->namespace);
+		err->hint[0] = '\0';
+		kube_refusal_hint(&r, err);
+	}
+	json_decref(status);
+	return -1;
+}
+
 static int check_answer(struct kube_exec *e, const struct handshake_answer *a, const char *accept, struct error *err)
 {
-	json_t *status;
-
-	if (a->status != 101) {
-		status = json_loadb((const char *)e->in + a->body, a->body_len, 0, NULL);
-		kube_status_refuse(a->status, status, e->kube->access.origin, "start the agent by exec", err);
-		json_decref(status);
-		return -1;
-	}
+	if (a->status != 101)
+		return refuse_answer(e, a, err);
 	if (strcmp(a->accept, accept) != 0)
 		return error_set(err, 0, "the answer to exec is another request's: a cache is in between");
 	e->closes_stdin = strcmp(a->protocol, "v5.channel.k8s.io") == 0;
@@ -218,6 +230,7 @@ struct kube_exec *kube_exec_open(struct kube *k, const struct kube_exec_target *
 		return NULL;
 	}
 	e->kube = k;
+	e->namespace = target->namespace;
 	e->local = -1;
 	e->channel = -1;
 	e->masks_at = sizeof(e->masks);

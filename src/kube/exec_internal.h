@@ -14,6 +14,7 @@ struct kube_exec {
 	CURL *handle;
 	struct curl_slist *headers;
 	int sock; /* libcurl's */
+	const char *namespace; /* of the pod, while it is opened */
 	bool closes_stdin; /* v5.channel.k8s.io: 255, 0 ends the command's input */
 
 	struct loop *loop;

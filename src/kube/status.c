@@ -32,6 +32,14 @@ int kube_refusal_parse(const char *message, struct kube_refusal *ret)
 	return 0;
 }
 
+int kube_refusal_hint(const struct kube_refusal *r, struct error *err)
+{
+	return error_hint(err,
+			  "this rule in a %s%s allows it (docs/permissions.md has all that mirrord needs):\n"
+			  "    - apiGroups: [\"%s\"]\n      resources: [\"%s\"]\n      verbs: [\"%s\"]",
+			  r->namespace[0] ? "Role of namespace " : "ClusterRole", r->namespace, r->group, r->resource, r->verb);
+}
+
 static int hint_forbidden(const char *message, struct error *err)
 {
 	struct kube_refusal r;
@@ -44,10 +52,7 @@ static int hint_forbidden(const char *message, struct error *err)
 				       "agent.ephemeral puts the agent into the target's pod; docs/permissions.md says what each way needs");
 	if (kube_refusal_parse(message, &r) < 0)
 		return error_hint(err, "an admission rule of the cluster forbids it: who runs the cluster knows which");
-	return error_hint(err,
-			  "this rule in a %s%s%s allows it (docs/permissions.md has all that mirrord needs):\n"
-			  "    - apiGroups: [\"%s\"]\n      resources: [\"%s\"]\n      verbs: [\"%s\"]",
-			  r.namespace[0] ? "Role of namespace " : "ClusterRole", r.namespace, "", r.group, r.resource, r.verb);
+	return kube_refusal_hint(&r, err);
 }
 
 int kube_status_refuse(long status, const json_t *answer, const char *origin, const char *what, struct error *err)

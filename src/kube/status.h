@@ -13,5 +13,7 @@ struct kube_refusal {
 
 /* Reads `User "dev" cannot create resource "pods/exec" in API group "" in the namespace "shop"`. Returns 0, or -1 when it isn't worded so. */
 int kube_refusal_parse(const char *message, struct kube_refusal *ret);
+/* Advises the rule that would allow it. Returns -1. */
+int kube_refusal_hint(const struct kube_refusal *r, struct error *err);
 /* An HTTP status with its Status object (or NULL) as an error: "what: message", and a hint. Returns -1. */
 int kube_status_refuse(long status, const json_t *answer, const char *origin, const char *what, struct error *err);

@@ -95,15 +95,20 @@ static struct kube_exec *start_agent(struct tunnel *t, const char *const *comman
 
 static int open_exec(struct tunnel *t, struct error *err)
 {
-	const struct target *target = t->options->target;
-	const char *level = log_level_name(t->options->log_level);
-	const char *const in_job[] = { "mirrord-agent", "--target", target->text, "--log", level, "--idle", t->agent.container, "--container-id",
-				       t->place.container_id, NULL };
-	const char *const in_pod[] = { "mirrord-agent", "--target", target->text, "--log", level, "--idle", t->agent.container, "--netns",
-				       "/proc/self/ns/net", NULL };
+	bool in_pod = t->agent.way != KUBE_WAY_JOB, has_target = t->agent.way != KUBE_WAY_TARGETLESS;
+	const char *command[16] = { "mirrord-agent", "--target", t->options->target->text, "--log", log_level_name(t->options->log_level), "--idle",
+				    t->agent.container };
+	size_t n = 7;
 
-	*err = (struct error){ 0 };
-	t->exec = start_agent(t, t->agent.way == KUBE_WAY_JOB ? in_job : in_pod, err);
+	if (in_pod) { /* its network is the one that we want */
+		command[n++] = "--netns";
+		command[n++] = "/proc/self/ns/net";
+	}
+	if (has_target) {
+		command[n++] = "--container-id";
+		command[n++] = t->place.container_id;
+	}
+	t->exec = start_agent(t, command, err);
 	return t->exec ? 0 : -1;
 }
 

@@ -86,7 +86,11 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct stream *s = arg;
 	size_t left = n *= size;
+	long status = 0;
 
+	s->kube->curl->easy_getinfo(s->handle, CURLINFO_RESPONSE_CODE, &status);
+	if (status != 200) /* one Status object, in however many lines */
+		return keep(s, data, n) < 0 ? 0 : n;
 	while (left && !s->result) {
 		const char *end = memchr(data, '\n', left);
 		size_t part = end ? (size_t)(end - data) + 1 : left;

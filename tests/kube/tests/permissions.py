@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""What each way needs (docs/permissions.md): a user with just that gets there, and with any part of it taken away hears which."""
+
+import contextlib
+import json
+
+from labkit.registry import expect, expect_in, test
+
+from .targets import ASK
+
+READ = [("", "pods", "list"), ("", "pods", "watch"), ("apps", "deployments", "get")]
+EXEC = [("", "pods/exec", "create"), ("", "pods/exec", "get")]
+JOB = [*READ, *EXEC, ("batch", "jobs", "create")]
+EPHEMERAL = [*READ, *EXEC, ("", "pods/ephemeralcontainers", "patch")]
+
+
+@contextlib.contextmanager
+def user(kit, rules, namespace="default"):
+    """A kubeconfig of a service account with these rules: (group, resource, verb)."""
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "dev", "namespace": namespace},
+            "rules": [{"apiGroups": [g], "resources": [r], "verbs": [v]} for g, r, v in rules]}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "dev", "namespace": namespace}}
+    binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "dev", "namespace": namespace},
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "dev"},
+               "subjects": [{"kind": "ServiceAccount", "name": "dev", "namespace": namespace}]}
+    kit.cluster.apply({"apiVersion": "v1", "kind": "List", "items": [account, role, binding]})
+    try:
+        yield config(kit, {"token": kit.kubectl("-n", namespace, "create", "token", "dev").strip()}, namespace)
+    finally:
+        kit.kubectl("-n", namespace, "delete", "role/dev", "rolebinding/dev", "serviceaccount/dev")
+
+
+def config(kit, account, namespace="default", name="dev.conf", **cluster):
+    """A kubeconfig (JSON is YAML) with one user."""
+    path = f"{kit.cluster.state}/{name}"
+    near = {"server": f"https://{kit.cluster.address}:6443", "certificate-authority": kit.cluster.authority.path("ca.crt"), **cluster}
+    with open(path, "w") as f:
+        json.dump({"current-context": "dev", "clusters": [{"name": "near", "cluster": near}], "users": [{"name": "dev", "user": account}],
+                   "contexts": [{"name": "dev", "context": {"cluster": "near", "user": "dev", "namespace": namespace}}]}, f)
+    return path
+
+
+def way_of(kit):
+    """How the agent got there, by the session's log."""
+    return next((line.split(" agent: ")[1] for line in kit.session_log(400).splitlines() if " agent: a" in line), None)
+
+
+def rule(group, resource, verb):
+    return f'- apiGroups: ["{group}"]\n      resources: ["{resource}"]\n      verbs: ["{verb}"]'
+
+
+def enough(kit, rules, way, target="deployment/web", options=()):
+    with user(kit, rules) as kubeconfig:
+        done = kit.mirrord(ASK, target, options, kubeconfig=kubeconfig)
+    expect("status", done.status, 0, f"{done}\n{kit.session_log()}")
+    expect_in("way", way_of(kit), way)
+
+
+@test("permissions.job", timeout=120)
+def job(kit):
+    """What a job needs is enough, and each of it needed; without the right to delete, it goes by itself."""
+    enough(kit, JOB, "a job on the target's node")
+    kit.wait_clean()
+    lacking(kit, JOB, ("-a", "default"), agent_ephemeral="false")
+
+
+@test("permissions.ephemeral", timeout=120)
+def ephemeral(kit):
+    enough(kit, EPHEMERAL, "an ephemeral container in the target's pod")
+    lacking(kit, EPHEMERAL, ("-e",))
+
+
+def lacking(kit, rules, options, agent_ephemeral=None):
+    """Each taken away in turn."""
+    more = {"MIRRORD_EPHEMERAL_CONTAINER": agent_ephemeral} if agent_ephemeral else {}
+    for left_out in rules:
+        with user(kit, [r for r in rules if r != left_out]) as kubeconfig:
+            done = kit.mirrord(ASK, "deployment/web", options, env=kit.environment(kubeconfig, **more))
+        kit.kubectl("delete", "jobs", "-l", "app=mirrord", "--wait=false")  # they may not do it themselves, and wait for a while for their agent
+        if done.status == 0:
+            expect("needed", left_out, lambda r: r in OPTIONAL)
+            continue
+        expect(f"{left_out}: status", done.status, 1, str(done))
+        expect_in(f"{left_out}: stderr", done.err, rule(*left_out))
+        expect_in(f"{left_out}: stderr", done.err, "in a Role of namespace default allows it")
+
+
+# A server of this version asks for one of the two, older ones for the other.
+OPTIONAL = [("", "pods/exec", "get"), ("", "pods/exec", "create")]
+
+
+@test("permissions.own_choice")
+def own_choice(kit):
+    """Whatever is allowed is taken: a user who may make no job gets the ephemeral container."""
+    enough(kit, [*EPHEMERAL, ("batch", "jobs", "list")], "an ephemeral container in the target's pod", "deployment/web")
+
+
+@test("permissions.nothing")
+def nothing(kit):
+    """Who may only look hears what is missing."""
+    with user(kit, READ) as kubeconfig:
+        done = kit.mirrord(ASK, "deployment/web", kubeconfig=kubeconfig)
+    expect("status", done.status, 1, str(done))
+    expect_in("stderr", done.err, 'cannot create resource "jobs" in API group "batch" in the namespace "default"')
+    expect_in("stderr", done.err, rule("batch", "jobs", "create"))
+
+
+@test("permissions.restricted")
+def restricted(kit):
+    """Where Pod Security allows nobody any privilege: the ephemeral container without capabilities, also when it can't be read from labels."""
+    address = kit.get("-n", "guarded", "pods")["items"][0]["status"]["podIP"]
+    ask = ["curl", "-sS", "--max-time", "10", "http://web.default/"]
+    for options in (("-n", "guarded", "-a", "guarded"), ("-n", "guarded", "-e")):
+        done = kit.mirrord(ask, "deployment/guarded", options)
+        expect("status", done.status, 0, f"{done}\n{kit.session_log()}")
+        expect("peer", json.loads(done.out)["peer"], address)
+        expect_in("way", way_of(kit), "without capabilities")
+    with user(kit, [*EPHEMERAL, *JOB], "guarded") as kubeconfig:
+        done = kit.mirrord(ask, "deployment/guarded", ("-n", "guarded"), kubeconfig=kubeconfig)
+        expect("status", done.status, 0, f"{done}\n{kit.session_log()}")
+        expect_in("way", kit.session_log(400), "without capabilities")
+        expect("jobs that are left", kit.get("-n", "guarded", "jobs")["items"], [])
+    expect("the host's name and DNS", kit.mirrord(["sh", "-c", "hostname; getent hosts web.default"], "deployment/guarded", ("-n", "guarded")).out,
+           lambda out: out.startswith("guarded-") and "web.default.svc.cluster.local" in out)
