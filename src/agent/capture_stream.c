@@ -4,8 +4,8 @@
  *   ring ─► records ─► unix socket ─► bridge ─► stream
  *   (the process)                     (the agent)
  *
- * What the session doesn't take in time is lost and counted; the ring is emptied at any time. When the session has said its end, the last
- * count follows and the stream ends. */
+ * What the session doesn't take in time is lost and counted; the ring is emptied at any time. When the session has said its end, what the
+ * kernel still holds back follows, the last count, and the stream ends. */
 #include "agent/capture_stream.h"
 
 #include <errno.h>
@@ -31,13 +31,14 @@
 
 enum { OUT = 3, OUT_MAX = 8 << 20, BLOCKS_A_TURN = 4, PORTS = 65536 };
 #define LOST_STEP LOOP_SECOND
+#define LAST_PACKETS (2 * RING_RETIRE_MS * (uint64_t)LOOP_MS)
 
 /* The process. */
 
 struct taker {
 	struct loop *loop;
 	struct watch out, packets;
-	struct timer lost_timer;
+	struct timer lost_timer, end_timer;
 	struct ring *ring;
 	int ring_fd;
 	uint8_t request[CAPTURE_REQUEST_MAX];
@@ -49,7 +50,7 @@ struct taker {
 
 static void update_interest(struct taker *t)
 {
-	loop_rewatch(t->loop, &t->out, (t->ending ? 0 : EPOLLIN) | (backlog_len(&t->backlog) ? EPOLLOUT : 0));
+	loop_rewatch(t->loop, &t->out, (t->ending || t->end_timer.index ? 0 : EPOLLIN) | (backlog_len(&t->backlog) ? EPOLLOUT : 0));
 }
 
 static void flush(struct taker *t)
@@ -107,16 +108,6 @@ static void finish(struct taker *t)
 	flush(t);
 }
 
-static void fail(struct taker *t, const struct error *err)
-{
-	char text[sizeof(err->text) + sizeof(err->hint)];
-	int n = snprintf(text, sizeof(text), "%s", err->text) + 1;
-
-	n += snprintf(text + n, sizeof(text) - (size_t)n, "%s", err->hint);
-	put(t, &(struct record){ .kind = RECORD_ERROR, .data = (const uint8_t *)text, .len = (size_t)n });
-	finish(t);
-}
-
 static void on_ring_packet(void *arg, const struct ring_packet *p)
 {
 	struct taker *t = arg;
@@ -125,6 +116,37 @@ static void on_ring_packet(void *arg, const struct ring_packet *p)
 
 	if (!put(t, &r))
 		t->lost++;
+}
+
+static void on_end(struct timer *timer)
+{
+	struct taker *t = container_of(timer, struct taker, end_timer);
+
+	while (ring_read(t->ring, BLOCKS_A_TURN, on_ring_packet, t))
+		;
+	finish(t);
+}
+
+/* No more is asked for. */
+static void end_soon(struct taker *t)
+{
+	loop_rewatch(t->loop, &t->out, 0);
+	if (!t->ring) {
+		finish(t);
+		return;
+	}
+	t->end_timer.on_due = on_end;
+	loop_arm(t->loop, &t->end_timer, loop_now(t->loop) + LAST_PACKETS);
+}
+
+static void fail(struct taker *t, const struct error *err)
+{
+	char text[sizeof(err->text) + sizeof(err->hint)];
+	int n = snprintf(text, sizeof(text), "%s", err->text) + 1;
+
+	n += snprintf(text + n, sizeof(text) - (size_t)n, "%s", err->hint);
+	put(t, &(struct record){ .kind = RECORD_ERROR, .data = (const uint8_t *)text, .len = (size_t)n });
+	finish(t);
 }
 
 static void on_ring(struct watch *w, uint32_t events)
@@ -244,13 +266,15 @@ static void on_out(struct watch *w, uint32_t events)
 
 	if (events & EPOLLOUT)
 		flush(t);
-	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+	if (events & (EPOLLHUP | EPOLLERR)) /* nobody reads any more */
+		_exit(0);
+	if (!(events & EPOLLIN))
 		return;
 	n = recv(OUT, t->request + t->request_len, sizeof(t->request) - t->request_len, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
-		finish(t);
+		end_soon(t);
 		return;
 	}
 	t->request_len += (size_t)n;
