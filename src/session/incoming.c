@@ -208,16 +208,13 @@ static void on_event(struct incoming *in, const struct notify_event *e)
 	}
 	if (e->kind == NOTIFY_BOUND && in->n_bound < MAX_SOCKETS)
 		in->bound[in->n_bound++] = e->cookie;
-	if (!scan(in) || !(s = find_socket(in, e->cookie))) {
-		answer(in, e->id, 0);
-	} else if (publisher_error(in->publisher, s->local.port)) {
-		answer(in, e->id, s->protocol == IPPROTO_TCP ? publisher_error(in->publisher, s->local.port) : 0);
-	} else if (incoming_rules_port(in->c.options, s, &port)) {
+	s = scan(in) ? find_socket(in, e->cookie) : NULL;
+	if (s && !publisher_error(in->publisher, s->local.port) && incoming_rules_port(in->c.options, s, &port)) {
 		wants_retry(in->wants, s->protocol, port);
 		hold_call(in, e->id, s->protocol, port);
 		settle_calls(in);
 	} else {
-		answer(in, e->id, 0);
+		answer(in, e->id, s && s->protocol == IPPROTO_TCP ? publisher_error(in->publisher, s->local.port) : 0);
 	}
 	loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + SCAN_TIME);
 }

@@ -16,9 +16,9 @@ size_t counters_encode(const uint64_t totals[COUNTERS], uint8_t *ret, size_t siz
 {
 	uint8_t *p = ret;
 
-	for (uint16_t i = 0; i < COUNTERS; i++)
+	for (unsigned int i = 0; i < COUNTERS; i++)
 		if (totals[i] && (size_t)(p - ret) + COUNTER_LEN <= size)
-			p = write_u64(write_u16(p, i), totals[i]);
+			p = write_u64(write_u16(p, (uint16_t)i), totals[i]);
 	return (size_t)(p - ret);
 }
 

@@ -118,7 +118,7 @@ static bool tell(struct notifier *n, const struct notify_event *e)
 static void release(struct notifier *n, struct held *h, int error)
 {
 	if (error && h->fd >= 0)
-		connect(h->fd, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr));
+		(void)connect(h->fd, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr));
 	fd_closep(&h->fd);
 	respond(n->listener_fd, h->id, error, false);
 	list_remove(&h->node);

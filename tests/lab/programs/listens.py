@@ -2,12 +2,10 @@
 """A program that listens as it is told: each line of its standard input is a Python statement; the answer is one line of JSON. What reaches its
 listeners is answered with "here:" and what came, and remembered."""
 
-import ctypes
 import json
 import os
 import select
 import socket
-import struct
 import subprocess
 import sys
 import threading

@@ -8,8 +8,10 @@
 static uint16_t p80[] = { 80 }, p80_443[] = { 80, 443 }, p3000[] = { 3000 };
 static struct config_pair web[] = { { 3000, 80 }, { 3001, 443 } };
 
-#define PORTS(array) { array, sizeof(array) / sizeof(array[0]), true }
-#define MIRROR { .mode = INCOMING_MIRROR }
+#define PORTS(array)                                                                               \
+	{                                                                                          \
+		.items = (array), .n = sizeof(array) / sizeof((array)[0]), .set = true             \
+	}
 
 static const struct {
 	const char *name;
@@ -17,7 +19,7 @@ static const struct {
 	const char *ip;
 	uint16_t port, want; /* 0: none */
 } rows[] = {
-	{ "all", MIRROR, "0.0.0.0", 80, 80 },
+	{ "all", { .mode = INCOMING_MIRROR }, "0.0.0.0", 80, 80 },
 	{ "steal", { .mode = INCOMING_STEAL }, "::", 80, 80 },
 	{ "off", { .mode = INCOMING_OFF }, "0.0.0.0", 80, 0 },
 	{ "listed", { .ports = PORTS(p80_443) }, "0.0.0.0", 443, 443 },
@@ -31,7 +33,7 @@ static const struct {
 	{ "and not the local ones", { .port_mapping = PORTS(web), .ports = PORTS(p3000) }, "0.0.0.0", 3000, 0 },
 	{ "what is ignored are local ports", { .port_mapping = PORTS(web), .ignore_ports = PORTS(p3000) }, "0.0.0.0", 3000, 0 },
 	{ "and not the target's", { .port_mapping = PORTS(web), .ignore_ports = PORTS(p80) }, "0.0.0.0", 3000, 80 },
-	{ "localhost", MIRROR, "127.0.0.1", 80, 80 },
+	{ "localhost", { .mode = INCOMING_MIRROR }, "127.0.0.1", 80, 80 },
 	{ "localhost is ignored", { .ignore_localhost = true }, "127.0.0.1", 80, 0 },
 	{ "another loopback address, too", { .ignore_localhost = true }, "127.9.9.9", 80, 0 },
 	{ "::1, too", { .ignore_localhost = true }, "::1", 80, 0 },

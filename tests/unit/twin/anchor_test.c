@@ -92,7 +92,8 @@ static void test_socketcall(size_t i, const struct sock_filter *f, size_t n)
 
 		tap_int(run(f, n, &d, false), ours ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW, "socketcall %u", call);
 		if (ours)
-			tap_int(anchor_call_of(&d), call == 2 ? ANCHOR_SOCKETCALL_BIND : ANCHOR_SOCKETCALL_LISTEN, "socketcall %u is told apart", call);
+			tap_int(anchor_call_of(&d), call == 2 ? ANCHOR_SOCKETCALL_BIND : ANCHOR_SOCKETCALL_LISTEN, "socketcall %u is told apart",
+				call);
 	}
 }
 
