@@ -98,14 +98,19 @@ static void hang_up(struct borrower *b)
 		clear(&b->shelves[kind]);
 }
 
+static void close_all(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
 /* False when the answer is to no question. */
 static bool fill(struct borrower *b, const struct lend_answer *answer, const int *fds, size_t n)
 {
 	struct shelf *s = &b->shelves[answer->kind % SOCKET_KINDS];
 
 	if (answer->kind >= SOCKET_KINDS || !s->asked || n > shelf_size(b, answer->kind) - s->n) {
-		for (size_t i = 0; i < n; i++)
-			close(fds[i]);
+		close_all(fds, n);
 		return false;
 	}
 	s->asked = false;
@@ -135,6 +140,8 @@ static void on_answer(struct watch *w, uint32_t events)
 		answer.error = EMFILE;
 		r = sizeof(answer);
 	}
+	if (r > 0 && r != sizeof(answer))
+		close_all(fds, n);
 	gone = r != sizeof(answer) || !fill(b, &answer, fds, n);
 	if (gone)
 		hang_up(b);

@@ -299,6 +299,15 @@ static void test_played(void)
 	on_loop(stop_borrower, NULL);
 }
 
+static int count_open(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 static void test_bad_answers(void)
 {
 	static const struct {
@@ -315,7 +324,7 @@ static void test_bad_answers(void)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct lend_answer a = { .kind = rows[i].kind };
-		int pair[2], fds[LEND_BATCH + 1], before;
+		int pair[2], fds[LEND_BATCH + 1], before, open_before = count_open();
 
 		connect_pair(pair);
 		on_loop(start_borrower, &pair[0]);
@@ -332,6 +341,7 @@ static void test_bad_answers(void)
 		for (int k = 0; k < rows[i].n; k++)
 			close(fds[k]);
 		close(pair[1]);
+		tap_int(count_open(), open_before, "%s: no descriptor is left", rows[i].name);
 	}
 }
 
