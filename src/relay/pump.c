@@ -38,7 +38,6 @@
 enum {
 	PUMP_BUFFER = 512 << 10, /* one read, and the most that a direction keeps */
 	PUMP_LEAN = 32 << 10,	 /* the same while more than PUMP_KEPT bytes are kept in all */
-	PUMP_KEPT = 64 << 20,
 	PUMP_TURN = 512 << 10, /* bytes of a direction before others have their turn */
 };
 
@@ -64,7 +63,17 @@ struct pump {
 
 /* Of all pumps: it holds bytes only between a recv and the send behind it. */
 static uint8_t buffer[PUMP_BUFFER];
-static size_t kept_in_all;
+static size_t kept_in_all, keep_most = PUMP_KEPT;
+
+size_t pump_kept(void)
+{
+	return kept_in_all;
+}
+
+void pump_limit(size_t limit)
+{
+	keep_most = limit;
+}
 
 static void end(struct pump *p)
 {
@@ -146,7 +155,7 @@ static bool pass_urgent(struct pump *p, struct side *from)
 /* One read and the write behind it. Returns the bytes read, 0 when there is no more to do now, -1 on an error. */
 static ssize_t carry(struct pump *p, struct side *from)
 {
-	size_t room = kept_in_all > PUMP_KEPT ? PUMP_LEAN : PUMP_BUFFER;
+	size_t room = kept_in_all > keep_most ? PUMP_LEAN : PUMP_BUFFER;
 	ssize_t n, sent;
 
 	if (from->urgent && !pass_urgent(p, from))

@@ -125,6 +125,41 @@ static void test_on_end(void)
 	close(f.peers[1]);
 }
 
+static void ask_kept(void *arg)
+{
+	*(size_t *)arg = pump_kept();
+}
+
+/* Many senders, and nobody reads: what is kept of all together ends at the limit, but for one read and a little of each. */
+static void test_kept(void)
+{
+	enum { SLOW = 60, LIMIT = 2 << 20, READ = 512 << 10, LEAN = 32 << 10 };
+	static uint8_t data[1 << 20];
+	struct flow flows[SLOW];
+	size_t kept, before = 0;
+
+	pump_limit(LIMIT);
+	for (int i = 0; i < SLOW; i++)
+		flows[i] = unix_flow(0);
+	for (int quiet = 0; quiet < 20; quiet = kept == before ? quiet + 1 : 0, before = kept) {
+		for (int i = 0; i < SLOW; i++)
+			while (send(flows[i].peers[0], data, sizeof(data), MSG_DONTWAIT) > 0)
+				;
+		poll(NULL, 0, 5);
+		on_loop(ask_kept, &kept);
+	}
+	tap_ok(kept > LIMIT, "slow readers: the limit is reached (%zu KiB)", kept >> 10);
+	tap_ok(kept <= LIMIT + READ + SLOW * LEAN, "and not passed by much");
+	for (int i = 0; i < SLOW; i++) {
+		close(flows[i].peers[0]);
+		close(flows[i].peers[1]);
+	}
+	tap_int(await_count(&carriers[1], 0), 0, "over");
+	on_loop(ask_kept, &kept);
+	tap_int(kept, 0, "and nothing is kept");
+	pump_limit(PUMP_KEPT);
+}
+
 static void test_failed_start(void)
 {
 	struct start s = { .fds = { -1, -1 } };
@@ -154,6 +189,7 @@ int main(void)
 	test_urgent();
 	test_on_end();
 	test_reset_all();
+	test_kept();
 	test_failed_start();
 	tap_int(open_descriptors(), before, "no descriptor is left");
 	loop_thread_stop();
