@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The launch, seen from around it: whose descriptors, children and limits it touches."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -72,6 +73,55 @@ def session_keeps_no_descriptor(lab):
         os.close(reading)
         os.killpg(p.pid, signal.SIGKILL)
         p.communicate()
+
+
+@contextlib.contextmanager
+def jail():
+    """A directory to change the root to, below a mount point that others share."""
+    top, mounted = "/mnt", []
+
+    def bind(path):
+        os.makedirs(top + "/jail" + path, exist_ok=True)
+        linux.mount(path, top + "/jail" + path, None, linux.MS_BIND | linux.MS_REC)
+        mounted.append(top + "/jail" + path)
+    linux.mount("tmpfs", top, "tmpfs")
+    linux.mount(None, top, None, linux.MS_SHARED)
+    try:
+        for path in ("/usr", "/bin", "/sbin", "/lib", "/lib64"):
+            if os.path.islink(path):
+                os.makedirs(top + "/jail", exist_ok=True)
+                os.symlink(os.readlink(path), top + "/jail" + path)
+            elif os.path.exists(path):
+                bind(path)
+        for path in ("/proc", "/dev", "/tmp/lab"):
+            bind(path)
+        subprocess.run(["cp", "-a", "/etc", top + "/jail"], stderr=subprocess.DEVNULL)
+        yield top + "/jail"
+    finally:
+        for path in [*reversed(mounted), top]:
+            linux.umount(path)
+
+
+@test("launch.root_is_no_mount_point", modes=("root",))
+def chroot(lab):
+    """In a chroot that is a plain directory; nothing that is mounted for the program shows outside."""
+    def mounts():
+        with open("/proc/self/mountinfo") as f:
+            return [line.split()[4] for line in f]
+    with jail() as directory:
+        def enter():
+            lab.plainly()
+            os.chroot(directory)
+            os.chdir("/usr/bin")
+        before = mounts()
+        p = lab.start_mirrord(["/bin/sh", "-c", "getent ahostsv4 payment | head -n 1; pwd; ls -di /; read x"], where=enter, stdin=subprocess.PIPE)
+        seen = [p.stdout.readline().split() for _ in range(3)]
+        detail = str(seen) + lab.log()
+        expect("an address", seen[0][:1], ["10.0.20.5"], detail)
+        expect("the working directory, the root directory", (seen[1], seen[2][:1]), (["/usr/bin"], [str(os.stat(directory).st_ino)]), detail)
+        expect("mounts outside", mounts(), before, detail)
+        out, err = p.communicate("\n", timeout=10)
+        expect("status, stderr", (p.returncode, err), (0, ""), detail)
 
 
 @test("launch.subreaper_gets_no_child")
