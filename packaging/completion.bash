@@ -2,6 +2,20 @@
 # shellcheck shell=bash
 # bash completion of mirrord. Commands and options are read off its --help, so that they are always right.
 
+_mirrord_cluster_kinds='pod deployment rollout statefulset daemonset replicaset job cronjob service'
+
+# _mirrord_in_cluster: the targets of $kind, by the options that are on the line already.
+_mirrord_in_cluster() {
+	local i options=()
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-n | --target-namespace) options+=(-n "${COMP_WORDS[i + 1]}") ;;
+		--context | -f | --config-file) options+=("${COMP_WORDS[i]}" "${COMP_WORDS[i + 1]}") ;;
+		esac
+	done
+	"$program" ls -t "$kind" "${options[@]}" 2>/dev/null
+}
+
 # _mirrord_targets WORD
 _mirrord_targets() {
 	local kind=${1%%/*}
@@ -9,7 +23,8 @@ _mirrord_targets() {
 	pid/*) compgen -W "$(cd /proc && printf 'pid/%s ' [0-9]*)" -- "$1" ;;
 	netns/*) compgen -W "$(cd /run/netns 2>/dev/null && printf 'netns/%s ' *)" -- "$1" ;;
 	docker/* | podman/*) compgen -W "$("$kind" ps --format "$kind/{{.Names}}" 2>/dev/null)" -- "$1" ;;
-	*) compgen -W 'pid/ netns/ docker/ podman/' -- "$1" ;;
+	*/*) [[ " $_mirrord_cluster_kinds " != *" $kind "* ]] || compgen -W "$(_mirrord_in_cluster)" -- "$1" ;;
+	*) compgen -W "pid/ netns/ docker/ podman/ label/ targetless ${_mirrord_cluster_kinds// // }/" -- "$1" ;;
 	esac
 }
 

@@ -9,6 +9,7 @@
 #include "cli/dump.h"
 #include "cli/exec.h"
 #include "cli/explain.h"
+#include "cli/ls.h"
 #include "cli/verify_config.h"
 
 #ifndef VERSION
@@ -20,6 +21,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "exec", "run a program of this machine with the network of a target", cli_exec },
+	{ "ls", "list what could be a target in a cluster", cli_ls },
 	{ "dump", "show the live traffic of a target", cli_dump },
 	{ "verify-config", "check a configuration file", cli_verify_config },
 	{ "explain", "where a destination would be reached from, and which rule says so", cli_explain },

@@ -11,7 +11,11 @@
 #include "config/arena.h"
 #include "config/node.h"
 
-static const char *const pull_policies[] = { [IMAGE_PULL_IF_NOT_PRESENT] = "IfNotPresent", [IMAGE_PULL_ALWAYS] = "Always", [IMAGE_PULL_NEVER] = "Never" };
+static const char *const pull_policies[] = {
+	[IMAGE_PULL_IF_NOT_PRESENT] = "IfNotPresent",
+	[IMAGE_PULL_ALWAYS] = "Always",
+	[IMAGE_PULL_NEVER] = "Never",
+};
 static_assert(sizeof(pull_policies) / sizeof(pull_policies[0]) == IMAGE_PULL_NEVER + 1, "a word for each policy");
 
 static json_t *json_of(struct arena *a, const struct node *n)

@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "kube/deploy.h"
 #include "kube/exec.h"
+#include "kube/open.h"
 
 #define END_TIME (3 * LOOP_SECOND)
 enum { EXEC_ATTEMPTS = 20, EXEC_PAUSE_MS = 100 };
@@ -57,19 +58,10 @@ static void on_progress(void *arg, const char *line)
 static int find_target(struct tunnel *t, struct error *err)
 {
 	const struct kube_settings *s = t->options->settings;
-	struct kube_access access;
 
-	if (s->directory && chdir(s->directory) < 0)
-		log_debug("kube: %s: %s", s->directory, strerror(errno));
-	if (kube_access_load(s->kubeconfig, s->context, &access, err) < 0)
-		return error_wrap(err, "target %s", t->options->target->text);
-	(void)!chdir("/");
-	if (s->insecure != CONFIG_UNSET)
-		access.insecure = s->insecure;
-	access.no_proxy = s->ignore_proxy;
-	t->kube = kube_new(&access, err);
+	t->kube = kube_open(s, err);
 	if (!t->kube)
-		return -1;
+		return error_wrap(err, "target %s", t->options->target->text);
 	kube_set_cancel(t->kube, t->control);
 	return kube_resolve(t->kube, t->options->target, s->namespace ? s->namespace : kube_access_of(t->kube)->namespace, &t->place, err);
 }

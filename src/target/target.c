@@ -111,6 +111,15 @@ static bool is_kind(enum target_kind kind, const char *word, size_t len)
 	return false;
 }
 
+int target_kind_parse(const char *word)
+{
+	for (size_t i = 0; i < LENGTH(kinds); i++) {
+		if (is_kind((enum target_kind)i, word, strlen(word)))
+			return (int)i;
+	}
+	return -1;
+}
+
 int target_resolve(const char *text, struct target *ret, struct error *err)
 {
 	struct target t = { 0 };

@@ -42,6 +42,8 @@ static inline bool target_is_in_cluster(const struct target *t)
 }
 /* "deployment". */
 const char *target_kind_word(enum target_kind kind);
+/* The kind that "deployment" or "deploy" means, or -1. */
+int target_kind_parse(const char *word);
 
 /* Reads "pid/4711", "netns/shop", "docker/NAME", "podman/NAME" and finds the process behind it; asks the container
  * engine over its API socket. Returns 0, or -1 with @err: unknown kind (with the nearest), no such process, namespace,

@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import subprocess
 
 from labkit.registry import expect, expect_in, test
 
@@ -137,6 +138,37 @@ def namespace(kit):
         expect_in("without -n", kit.mirrord(ask, "pod/far").err, 'namespace default has no pod called "far"')
     finally:
         kit.kubectl("delete", "namespace", "elsewhere", "--wait=false")
+
+
+@test("targets.ls")
+def ls(kit):
+    """A line each, or the original's JSON; what isn't running and what is ours is left out."""
+    def run(*options, **variables):
+        done = subprocess.run([kit.program, "ls", *options], capture_output=True, text=True, env=kit.environment(**variables), cwd=kit.cluster.state)
+        return done.returncode, done.stdout, done.stderr
+
+    web = [f"pod/{p['metadata']['name']}" for p in kit.pods("app=web")]
+    pods = ["pod/client", "pod/shell/container/first", "pod/shell/container/second", *web]
+    p = kit.start_mirrord(["sleep", "1000"], "pod/client")
+    try:
+        kit.wait_for("an agent", kit.agents)
+        with objects(kit, workload("Deployment", "asleep", replicas=0)):
+            status, out, _ = run()
+        expect("ls", (status, set(out.split())), (0, {"deployment/web", "service/web", "service/web-headless", *pods}))
+        expect("ls -t deployment", run("-t", "deployment")[:2], (0, "deployment/web\n"))
+        expect("JSON", sorted(json.loads(run("-o", "json", "-t", "pod")[1])), sorted(pods))
+        rich = json.loads(run("-o", "json", "-t", "deploy", MIRRORD_LS_RICH_OUTPUT="true")[1])
+        expect("targets", rich["targets"], [{"path": "deployment/web", "available": True}])
+        expect("namespace", rich["current_namespace"], "default")
+        expect("namespaces", rich["namespaces"], lambda all_: {"default", "guarded", "kube-system"} <= set(all_))
+        expect("by a plug-in", json.loads(run("-o", "json", MIRRORD_LS_TARGET_TYPES='["deployment", "of-the-future"]')[1]), ["deployment/web"])
+        expect("another namespace", run("-n", "guarded", "-t", "deployment")[:2], (0, "deployment/guarded\n"))
+        expect_in("nothing there", run("-n", "none")[2], "nothing that runs in namespace none")
+        expect_in("no such kind", run("-t", "pdo")[2], "did you mean pod?")
+        expect_in("no such context", run("--context", "none")[2], 'no context called "none"')
+    finally:
+        p.terminate()
+        p.communicate()
 
 
 WRONG = [
