@@ -16,6 +16,7 @@
 #include "agent/routes.h"
 #include "agent/source.h"
 #include "agent/sysctls.h"
+#include "agent/variables.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/rtnl_dump.h"
@@ -224,6 +225,7 @@ int agent_inspect(const struct entry *e, struct target_info *ret, struct error *
 		memcpy(info.hostname, names.nodename, sizeof(info.hostname));
 	info.resolv_conf = target_file(e, "resolv.conf");
 	info.hosts = target_file(e, "hosts");
+	variables_read(e, &info);
 	target_info_tidy(&info);
 	*ret = info;
 	return 0;

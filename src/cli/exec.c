@@ -26,6 +26,7 @@
 #include "cli/config_options.h"
 #include "cli/inherited.h"
 #include "cli/options.h"
+#include "config/environment.h"
 #include "session/handshake.h"
 #include "session/session.h"
 #include "target/target.h"
@@ -216,7 +217,7 @@ static int await(int sock, enum handshake_kind wanted, struct handshake *h, int 
 }
 
 /* *ret_guard: the socket of the guard that was left there. */
-static int enter(int sock, const struct config *c, int *ret_guard, struct error *err)
+static int enter(int sock, const struct config *c, struct target_info *ret_info, int *ret_guard, struct error *err)
 {
 	struct handshake h;
 	struct target_info info = { 0 };
@@ -238,7 +239,10 @@ static int enter(int sock, const struct config *c, int *ret_guard, struct error 
 	/* By file capabilities, in the user's own user namespace: a set-uid program must not trust the files that we put in place. */
 	if (rc == 0 && !h.has_user_ns && geteuid() != 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		rc = error_set(err, errno, "forbid new privileges");
-	target_info_fini(&info);
+	if (rc == 0)
+		*ret_info = info;
+	else
+		target_info_fini(&info);
 	twin_files_fini(&files);
 	for (size_t i = 0; i < n; i++)
 		close(fds[i]);
@@ -273,11 +277,22 @@ static double milliseconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) * 1e3 + (double)(now.tv_nsec - start->tv_nsec) / 1e6;
 }
 
+/* What is wrong with feature.env shows before anything is set up: without a target's variables. */
+static int set_environment(const struct config *c, const struct target_info *info, struct error *err)
+{
+	char **made = environment_make(c, environ, info ? info->variables : NULL, info ? info->n_variables : 0, c->arena, err);
+
+	if (made && info)
+		environ = made;
+	return made ? 0 : -1;
+}
+
 static int become(const struct exec_options *o, const struct config *c, const struct inherited *inherited, char **argv, const char *path,
 		  struct error *err)
 {
 	struct session_options s;
 	struct timespec start;
+	struct target_info info = { 0 };
 	_cleanup_fd_ int sock = -1, guard = -1;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
@@ -288,12 +303,14 @@ static int become(const struct exec_options *o, const struct config *c, const st
 	if (start_session(&s, &sock, err) < 0)
 		return -1;
 	fd_closep(&s.log_fd);
-	if (enter(sock, c, &guard, err) < 0)
+	if (enter(sock, c, &info, &guard, err) < 0)
 		return -1;
 	if (drop_anchor(sock, guard, incoming_wanted(&s.incoming), err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
 		return -1;
 	if (s.progress)
 		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", argv[0], s.target.text, milliseconds_since(&start));
+	if (set_environment(c, &info, err) < 0)
+		return -1;
 	inherited_give_back(inherited);
 	return command_exec(path, argv, err);
 }
@@ -322,7 +339,7 @@ int cli_exec(int argc, char **argv)
 	if (!config.target_path)
 		return usage("the target (-t TARGET)");
 	inherited_set_aside(&inherited);
-	if (check_descriptors(&err) == 0 && refuse_nesting(&err) == 0 && command_find(argv[at], path, &err) == 0)
+	if (check_descriptors(&err) == 0 && set_environment(&config, NULL, &err) == 0 && refuse_nesting(&err) == 0 && command_find(argv[at], path, &err) == 0)
 		become(&o, &config, &inherited, argv + at, path, &err);
 	return print_error(&err);
 }

@@ -28,6 +28,7 @@
 #include "relay/lender.h"
 #include "relay/sockets.h"
 #include "relay/tunnel_egress.h"
+#include "session/adapt.h"
 #include "session/agent_process.h"
 #include "session/cluster.h"
 #include "session/datagram.h"
@@ -410,12 +411,18 @@ static int send_ready(struct session *s, const struct target_info *info, struct 
 	return 0;
 }
 
+static int adapt(struct session *s, struct target_info *info, struct error *err)
+{
+	return target_info_adapt(info, s->options->config) < 0 ? error_set(err, ENOMEM, "note the target's routes") : 0;
+}
+
 static void on_target(struct session *s, const uint8_t *data, size_t len)
 {
 	struct target_info info = { 0 };
 	struct error err = { 0 };
 
-	if (target_info_decode(data, len, &info, &err) < 0 || keeper_build(s->keeper, &info, s->options->target.text, &s->twin, &err) < 0 ||
+	if (target_info_decode(data, len, &info, &err) < 0 || adapt(s, &info, &err) < 0 ||
+	    keeper_build(s->keeper, &info, s->options->target.text, &s->twin, &err) < 0 ||
 	    open_flows(s, &info, &err) < 0 || send_ready(s, &info, &err) < 0)
 		give_up(s, &err);
 	else

@@ -22,6 +22,7 @@ enum tag {
 	TAG_RESOLV_CONF = 6,
 	TAG_HOSTS = 7,
 	TAG_POLICY_ROUTING = 8,
+	TAG_VARIABLE = 9,
 };
 enum failure_tag { FAILURE_TEXT = 1, FAILURE_HINT = 2, FAILURE_STATUS = 3 };
 
@@ -65,6 +66,8 @@ uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len)
 	fields_add_text(&w, TAG_RESOLV_CONF, info->resolv_conf);
 	fields_add_text(&w, TAG_HOSTS, info->hosts);
 	fields_add_u8(&w, TAG_POLICY_ROUTING, info->policy_routing != 0);
+	for (size_t i = 0; i < info->n_variables; i++)
+		fields_add_text(&w, TAG_VARIABLE, info->variables[i]);
 	return fields_result(&w, ret_len);
 }
 
@@ -75,6 +78,9 @@ void target_info_fini(struct target_info *info)
 	free(info->sysctls);
 	free(info->resolv_conf);
 	free(info->hosts);
+	for (size_t i = 0; i < info->n_variables; i++)
+		free(info->variables[i]);
+	free(info->variables);
 	*info = (struct target_info){ 0 };
 }
 
@@ -179,6 +185,24 @@ static int sysctl_decode(const struct field *f, struct target_info *info)
 	return 0;
 }
 
+/* A name that isn't empty, "=", a value. */
+static int variable_decode(const struct field *f, struct target_info *info)
+{
+	char *text = NULL, **place;
+	int error = field_text(f, INFO_FILE_MAX, &text);
+
+	if (error == 0 && (!strchr(text, '=') || *text == '='))
+		error = -EINVAL;
+	place = error ? NULL : fields_grow((void **)&info->variables, info->n_variables, INFO_VARIABLES, sizeof(*place), &error);
+	if (!place) {
+		free(text);
+		return error;
+	}
+	*place = text;
+	info->n_variables++;
+	return 0;
+}
+
 static int interface_decode(const struct field *f, struct target_info *info)
 {
 	int r = field_copy(f, INTERFACE_MARKS, info->interface, sizeof(info->interface));
@@ -216,6 +240,8 @@ static int field_decode(const struct field *f, struct target_info *info)
 			return -EINVAL;
 		info->policy_routing = f->value[0] != 0;
 		return 0;
+	case TAG_VARIABLE:
+		return variable_decode(f, info);
 	}
 	return 0;
 }

@@ -34,7 +34,8 @@ struct info_sysctl {
 	char name[64], value[64];
 };
 
-enum { INFO_ADDRESSES = 256, INFO_ROUTES = 4096, INFO_SYSCTLS = 64, INFO_FILE_MAX = 1 << 20 };
+enum { INFO_ADDRESSES = 256, INFO_ROUTES = 4096, INFO_SYSCTLS = 64, INFO_FILE_MAX = 1 << 20, INFO_VARIABLES = 8192,
+       INFO_VARIABLES_MAX = 1 << 20 /* bytes of them all */ };
 
 /* All pointers are owned by the struct (target_info_fini). Files that the target doesn't have are NULL. */
 struct target_info {
@@ -47,6 +48,8 @@ struct target_info {
 	struct info_sysctl *sysctls;
 	size_t n_sysctls;
 	char *resolv_conf, *hosts; /* NUL-terminated contents */
+	char **variables; /* NAME=value: the environment of the target's process; none where there is no process */
+	size_t n_variables;
 	int policy_routing;	   /* the target has routing rules beyond the three that every namespace has */
 };
 

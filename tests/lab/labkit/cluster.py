@@ -319,7 +319,7 @@ class Cluster:
 
     def _target(self, node):
         """The process whose network `pid/N` asks for: an ordinary program, as a container's main process is."""
-        return self.nodes[node].start(["sleep", "infinity"]).pid
+        return self.nodes[node].start(["sleep", "infinity"], env={"PATH": "/usr/bin:/bin"}).pid
 
     def _wait_ready(self):
         end = time.monotonic() + 10 * PATIENCE

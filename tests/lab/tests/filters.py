@@ -230,3 +230,17 @@ def answers_change(lab):
         out, err = p.communicate("\n", timeout=20)
         expect("then", out, "10.77.0.2\n", err + lab.log())
     os.unlink(hosts)
+
+
+@test("filters.target_without_default_route")
+def no_default_route(lab):
+    """What the target can't reach this machine may; what is left to the target fails there as ever."""
+    pod = lab.cluster.nodes["pod"]
+    routes = pod.run(["ip", "route", "show", "default"]).strip()
+    pod.run(["ip", "route", "del", "default"])
+    try:
+        configure(outgoing("local", OUTSIDE4))
+        seen, detail = ask(lab, [T4, "tcp 203.0.113.77 80"])
+        expect("seen", seen, ["here", f"failed: {os.strerror(101)}"], detail)
+    finally:
+        pod.run(["ip", "route", "add", *routes.split()])

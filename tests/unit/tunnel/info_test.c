@@ -45,6 +45,11 @@ static struct target_info example(bool full)
 	}
 	info.resolv_conf = text_of(full ? INFO_FILE_MAX : 40);
 	info.hosts = text_of(full ? INFO_FILE_MAX : 0);
+	info.n_variables = full ? INFO_VARIABLES : 2;
+	info.variables = calloc(info.n_variables, sizeof(char *));
+	for (size_t i = 0; i < info.n_variables; i++)
+		if (asprintf(&info.variables[i], "NAME_%zu=%s", i, i % 2 ? "a=b\nc" : "") < 0)
+			exit(99);
 	return info;
 }
 
@@ -70,7 +75,10 @@ static bool same(const struct target_info *a, const struct target_info *b)
 	for (size_t i = 0; i < a->n_sysctls; i++)
 		if (strcmp(a->sysctls[i].name, b->sysctls[i].name) || strcmp(a->sysctls[i].value, b->sysctls[i].value))
 			return false;
-	return true;
+	for (size_t i = 0; a->n_variables == b->n_variables && i < a->n_variables; i++)
+		if (strcmp(a->variables[i], b->variables[i]))
+			return false;
+	return a->n_variables == b->n_variables;
 }
 
 static void test_there_and_back(const char *name, struct target_info info)
@@ -111,7 +119,7 @@ static void test_cuts(void)
 		}
 	}
 	tap_int(wrong, 0, "cut anywhere inside a field it is malformed");
-	tap_int(whole, 11, "between two fields it isn't");
+	tap_int(whole, 13, "between two fields it isn't");
 	free(data);
 	target_info_fini(&info);
 }

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+/* /proc/PID/environ. */
+#include "agent/variables.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+void variables_split(const char *text, size_t len, struct target_info *info)
+{
+	size_t total = 0;
+
+	info->variables = calloc(INFO_VARIABLES, sizeof(char *));
+	for (const char *p = text; info->variables && p < text + len && info->n_variables < INFO_VARIABLES;) {
+		size_t left = (size_t)(text + len - p), n = strnlen(p, left);
+		const char *equals = memchr(p, '=', n);
+
+		total += n + 1;
+		if (equals && equals > p && n < left && total <= INFO_VARIABLES_MAX) {
+			char *copy = strndup(p, n);
+
+			if (copy)
+				info->variables[info->n_variables++] = copy;
+		}
+		p += n + 1;
+	}
+}
+
+void variables_read(const struct entry *e, struct target_info *info)
+{
+	_cleanup_fd_ int fd = e->process < 0 ? -1 : openat(e->process, "environ", O_RDONLY | O_CLOEXEC);
+	char *text = NULL;
+	size_t len = 0;
+
+	if (fd >= 0)
+		text = fd_read_all(fd, 2 * INFO_VARIABLES_MAX, &len);
+	if (e->process >= 0 && !text)
+		log_warn("inspect: the environment of the target's process: %s", strerror(errno));
+	if (text)
+		variables_split(text, len, info);
+	free(text);
+}

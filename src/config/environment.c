@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+/* The program's environment.
+ *
+ * On top of its own come: the target's variables (those that include and exclude leave, with mapping's values), then the env file's, then
+ * override's. Last, unset takes away, whoever had set it. The order of its own stays; others follow.
+ *
+ * Some variables of the target's say where things are in its file system, how its terminal is, or what code an interpreter loads first. The
+ * program runs here, so these stay as they are here, unless include names them. */
+#include "config/environment.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/fd.h"
+#include "config/node.h"
+#include "http/regexp.h"
+
+enum { FILE_MAX = 1 << 20 };
+
+static const char *const local_names[] = {
+	/* where programs, libraries and modules are */
+	"PATH", "CLASSPATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "NODE_PATH", "GOPATH", "GOROOT", "GOMODCACHE", "JAVA_HOME", "JAVA_EXE", "GEM_HOME",
+	"GEM_PATH", "RUBYLIB", "PERL5LIB", "CARGO_HOME", "RUSTUP_HOME", "DOTNET_ROOT", "BUNDLE*",
+	/* what is loaded or run before the program */
+	"LD_*", "GLIBC_TUNABLES", "MALLOC_*", "BASH_ENV", "ENV", "PYTHONSTARTUP", "PERL5OPT", "RUBYOPT", "NODE_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS",
+	"JDK_JAVA_OPTIONS", "DOTNET_STARTUP_HOOKS", "DOTNET_EnableDiagnostics", "PROMPT_COMMAND", "BASH_FUNC_*", "GIT_*", "EDITOR", "VISUAL", "PAGER", "SHELLOPTS",
+	"BASHOPTS",
+	/* the user, the session, the terminal */
+	"HOME", "HOMEPATH", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "TERM*", "COLORTERM", "COLUMNS", "LINES", "LANG", "LANGUAGE",
+	"LC_*", "TMPDIR", "TEMP", "TMP", "XDG_*", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_*", "SSH_*", "SUDO_*", "MAIL", "TZDIR",
+	/* ours */
+	"MIRRORD_*", "RUST_LOG",
+};
+
+bool environment_matches(const char *pattern, const char *name, bool caseless)
+{
+	const char *star = NULL, *mark = NULL;
+
+	for (;;) {
+		int p = caseless ? tolower((unsigned char)*pattern) : *pattern, c = caseless ? tolower((unsigned char)*name) : *name;
+
+		if (*pattern == '*') {
+			star = pattern++;
+			mark = name;
+		} else if (*name && (p == c || *pattern == '?')) {
+			pattern++;
+			name++;
+		} else if (!*name && !*pattern) {
+			return true;
+		} else if (star && *mark) {
+			pattern = star + 1;
+			name = ++mark;
+		} else {
+			return false;
+		}
+	}
+}
+
+bool environment_stays_local(const char *name)
+{
+	for (size_t i = 0; i < sizeof(local_names) / sizeof(local_names[0]); i++)
+		if (environment_matches(local_names[i], name, false))
+			return true;
+	return false;
+}
+
+static bool listed(const struct config_strings *patterns, const char *name, bool caseless)
+{
+	for (size_t i = 0; i < patterns->n; i++)
+		if (environment_matches(patterns->items[i], name, caseless))
+			return true;
+	return false;
+}
+
+/* include's `*` alone means "all", not "also those that stay". */
+static bool wanted(const struct config *c, const char *name)
+{
+	if (c->env_exclude.set && listed(&c->env_exclude, name, false))
+		return false;
+	if (c->env_include.set && !listed(&c->env_include, name, false))
+		return false;
+	if (!environment_stays_local(name))
+		return true;
+	for (size_t i = 0; i < c->env_include.n; i++)
+		if (strcmp(c->env_include.items[i], "*") != 0 && environment_matches(c->env_include.items[i], name, false))
+			return true;
+	return false;
+}
+
+/* The variables to be, as the members of an object: the order stays, a later value replaces. */
+struct maker {
+	const struct config *c;
+	struct arena *arena;
+	struct node *vars;
+	struct regex **mapping;
+	bool changed;
+};
+
+static void set(struct maker *m, const char *name, const char *value)
+{
+	struct node *n = node_member(m->vars, name);
+
+	m->changed |= !n || strcmp(n->text, value) != 0;
+	if (n)
+		n->text = arena_copy(m->arena, value, strlen(value));
+	else
+		node_add_member(m->arena, m->vars, node_new_text(m->arena, NODE_STRING, value, strlen(value), 0), name, 0);
+}
+
+/* Of NAME=value, into the arena; NULL when it is none. */
+static const char *name_of(struct arena *a, const char *variable)
+{
+	const char *equals = strchr(variable, '=');
+
+	return equals && equals > variable ? arena_copy(a, variable, (size_t)(equals - variable)) : NULL;
+}
+
+static int compile_mapping(struct maker *m, struct error *err)
+{
+	const struct config_map *map = &m->c->env_mapping;
+
+	m->mapping = arena_alloc(m->arena, (map->n + 1) * sizeof(*m->mapping));
+	for (size_t i = 0; i < map->n; i++) {
+		m->mapping[i] = regex_compile((struct span){ map->items[i].name, strlen(map->items[i].name) }, 0, err);
+		if (!m->mapping[i])
+			return error_wrap(err, "feature.env.mapping: \"%s\"", map->items[i].name);
+	}
+	return 0;
+}
+
+static const char *mapped(const struct maker *m, const char *name, const char *value)
+{
+	for (size_t i = 0; i < m->c->env_mapping.n; i++)
+		if (regex_search(m->mapping[i], (struct span){ name, strlen(name) }) == 1)
+			return m->c->env_mapping.items[i].value;
+	return value;
+}
+
+static void add_target(struct maker *m, char *const *target, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *name = name_of(m->arena, target[i]);
+
+		if (name && wanted(m->c, name))
+			set(m, name, mapped(m, name, target[i] + strlen(name) + 1));
+	}
+}
+
+/* The value of a line of an env file, cut off at its end: 'as it is', "with \n and \"", or up to a comment. */
+static char *file_value(char *p)
+{
+	char *out = p, *begin = p;
+
+	if (*p == '\'') {
+		char *end = strchr(p + 1, '\'');
+
+		if (end)
+			*end = '\0';
+		return p + 1;
+	}
+	if (*p == '"') {
+		for (p++; *p && *p != '"'; p++) {
+			if (*p == '\\' && p[1]) {
+				p++;
+				*out++ = *p == 'n' ? '\n' : *p == 't' ? '\t' : *p == 'r' ? '\r' : *p;
+			} else {
+				*out++ = *p;
+			}
+		}
+		*out = '\0';
+		return begin;
+	}
+	for (; *p && !(*p == '#' && p > begin && isspace((unsigned char)p[-1])); p++)
+		;
+	while (p > begin && isspace((unsigned char)p[-1]))
+		p--;
+	*p = '\0';
+	return begin;
+}
+
+static int add_line(struct maker *m, char *line, unsigned int number, struct error *err)
+{
+	char *p = line, *equals;
+	const char *name;
+	size_t len;
+
+	while (isspace((unsigned char)*p))
+		p++;
+	if (!*p || *p == '#')
+		return 0;
+	if (strncmp(p, "export ", 7) == 0)
+		p += 7;
+	equals = strchr(p, '=');
+	len = strcspn(p, " \t=");
+	if (!equals || len == 0 || p + len + strspn(p + len, " \t") != equals)
+		return error_set(err, 0, "%s:%u: expected NAME=value", m->c->env_file, number);
+	name = arena_copy(m->arena, p, len);
+	for (p = equals + 1; *p == ' ' || *p == '\t'; p++)
+		;
+	set(m, name, file_value(p));
+	return 0;
+}
+
+static int add_file(struct maker *m, struct error *err)
+{
+	_cleanup_fd_ int fd = -1;
+	char *text, *save = NULL;
+	unsigned int number = 0;
+	int rc = 0;
+
+	if (!m->c->env_file)
+		return 0;
+	fd = open(m->c->env_file, O_RDONLY | O_CLOEXEC);
+	text = fd < 0 ? NULL : fd_read_all(fd, FILE_MAX, NULL);
+	if (!text)
+		return error_set(err, errno, "read the env file %s", m->c->env_file);
+	save = text;
+	for (char *line; rc == 0 && (line = strsep(&save, "\n"));)
+		rc = add_line(m, line, ++number, err);
+	free(text);
+	return rc;
+}
+
+static char **result(const struct maker *m, char *const *local)
+{
+	char **list;
+	size_t n = 0, odd = 0;
+
+	if (!m->changed && m->c->env_unset.n == 0)
+		return (char **)local;
+	while (local[odd])
+		odd++;
+	list = arena_alloc(m->arena, (m->vars->n + odd + 1) * sizeof(char *));
+	for (; *local; local++)
+		if (!name_of(m->arena, *local))
+			list[n++] = *local;
+	for (const struct node *v = m->vars->child; v; v = v->next)
+		if (!listed(&m->c->env_unset, v->key, true))
+			list[n++] = arena_format(m->arena, "%s=%s", v->key, v->text);
+	return list;
+}
+
+char **environment_make(const struct config *c, char *const *local, char *const *target, size_t n_target, struct arena *a, struct error *err)
+{
+	struct maker m = { .c = c, .arena = a, .vars = node_new(a, NODE_OBJECT, 0) };
+	char **list = NULL;
+
+	for (char *const *l = local; *l; l++) {
+		const char *name = name_of(a, *l);
+
+		if (name)
+			set(&m, name, *l + strlen(name) + 1);
+	}
+	m.changed = false;
+	if (compile_mapping(&m, err) == 0) {
+		add_target(&m, target, n_target);
+		if (add_file(&m, err) == 0) {
+			for (size_t i = 0; i < c->env_override.n; i++)
+				set(&m, c->env_override.items[i].name, c->env_override.items[i].value);
+			list = result(&m, local);
+		}
+	}
+	for (size_t i = 0; i < c->env_mapping.n && m.mapping[i]; i++)
+		regex_free(m.mapping[i]);
+	return list;
+}
