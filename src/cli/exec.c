@@ -37,7 +37,7 @@
 #include "twin/info_file.h"
 #include "twin/privilege.h"
 
-enum { MIN_DESCRIPTORS = 64 };
+enum { MIN_DESCRIPTORS = 96 };
 
 struct exec_options {
 	struct config_options config;

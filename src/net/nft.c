@@ -46,7 +46,7 @@ struct nft *nft_open(struct error *err)
 	struct nft *n = NULL;
 
 	if (probe < 0) { /* the library would end the process */
-		error_set(err, errno, "open a netfilter socket");
+		error_set(err, errno, "use nftables: open a netfilter socket");
 		return NULL;
 	}
 	n = calloc(1, sizeof(*n));

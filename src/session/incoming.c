@@ -355,7 +355,9 @@ struct incoming *incoming_new(const struct incoming_context *c, const struct tar
 
 void incoming_on_open(struct incoming *in, struct stream *s, const struct stream_request *request)
 {
-	if (in->server && !in->draining)
+	bool wanted = request->kind != STREAM_TCP || wants_listens(in->wants, IPPROTO_TCP, request->remote.port);
+
+	if (in->server && !in->draining && wanted)
 		tunnel_server_open(in->server, s, request);
 	else
 		stream_reset(s, ECONNREFUSED);

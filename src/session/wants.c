@@ -222,6 +222,18 @@ void wants_update(struct wants *s, struct wanted *w, size_t n)
 	}
 }
 
+bool wants_listens(const struct wants *s, int protocol, uint16_t local_port)
+{
+	for (const struct list *l = s->all.next; l != &s->all; l = l->next) {
+		const struct entry *e = container_of(l, const struct entry, all);
+
+		for (size_t i = 0; e->key.protocol == protocol && i < e->wire.n_listeners; i++)
+			if (e->listeners[i].at.port == local_port)
+				return true;
+	}
+	return false;
+}
+
 size_t wants_count(const struct wants *s)
 {
 	return s->table.n;

@@ -22,6 +22,8 @@ void wants_free(struct wants *s);
 /* Subscribes what is new, changes what has changed, and ends what isn't in @wanted (sorted here) any more. */
 void wants_update(struct wants *s, struct wanted *wanted, size_t n);
 size_t wants_count(const struct wants *s);
+/* Whether one of the program's listeners that are wanted has that port: there is no reason to connect to another. */
+bool wants_listens(const struct wants *s, int protocol, uint16_t local_port);
 /* Something was subscribed at some time. */
 bool wants_used(const struct wants *s);
 

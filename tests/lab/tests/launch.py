@@ -49,7 +49,7 @@ def least_hard_limit(lab):
     """The limit that the message names is enough."""
     def limit():
         lab.plainly()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
     done = lab.mirrord(["/tmp/lab/bin/tcpget", "10.0.20.5", "13"], where=limit)
     expect("a connection", (done.status, done.out, done.err), (0, "hello\n", ""), str(done) + lab.log())
 
