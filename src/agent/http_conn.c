@@ -348,6 +348,18 @@ static void sniff_tls(struct http_conn *c)
 		http_relay(c, n > 0 ? tls_upstream(c, &hello) : NULL);
 }
 
+/* A server that speaks first, or has ended, isn't kept waiting, unless its words can be HTTP/2's: then the client's will follow. */
+static bool server_is_first(struct http_end *e)
+{
+	uint8_t data[SNIFF_SETTINGS];
+	ssize_t n;
+
+	if (!http_end_has_something(e))
+		return false;
+	n = recv(e->watch.fd, data, sizeof(data), MSG_PEEK | MSG_DONTWAIT);
+	return n <= 0 || !sniff_server_is_http2(data, (size_t)n);
+}
+
 /* True when the client has spoken, and it is known what. */
 static bool sniff(struct http_conn *c)
 {
@@ -357,7 +369,7 @@ static bool sniff(struct http_conn *c)
 		http_reset(c);
 		return true;
 	}
-	if (!n && http_end_has_something(&c->current->end)) { /* the server speaks first, or has ended */
+	if (!n && server_is_first(&c->current->end)) {
 		http_relay(c, NULL);
 		return true;
 	}

@@ -119,7 +119,8 @@ static bool drop_if_gone(struct http_conn *c, struct http_upstream *u)
 		u->taker->ops->count(u->taker->arg, COUNTER_HTTP_FAILED, h2_stream_count(l));
 	u->link = NULL;
 	h2_disconnect(l, why);
-	if (u == c->current) /* where the client meant to be: it should come again */
+	h2_greet(c->h2);
+	if (u == c->current && !u->failed) /* where the client meant to be: it should come again */
 		h2_leave(h2_client(c->h2));
 	http_upstream_drop(u);
 	return true;
@@ -147,6 +148,8 @@ static bool move_client(struct http_conn *c)
 	size_t held = backlog_len(&c->held);
 	bool moved = held > 0;
 
+	if (!h2_has_greeted(c->h2))
+		return false;
 	if (held) {
 		h2_receive(client, backlog_first(&c->held), held);
 		http_kept_take(&c->held, held);

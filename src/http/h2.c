@@ -63,10 +63,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 /* The home server's settings are the client's, as far as they say what it can do. */
 static void pass_settings(struct h2_link *l)
 {
-	nghttp2_settings_entry connect = { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 };
-
-	if (l->home && nghttp2_session_get_remote_settings(l->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1 && l->h2->client->session)
-		nghttp2_submit_settings(l->h2->client->session, NGHTTP2_FLAG_NONE, &connect, 1);
+	if (!l->home)
+		return;
+	l->h2->connect_protocol = nghttp2_session_get_remote_settings(l->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+	h2_greet(l->h2);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -143,18 +143,42 @@ static nghttp2_option *make_options(void)
 	if (made || nghttp2_option_new(&made) != 0)
 		return made;
 	nghttp2_option_set_no_auto_window_update(made, 1);
+	nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(made, 1); /* it is for the server to say */
 	nghttp2_option_set_max_send_header_block_length(made, 2 * HTTP_HEAD_MAX);
 	return made;
 }
 
-static struct h2_link *link_new(struct h2 *h, bool client)
+/* Says what we are ready for: the first that a peer hears. */
+static bool greet(struct h2_link *l)
 {
-	static const nghttp2_settings_entry settings[] = {
+	nghttp2_settings_entry settings[] = {
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_HEAD_MAX },
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 	};
+	size_t n = l->client ? 3 : 4;
+
+	if (l->client && l->h2->connect_protocol)
+		settings[n++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 };
+	return nghttp2_submit_settings(l->session, NGHTTP2_FLAG_NONE, settings, n) == 0 &&
+	       nghttp2_session_set_local_window_size(l->session, NGHTTP2_FLAG_NONE, 0, H2_STREAMS * H2_WINDOW / 4) == 0;
+}
+
+void h2_greet(struct h2 *h)
+{
+	if (!h->greeted)
+		h->client->broken |= !greet(h->client);
+	h->greeted = true;
+}
+
+bool h2_has_greeted(const struct h2 *h)
+{
+	return h->greeted;
+}
+
+static struct h2_link *link_new(struct h2 *h, bool client)
+{
 	nghttp2_session_callbacks *callbacks = make_callbacks();
 	nghttp2_option *options = make_options();
 	struct h2_link *l = calloc(1, sizeof(*l));
@@ -171,12 +195,7 @@ static struct h2_link *link_new(struct h2 *h, bool client)
 		rc = nghttp2_session_server_new2(&l->session, callbacks, l, options);
 	else
 		rc = nghttp2_session_client_new2(&l->session, callbacks, l, options);
-	/* A client hears of three settings, a server of the fourth, too. */
-	if (rc == 0)
-		rc = nghttp2_submit_settings(l->session, NGHTTP2_FLAG_NONE, settings, client ? 3 : 4);
-	if (rc == 0)
-		rc = nghttp2_session_set_local_window_size(l->session, NGHTTP2_FLAG_NONE, 0, H2_STREAMS * H2_WINDOW / 4);
-	if (rc == 0)
+	if (rc == 0 && (client || greet(l)))
 		return l;
 	nghttp2_session_del(l->session);
 	free(l);

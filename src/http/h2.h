@@ -39,6 +39,11 @@ struct h2_link *h2_client(struct h2 *h);
 /* A link to a server. @home: the server that the client meant, whose settings it hears of. NULL without memory. */
 struct h2_link *h2_connect(struct h2 *h, bool home);
 
+/* The client is told what is possible when its home server has said what it can do, or by this when that will not be. Until then nothing of
+ * the client's may be given to h2_receive(). */
+void h2_greet(struct h2 *h);
+bool h2_has_greeted(const struct h2 *h);
+
 /* Takes bytes that the link's peer sent. False: the peer broke the protocol. What h2_pull() gives is to be sent still, then the connection is
  * to be closed. */
 bool h2_receive(struct h2_link *l, const uint8_t *data, size_t len);

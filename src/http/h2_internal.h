@@ -64,6 +64,7 @@ struct h2 {
 	struct h2_link *client;
 	struct list servers, streams;
 	size_t resets, answers;
+	bool connect_protocol, greeted;
 };
 
 /* h2_block.c */

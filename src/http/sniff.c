@@ -82,6 +82,17 @@ enum sniff sniff_client(const uint8_t *data, size_t len)
 	return sniff_http1(data + at, len - at);
 }
 
+/* Length, a multiple of 6; type 4; no flags; stream 0. */
+bool sniff_server_is_http2(const uint8_t *data, size_t len)
+{
+	static const uint8_t rest[] = { 4, 0, 0, 0, 0, 0 };
+
+	for (size_t i = 0; i < len && i < SNIFF_SETTINGS; i++)
+		if (i < 2 ? data[i] != 0 : i > 2 && data[i] != rest[i - 3])
+			return false;
+	return len < 3 || data[2] % 6 == 0;
+}
+
 /* Puts the handshake message together from its records. Returns its bytes so far, or -1. */
 static ssize_t join_records(const uint8_t *data, size_t len, uint8_t *out, size_t size)
 {

@@ -3,6 +3,7 @@
  * them. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -14,6 +15,10 @@ enum sniff { SNIFF_MORE, SNIFF_HTTP1, SNIFF_HTTP2, SNIFF_TLS, SNIFF_NEITHER };
 /* Says SNIFF_MORE only while the bytes can still become HTTP: other protocols aren't held up. HTTP/1 is known when the request line is
  * there, HTTP/2 by its preface (RFC 9113 §3.4), TLS by the record header. */
 enum sniff sniff_client(const uint8_t *data, size_t len);
+
+/* Can these first bytes of a server's be HTTP/2's? Such a server may speak before its client, with a SETTINGS frame. */
+bool sniff_server_is_http2(const uint8_t *data, size_t len);
+enum { SNIFF_SETTINGS = 9 };
 
 enum { SNIFF_PREFACE = 24 };
 extern const char SNIFF_HTTP2_PREFACE[];

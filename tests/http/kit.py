@@ -29,7 +29,7 @@ def isolate():
     if os.environ.get("HTTP_TEST_INSIDE") != "1":
         os.environ["HTTP_TEST_INSIDE"] = "1"
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        os.execvp("unshare", ["unshare", *user, "--net", "--pid", "--fork", "--kill-child", sys.executable, *sys.argv])
+        os.execvp("unshare", ["unshare", *user, "--net", "--pid", "--mount-proc", "--fork", "--kill-child", sys.executable, *sys.argv])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 

@@ -847,4 +847,5 @@ def many_connections_at_once():
         d.wait_closed()
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

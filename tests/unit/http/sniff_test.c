@@ -106,6 +106,12 @@ int main(void)
 		}
 		tap_ok(right, "%s", rows[i].name);
 	}
+	tap_ok(sniff_server_is_http2((const uint8_t *)"\0\0\x12\4\0\0\0\0\0\0\3", 11), "a server's SETTINGS");
+	tap_ok(sniff_server_is_http2((const uint8_t *)"\0\0\0\4\0\0\0\0\0", 9), "empty ones");
+	tap_ok(sniff_server_is_http2((const uint8_t *)"\0\0\x12\4", 4), "the beginning of some");
+	tap_ok(!sniff_server_is_http2((const uint8_t *)"\0\0\x11\4", 4), "not with that length");
+	tap_ok(!sniff_server_is_http2((const uint8_t *)"\0\0\x12\4\1", 5), "not with a flag");
+	tap_ok(!sniff_server_is_http2((const uint8_t *)"220 mail", 8), "nor this");
 	test_hello(4096);
 	test_hello(50);
 	test_hello(1);

@@ -1,0 +1,467 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""clients.py DIVERT -- HTTP/2, gRPC and WebSocket through the filter with real clients and servers: curl, nghttp2's tools, Node, grpcio, Go's
+h2spec, wrk. HTTP/2 is compared field by field with what was sent."""
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+from kit import ALICE, Divert, PATIENCE, expect, main, test
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+WORK = os.path.join(os.path.dirname(sys.argv[1]) if len(sys.argv) > 1 else ".", "clients.work")
+USER = ["-H", "x-user: alice"]
+
+
+def run(*argv, timeout=120, status=0, text=None):
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, input=text)
+    if status is not None and done.returncode != status:
+        raise AssertionError(f"{argv}: status {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+class Node:
+    """An HTTP server of Node's that answers with JSON: its name, and the request as it saw it. /stream/N sends N chunks, /slow waits, /trailers
+    has trailers, /hints sends 103 first, /reset resets. `http` speaks HTTP/1, `websocket` WebSocket too, `http2` HTTP/2."""
+
+    SCRIPT = r"""
+const [kind, name, port] = process.argv.slice(1), http2 = kind === 'http2';
+const lib = require(http2 ? 'http2' : 'http');
+const server = http2 ? lib.createServer({settings: {enableConnectProtocol: true}}) : lib.createServer();
+server.on('request', (q, r) => {
+  const chunks = [];
+  if (q.url.startsWith('/early')) { r.writeHead(413); r.end('early'); return; }
+  if (q.url.startsWith('/reset')) { http2 ? q.stream.close(lib.constants.NGHTTP2_ENHANCE_YOUR_CALM) : q.socket.resetAndDestroy(); return; }
+  if (q.url.startsWith('/hints') && http2) q.stream.additionalHeaders({':status': 103, link: '</s>'});
+  if (q.url.startsWith('/echo')) { r.writeHead(200); q.pipe(r); return; }
+  q.on('data', d => chunks.push(d));
+  q.on('end', () => {
+    const body = Buffer.concat(chunks), n = Number(q.url.split('/')[2] || 0);
+    const text = JSON.stringify({name, method: q.method, url: q.url, fields: q.rawHeaders, trailers: q.trailers, length: body.length,
+                                 sum: require('crypto').createHash('sha256').update(body).digest('hex')});
+    if (q.url.startsWith('/stream')) { let k = 0; const step = () => k++ < n ? (r.write('x'.repeat(65536)) ? setImmediate(step) : r.once('drain', step)) : r.end(); step(); return; }
+    if (q.url.startsWith('/slow')) { setTimeout(() => r.end(text), n); return; }
+    if (q.url.startsWith('/trailers')) { r.setHeader('trailer', 'x-sum'); r.write(text); r.addTrailers({'x-sum': '7'}); r.end(); return; }
+    r.end(text);
+  });
+});
+if (http2) server.on('connect', (q, r) => { q.stream.respond({':status': 200}); q.stream.pipe(q.stream); });
+if (kind === 'websocket') server.on('upgrade', (q, s, head) => { s.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Server: ' + name + '\r\n'
+  + 'Sec-WebSocket-Accept: ' + require('crypto').createHash('sha1').update(q.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64') + '\r\n\r\n');
+  s.on('error', () => {}); s.pipe(s); });
+server.on('clientError', (e, s) => s.destroy());
+server.keepAliveTimeout = 60000;
+server.listen(Number(port), '127.0.0.1', () => console.log('ready ' + server.address().port));
+"""
+
+    def __init__(self, kind, name):
+        self.process = subprocess.Popen(["node", "-e", self.SCRIPT, kind, name, "0"], stdout=subprocess.PIPE, text=True)
+        self.address = "127.0.0.1:" + self.process.stdout.readline().split()[1]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def servers(kind="http2", filter=ALICE):
+    app, program = Node(kind, "app"), Node(kind, "program")
+    d = Divert(app, program, filter)
+    try:
+        yield d, app, program
+    finally:
+        d.close()
+        app.close()
+        program.close()
+
+
+def curl(d, path="/", *options, version="--http2-prior-knowledge"):
+    return run("curl", "-sS", "-m", str(PATIENCE), version, *options, f"http://127.0.0.1:{d.port}{path}")
+
+
+@test
+def curl_of_all_versions():
+    for kind, version in (("http2", "--http2-prior-knowledge"), ("http", "--http1.1"), ("http", "--http1.0"), ("http", "--http2")):
+        with servers(kind) as (d, app, program):
+            expect(version, json.loads(curl(d, "/a", version=version))["name"], "app")
+            expect(version, json.loads(curl(d, "/a", *USER, version=version))["name"], "program")
+            if version == "--http2-prior-knowledge":
+                continue  # curl 7.88 can't use such a connection twice, with us or without
+            got = run("curl", "-sS", version, *USER, f"http://127.0.0.1:{d.port}/[1-20]", "--next", "-sS", version, f"http://127.0.0.1:{d.port}/[1-20]")
+            expect("names", re.findall(r'"name":"(\w+)"', got), ["program"] * 20 + ["app"] * 20)
+
+
+@test
+def fields_arrive_as_they_were_sent():
+    """With the filter and without: the same fields in the same order."""
+    options = ["-H", "X-A: one", "-H", "x-b:  two  ", "-H", "X-A: three", "-H", "te: trailers", "-H", "cookie: a=1; b=2", "-H", "x-utf: caf\u00e9",
+               "-X", "PURGE", "-d", "hello"]
+    with servers() as (d, app, program):
+        plain = json.loads(run("curl", "-sS", "--http2-prior-knowledge", *options, f"http://{app.address}/x?y=%20z"))
+        passed = json.loads(curl(d, "/x?y=%20z", *options))
+        taken = json.loads(curl(d, "/x?y=%20z", *options, *USER))
+        at = plain["fields"].index(":authority") + 1
+        plain["fields"][at] = passed["fields"][at]
+        expect("passed", passed, plain)
+        expect("taken", [f for f in taken["fields"] if f not in ("x-user", "alice")], plain["fields"])
+        expect("by", taken["name"], "program")
+
+
+@test
+def http2_filters_see_pseudo_headers():
+    for filter in ({"host": "^shop\\.test$"}, {"header_filter": "^host: shop"}, {"header_filter": "^:authority: shop"}, {"header_filter": "^:path: /mine"},
+                   {"path_filter": "^/mine$"}, {"all_of": [{"method": "GET"}, {"query": {"a": "^1$"}}]}):
+        with servers(filter=filter) as (d, app, program):
+            for path, authority, name in (("/mine?a=1", "shop.test:80", "program"), ("/other?a=2", "other.test", "app")):
+                got = run("nghttp", f"-H:authority:{authority}", f"http://127.0.0.1:{d.port}{path}")
+                expect(f"{filter} {authority}", json.loads(got)["name"], name)
+
+
+@test
+def http2_bodies_decide():
+    with servers(filter={"body_filter": {"body": "json", "query": "$.user", "matches": "alice"}}) as (d, app, program):
+        for body, name in (('{"user": "alice"}', "program"), ('{"user": "bob"}', "app"), ("none", "app"), ('{"x":"' + "y" * 100000 + '","user":"alice"}', "app"),
+                           ('{"x":"' + "y" * 60000 + '","user":"alice"}', "program")):
+            got = json.loads(run("curl", "-sS", "--http2-prior-knowledge", "--data-binary", "@-", f"http://127.0.0.1:{d.port}/", text=body))
+            expect(body[:20], (got["name"], got["length"]), (name, len(body)))
+        expect("without a body", json.loads(curl(d))["name"], "app")
+
+
+@test
+def large_bodies_of_http2():
+    with servers() as (d, app, program):
+        os.makedirs(WORK, exist_ok=True)
+        path = f"{WORK}/upload"
+        run("sh", "-c", f"head -c 50000000 /dev/urandom >{path}")
+        total = run("sha256sum", path).split()[0]
+        for user in ([], USER):
+            got = json.loads(curl(d, "/", *user, "-T", path))
+            expect("upload", (got["length"], got["sum"]), (50000000, total))
+            expect("download", len(curl(d, "/stream/400", *user)), 400 * 65536)
+            expect("echo", run("sh", "-c", f"curl -sS --http2-prior-knowledge {'-H x-user:alice' if user else ''} --data-binary @{path} "
+                               f"http://127.0.0.1:{d.port}/echo | sha256sum").split()[0], total)
+        with open(f"/proc/{d.process.pid}/status") as f:
+            peak = int(f.read().split("VmHWM:")[1].split()[0])
+        expect("memory stays flat", peak < 40 << 10 or "ASAN_OPTIONS" in os.environ, True)
+        os.unlink(path)
+
+
+@test
+def answers_in_parts():
+    with servers() as (d, app, program):
+        for user in ([], USER):
+            out = run("nghttp", "-v", *[f"-H{u.replace(': ', ':')}" for u in user if u != "-H"], f"http://127.0.0.1:{d.port}/hints/0")
+            expect("interim answer", len(re.findall(r":status: 103", out)), 1)
+            out = run("nghttp", "-v", *[f"-H{u.replace(': ', ':')}" for u in user if u != "-H"], f"http://127.0.0.1:{d.port}/trailers/0")
+            expect("trailers", len(re.findall(r"x-sum: 7", out)), 1)
+            out = run("nghttp", "-v", *[f"-H{u.replace(': ', ':')}" for u in user if u != "-H"], f"http://127.0.0.1:{d.port}/reset/0", status=None)
+            expect("the server's reset", "error_code=ENHANCE_YOUR_CALM(0x0b)" in out, True)
+            expect("an early answer", curl(d, "/early", *user, "-d", "x" * 100), "early")
+
+
+NODE_STREAMS = r"""
+const http2 = require('http2'), c = http2.connect('http://127.0.0.1:' + process.argv[1]);
+const get = (path, mine) => new Promise((ok, no) => { const s = c.request({':path': path, ...(mine ? {'x-user': 'alice'} : {})}); let t = '';
+  s.setEncoding('utf8'); s.on('data', d => t += d); s.on('end', () => ok(t)); s.on('error', no); });
+(async () => {
+  const stuck = c.request({':path': '/stream/1000'}), other = c.request({':path': '/stream/1000', 'x-user': 'alice'});   // never read
+  await new Promise(r => setTimeout(r, 300));
+  const began = Date.now(), got = await Promise.all([...Array(100).keys()].map(n => get('/slow/' + n % 7, n % 3 == 0)));
+  console.log(JSON.stringify({names: got.map(t => JSON.parse(t).name), ms: Date.now() - began}));
+  stuck.close(); other.close(); c.close();
+})();
+"""
+
+
+@test
+def a_stream_that_is_not_read_stops_no_other():
+    with servers() as (d, app, program):
+        got = json.loads(run("node", "-e", NODE_STREAMS, str(d.port)))
+        expect("whose", got["names"], ["program" if n % 3 == 0 else "app" for n in range(100)])
+
+
+@test
+def extended_connect():
+    script = r"""
+const http2 = require('http2'), c = http2.connect('http://127.0.0.1:' + process.argv[1]);
+let done = false;
+c.on('remoteSettings', settings => { if (!settings.enableConnectProtocol || done) return; done = true;
+  const s = c.request({':method': 'CONNECT', ':protocol': 'websocket', ':path': '/ws', 'x-user': process.argv[2]});
+  s.on('response', h => { s.write('hello'); }); s.on('data', d => { console.log(h2 = d.toString()); s.close(); c.close(); }); });
+"""
+    with servers() as (d, app, program):
+        for user in ("alice", "bob"):
+            expect(user, run("node", "-e", script, str(d.port), user), "hello\n")
+        expect("counted", d.counters()["stolen"], 1)
+
+
+@test
+def a_websocket_client():
+    """Node's own client has no plain-text door to the bytes, so frames are made here (RFC 6455)."""
+    import base64
+    import struct
+
+    def frame(payload, opcode=1):
+        mask = os.urandom(4)
+        head = bytes([0x80 | opcode]) + (bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack(">H", len(payload))
+                                         if len(payload) < 65536 else b"\xff" + struct.pack(">Q", len(payload)))
+        return head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+
+    with servers("websocket") as (d, app, program):
+        for user, name in ((b"", b"app"), (b"X-User: alice\r\n", b"program")):
+            c = d.connect()
+            c.send(b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
+                   base64.b64encode(os.urandom(16)) + b"\r\n" + user + b"\r\n")
+            head = c.until(b"\r\n\r\n")
+            expect("whose", b"X-Server: " + name in head, True)
+            for payload in (b"", b"hello", os.urandom(125), os.urandom(126), os.urandom(65535), os.urandom(70000)):
+                for opcode in (1, 2, 9, 10):
+                    sent = frame(payload, opcode)
+                    c.send(sent)
+                    expect("echo", c.exactly(len(sent)), sent)
+            c.send(frame(b"\x03\xe8", 8))
+            c.exactly(8)
+            c.end()
+            expect("the end", c.rest(), b"")
+
+
+@test
+def goaway_of_the_app_is_the_clients():
+    script = r"""
+const http2 = require('http2'), s = http2.createServer();
+s.on('stream', (st, h) => { st.respond(); st.end('x'); if (h[':path'] === '/last') st.session.goaway(); });
+s.listen(0, '127.0.0.1', () => console.log('ready ' + s.address().port));
+"""
+    process = subprocess.Popen(["node", "-e", script], stdout=subprocess.PIPE, text=True)
+    address = "127.0.0.1:" + process.stdout.readline().split()[1]
+    d = Divert(address, address)
+    try:
+        out = run("nghttp", "-v", f"http://127.0.0.1:{d.port}/last")
+        expect("GOAWAY", "recv GOAWAY frame" in out, True)
+        for _ in range(3):
+            expect("again", curl(d, "/x"), "x")
+    finally:
+        d.close()
+        process.kill()
+        process.wait()
+
+
+@test
+def a_program_that_is_not_there_or_speaks_no_http2():
+    from kit import Server
+
+    app = Node("http2", "app")
+    old = Server(lambda c, n: c.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") if c.until(b"\r\n\r\n") else None)
+    import socket
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{s.getsockname()[1]}"
+        for program, why in ((dead, "the local program can't be connected to"), (old.address, "the local program doesn't speak HTTP/2")):
+            d = Divert(app, program)
+            out = curl(d, "/", "-i", *USER)
+            expect("status", out.split()[1], "502")
+            expect("why", f"mirrord-error: {why}" in out, True)
+            expect("the app goes on", json.loads(curl(d))["name"], "app")
+            d.close()
+    app.close()
+    old.close()
+
+
+@test
+def floods_are_bounded():
+    """Header blocks over 64 KiB, endless CONTINUATION, streams opened and reset as fast as can be."""
+    script = r"""
+const net = require('net'), s = net.connect(Number(process.argv[1]), '127.0.0.1'), kind = process.argv[2];
+const frame = (type, flags, id, body) => { const h = Buffer.alloc(9); h.writeUIntBE(body.length, 0, 3); h[3] = type; h[4] = flags; h.writeUInt32BE(id, 5); return Buffer.concat([h, body]); };
+const head = Buffer.from([0x82, 0x84, 0x86, 0x41, 1, 0x61]);   // GET / http, :authority a
+const literal = n => Buffer.concat([Buffer.from([0x00, 1, 0x78, 0x7f, ...(() => { let v = n - 127, o = []; while (v >= 128) { o.push(v % 128 + 128); v >>= 7; } o.push(v); return o; })()]), Buffer.alloc(n, 0x79)]);
+s.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'); s.write(frame(4, 0, 0, Buffer.alloc(0)));
+let got = Buffer.alloc(0), sent = 0;
+s.on('data', d => got = Buffer.concat([got, d])); s.on('error', () => {});
+let closed = false; s.on('close', () => { closed = true; report(); }); const report = () => { let at = 0, seen = []; while (got.length - at >= 9) { const n = got.readUIntBE(at, 3); if (got[at + 3] === 7) seen.push('GOAWAY ' + got.readUInt32BE(at + 13)); if (got[at + 3] === 1) seen.push('HEADERS'); at += 9 + n; } console.log(JSON.stringify({sent, seen, closed})); process.exit(0); };
+if (kind === 'large') { s.write(frame(1, 1, 1, head)); for (let k = 0; k < 5; k++) s.write(frame(9, k === 4 ? 4 : 0, 1, literal(16000))); setTimeout(report, 500); }
+if (kind === 'continuation') { s.write(frame(1, 1, 1, head)); const step = () => { if (s.destroyed) return; sent++; s.write(frame(9, 0, 1, Buffer.from([0, 1, 0x78, 1, 0x79]))); setImmediate(step); }; step(); setTimeout(report, 8000).unref(); }
+if (kind === 'reset') { let id = 1; const step = () => { if (s.destroyed) return; sent++; s.write(Buffer.concat([frame(1, 5, id, head), frame(3, 0, id, Buffer.from([0, 0, 0, 8]))])); id += 2; setImmediate(step); }; step(); setTimeout(report, 8000).unref(); }
+"""
+    with servers() as (d, app, program):
+        got = json.loads(run("node", "-e", script, str(d.port), "large"))
+        expect("a large block is answered", got["seen"], ["HEADERS"])
+        got = json.loads(run("node", "-e", script, str(d.port), "continuation"))
+        expect("CONTINUATION ends the connection", got["closed"], True)
+        got = json.loads(run("node", "-e", script, str(d.port), "reset"))
+        expect("resets end the connection", got["closed"], True)
+        expect("and nobody else's", json.loads(curl(d))["name"], "app")
+
+
+GRPC_SERVER = r"""
+import grpc, sys, time
+from concurrent import futures
+name = sys.argv[1].encode()
+def unary(q, c):
+    c.send_initial_metadata((("x-server", name.decode()),))
+    c.set_trailing_metadata((("x-tail-bin", b"\x00\xff"),))
+    return name + b":" + q
+def fail(q, c):
+    c.set_trailing_metadata((("x-why", "because"),))
+    c.abort(grpc.StatusCode.FAILED_PRECONDITION, "no: \u00e9 %")
+def down(q, c):
+    for k in range(int(q)): yield name + b"%d" % k
+def up(qs, c): return name + b":%d" % sum(len(q) for q in qs)
+def both(qs, c):
+    for q in qs: yield name + b":" + q
+cancelled = []
+def sleep(q, c):
+    c.add_callback(lambda: cancelled.append(q))
+    for _ in range(1000):
+        if not c.is_active(): return b""
+        time.sleep(0.01)
+    return b"slept"
+def was_cancelled(q, c): return b"%d" % len(cancelled)
+def deadline(q, c): return b"%d" % int(c.time_remaining() * 1000)
+def meta(q, c): return repr(sorted(tuple(m) for m in c.invocation_metadata() if m[0].startswith("x-"))).encode()
+H = grpc.unary_unary_rpc_method_handler
+handlers = {"Unary": H(unary), "Fail": H(fail), "Sleep": H(sleep), "WasCancelled": H(was_cancelled), "Deadline": H(deadline), "Meta": H(meta),
+            "Down": grpc.unary_stream_rpc_method_handler(down), "Up": grpc.stream_unary_rpc_method_handler(up), "Both": grpc.stream_stream_rpc_method_handler(both)}
+s = grpc.server(futures.ThreadPoolExecutor(40), options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)])
+s.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Cart", handlers), grpc.method_handlers_generic_handler("shop.Other", handlers)))
+port = s.add_insecure_port("127.0.0.1:0")
+s.start()
+print("ready", port, flush=True)
+s.wait_for_termination()
+"""
+
+
+@contextlib.contextmanager
+def grpc_servers(filter):
+    processes = [subprocess.Popen(["/usr/bin/python3", "-c", GRPC_SERVER, name], stdout=subprocess.PIPE, text=True) for name in ("app", "program")]
+    addresses = ["127.0.0.1:" + p.stdout.readline().split()[1] for p in processes]
+    d = Divert(*addresses, filter)
+    try:
+        yield d
+    finally:
+        d.close()
+        for p in processes:
+            p.kill()
+            p.wait()
+
+
+@test
+def grpc_of_all_kinds():
+    import grpc
+
+    with grpc_servers({"grpc": {"service": "shop.Cart"}}) as d:
+        channel = grpc.insecure_channel(f"127.0.0.1:{d.port}", options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)])
+        for service, name in (("shop.Cart", b"program"), ("shop.Other", b"app")):
+            def unary(m, **more):
+                return channel.unary_unary(f"/{service}/{m}")(b"q" if "q" not in more else more.pop("q"), timeout=more.pop("timeout", PATIENCE), **more)
+
+            answer, call = channel.unary_unary(f"/{service}/Unary").with_call(b"hello", timeout=PATIENCE)
+            expect("unary", answer, name + b":hello")
+            expect("initial metadata", dict(call.initial_metadata())["x-server"], name.decode())
+            expect("trailing metadata", dict(call.trailing_metadata())["x-tail-bin"], b"\x00\xff")
+            try:
+                unary("Fail")
+                raise AssertionError("it should fail")
+            except grpc.RpcError as e:
+                expect("status", (e.code(), e.details(), dict(e.trailing_metadata())["x-why"]), (grpc.StatusCode.FAILED_PRECONDITION, "no: \u00e9 %", "because"))
+            try:
+                unary("Nowhere")
+                raise AssertionError("it should fail")
+            except grpc.RpcError as e:
+                expect("no such method", e.code(), grpc.StatusCode.UNIMPLEMENTED)
+            expect("server stream", list(channel.unary_stream(f"/{service}/Down")(b"500", timeout=PATIENCE)), [name + b"%d" % k for k in range(500)])
+            expect("client stream", channel.stream_unary(f"/{service}/Up")((b"x" * k for k in range(500)), timeout=PATIENCE), name + b":%d" % sum(range(500)))
+            big = os.urandom(20 << 20)
+            expect("large", unary("Unary", q=big), name + b":" + big)
+            expect("metadata", unary("Meta", metadata=(("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\x00\x01"))), b"[('x-a', '1'), ('x-a', '2'), ('x-b-bin', b'\\x00\\x01')]")
+            left = int(unary("Deadline", timeout=15))
+            expect("deadline", 5000 < left < 16000, True)
+            try:
+                unary("Sleep", timeout=0.2)
+                raise AssertionError("it should time out")
+            except grpc.RpcError as e:
+                expect("deadline", e.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+            future = channel.unary_unary(f"/{service}/Sleep").future(b"q")
+            time.sleep(0.2)
+            future.cancel()
+            end = time.monotonic() + PATIENCE
+            while unary("WasCancelled") != b"2" and time.monotonic() < end:
+                time.sleep(0.02)
+            expect("cancelled at the server", unary("WasCancelled"), b"2")
+            both = channel.stream_stream(f"/{service}/Both")(ping_pong(30), timeout=PATIENCE)
+            for k, answer in enumerate(both):
+                expect("ping pong", answer, name + b":%d" % k)
+                PONG.release()
+
+
+PONG = threading.Semaphore(1)
+
+
+def ping_pong(n):
+    """The next question comes when the last one was answered."""
+    for k in range(n):
+        PONG.acquire()
+        yield b"%d" % k
+
+
+@test
+def grpc_in_parallel():
+    import grpc
+
+    with grpc_servers({"all_of": [{"grpc": {"service": "shop.Cart", "method": "Unary"}}, {"header": "^x-user: alice$"}]}) as d:
+        channel = grpc.insecure_channel(f"127.0.0.1:{d.port}")
+        call = channel.unary_unary("/shop.Cart/Unary")
+        futures = [(n, call.future(b"%d" % n, metadata=(("x-user", "alice" if n % 2 else "bob"),), timeout=PATIENCE)) for n in range(300)]
+        expect("answers", [f.result() for n, f in futures], [b"%s:%d" % (b"program" if n % 2 else b"app", n) for n, f in futures])
+        d.counters()
+        expect("connections", d.open, 1)
+
+
+@test
+def grpc_without_a_program():
+    import grpc
+
+    with grpc_servers({"grpc": {"service": "shop.Cart"}}) as d:
+        pass
+    import socket
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{s.getsockname()[1]}"
+        d = Divert(dead, dead, {"grpc": {"service": "shop.Cart"}})
+        try:
+            grpc.insecure_channel(f"127.0.0.1:{d.port}").unary_unary("/shop.Cart/Unary")(b"q", timeout=PATIENCE)
+            raise AssertionError("it should fail")
+        except grpc.RpcError as e:
+            expect("status", e.code(), grpc.StatusCode.UNAVAILABLE)
+        d.close()
+
+
+@test
+def h2load_and_wrk_lose_nothing():
+    with servers() as (d, app, program):
+        for user in ([], USER):
+            out = run("h2load", "-n", "5000", "-c", "8", "-m", "16", *user, f"http://127.0.0.1:{d.port}/")
+            expect("h2load", re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", out).groups(), ("5000", "0", "0"))
+    with servers("http") as (d, app, program):
+        for user in ([], USER):
+            out = run("wrk", "-t1", "-c32", "-d1s", *user, f"http://127.0.0.1:{d.port}/")
+            expect("wrk", [line for line in out.splitlines() if "error" in line or "Non-2xx" in line], [])
+
+
+@test
+def h2spec():
+    os.makedirs(WORK, exist_ok=True)
+    env = dict(os.environ, GOBIN=os.path.abspath(WORK), GOFLAGS="-mod=mod")
+    subprocess.run(["go", "install", "github.com/summerwind/h2spec/cmd/h2spec"], cwd=f"{HERE}/h2spec", env=env, check=True, capture_output=True, timeout=600)
+    with servers() as (d, app, program):
+        out = run(f"{WORK}/h2spec", "-h", "127.0.0.1", "-p", str(d.port), "--timeout", "5", timeout=300, status=None)
+        expect("h2spec", re.search(r"(\d+ tests, .*)", out)[1] + out[out.find("Failures:"):] * ("Failures:" in out), "145 tests, 145 passed, 0 skipped, 0 failed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
