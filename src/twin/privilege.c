@@ -8,6 +8,7 @@
 #include <pwd.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,34 +35,58 @@ static bool parse_id(const char *text, unsigned int *ret)
 	return true;
 }
 
+/* The user who called sudo, as this machine knows them. Inside the twin a look-up might ask the target's network (sssd, LDAP). */
+static struct {
+	char *name, *home, *shell; /* NULL: not known */
+	gid_t *groups;
+	int n_groups;
+} sudo_user;
+
+static void look_up(uid_t uid, gid_t gid)
+{
+	struct passwd *user = getpwuid(uid);
+
+	if (!user)
+		return;
+	sudo_user.name = strdup(user->pw_name);
+	sudo_user.home = strdup(user->pw_dir);
+	sudo_user.shell = strdup(user->pw_shell);
+	getgrouplist(user->pw_name, gid, NULL, &sudo_user.n_groups);
+	sudo_user.groups = calloc((size_t)sudo_user.n_groups, sizeof(gid_t));
+	if (!sudo_user.groups || getgrouplist(user->pw_name, gid, sudo_user.groups, &sudo_user.n_groups) < 0)
+		sudo_user.n_groups = 0;
+}
+
 int privilege_sudo_user(uid_t *ret_uid, gid_t *ret_gid)
 {
 	unsigned int uid, gid;
 
 	if (geteuid() != 0 || !parse_id(getenv("SUDO_UID"), &uid) || !parse_id(getenv("SUDO_GID"), &gid))
 		return -1;
+	look_up(uid, gid);
 	*ret_uid = uid;
 	*ret_gid = gid;
 	return 0;
 }
 
+static void set_if(const char *name, const char *value)
+{
+	if (value && value[0])
+		setenv(name, value, 1);
+}
+
 int privilege_become(uid_t uid, gid_t gid, struct error *err)
 {
-	struct passwd *user = getpwuid(uid);
+	bool known = sudo_user.n_groups > 0;
 
-	if (user && initgroups(user->pw_name, gid) < 0)
-		return error_set(err, errno, "take the groups of %s", user->pw_name);
-	if (!user && setgroups(1, &gid) < 0)
-		return error_set(err, errno, "take the group %u", gid);
+	if (setgroups(known ? (size_t)sudo_user.n_groups : 1, known ? sudo_user.groups : &gid) < 0)
+		return error_set(err, errno, "take the groups of user %u", uid);
 	if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return error_set(err, errno, "become the user %u who called sudo", uid);
-	if (user) {
-		setenv("HOME", user->pw_dir, 1);
-		setenv("USER", user->pw_name, 1);
-		setenv("LOGNAME", user->pw_name, 1);
-		if (user->pw_shell[0])
-			setenv("SHELL", user->pw_shell, 1);
-	}
+	set_if("HOME", sudo_user.home);
+	set_if("USER", sudo_user.name);
+	set_if("LOGNAME", sudo_user.name);
+	set_if("SHELL", sudo_user.shell);
 	return 0;
 }
 

@@ -6,8 +6,12 @@ import json
 import os
 import pty
 import resource
+import shutil
 import signal
+import socket
+import struct
 import subprocess
+import threading
 import time
 
 import differences
@@ -460,6 +464,43 @@ def start_time(lab):
     lab.mirrord(["/bin/true"])
     times = sorted(lab.mirrord(["/bin/true"]).seconds for _ in range(7))
     expect("median seconds", times[3], lambda s: s < 0.5)
+
+
+def fake_cache(server, home):
+    """A name service cache (nscd) that knows one user by number, with another home."""
+    while True:
+        try:
+            s, _ = server.accept()
+        except OSError:
+            return
+        with s:
+            kind, size = struct.unpack_from("iii", s.recv(12))[1:]
+            key = s.recv(size).rstrip(b"\0")
+            if (kind, key) == (1, b"1000"):
+                texts = [b"labuser\0", b"x\0", b"\0", home.encode() + b"\0", b"/bin/sh\0"]
+                sizes = [len(t) for t in texts]
+                s.sendall(struct.pack("9i", 2, 1, sizes[0], sizes[1], 1000, 1000, *sizes[2:]) + b"".join(texts))
+
+
+@test("exec.sudo_user_is_looked_up_here", modes=("root",))
+def sudo_looked_up(lab):
+    """Not from within the twin, where a network of users would be the target's."""
+    if not lab.sandbox.real_root:
+        raise Skip("needs more than one user")
+    os.makedirs("/run/nscd")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("/run/nscd/socket")
+    os.chmod("/run/nscd/socket", 0o666)
+    server.listen()
+    threading.Thread(target=fake_cache, args=(server, "/tmp/lab"), daemon=True).start()
+    try:
+        env = lab.environment(SUDO_UID="1000", SUDO_GID="1000", SUDO_USER="labuser")
+        done = lab.mirrord(["/bin/sh", "-c", "echo $HOME"], env=env)
+        expect("the home that this machine's cache knows", done.out, "/tmp/lab\n", str(done) + lab.log())
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        shutil.rmtree("/run/nscd")
 
 
 @test("exec.sudo", modes=("root",))
