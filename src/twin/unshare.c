@@ -29,7 +29,7 @@ static int explain_user_namespace(struct error *err, int saved)
 			       "kernel.unprivileged_userns_clone=1` (Debian) or "
 			       "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu) allows them; in a container, a seccomp "
 			       "profile without it (--security-opt seccomp=unconfined); or do without them: `sudo setcap "
-			       "cap_sys_admin,cap_net_admin,cap_net_raw+ep $(command -v mirrord)`, or run mirrord with sudo");
+			       "cap_sys_admin,cap_net_admin,cap_net_raw,cap_sys_ptrace+ep $(command -v mirrord)`, or run mirrord with sudo");
 }
 
 static int enter_user_namespace(uid_t uid, gid_t gid, struct error *err)
@@ -63,7 +63,7 @@ static int explain_net_namespace(struct error *err, int saved)
 	if (saved == EPERM)
 		error_hint(err, "a new user namespace has no rights here (Ubuntu 23.10 and later: `sudo sysctl -w "
 				"kernel.apparmor_restrict_unprivileged_userns=0`); or do without one: `sudo setcap "
-				"cap_sys_admin,cap_net_admin,cap_net_raw+ep $(command -v mirrord)`, or run mirrord with sudo");
+				"cap_sys_admin,cap_net_admin,cap_net_raw,cap_sys_ptrace+ep $(command -v mirrord)`, or run mirrord with sudo");
 	return -1;
 }
 
