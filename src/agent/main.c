@@ -16,6 +16,7 @@
 #include "agent/idle.h"
 #include "agent/inspect.h"
 #include "agent/mirror.h"
+#include "agent/steal.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -35,6 +36,7 @@ struct agent {
 	struct loop *loop;
 	struct client_services services;
 	struct mirror *mirror;
+	struct steal *steal;
 	struct client *client;
 };
 
@@ -79,13 +81,15 @@ static int open_services(struct agent *a, bool have_target, struct error *err)
 {
 	a->services = (struct client_services){ .loop = a->loop, .on_end = on_end, .arg = a };
 	a->services.subscriptions = subscriptions_new(client_lose);
-	if (a->services.subscriptions)
-		a->mirror = mirror_new(a->loop, a->services.subscriptions);
+	if (!a->services.subscriptions)
+		return error_set(err, ENOMEM, "serve the target");
+	a->mirror = mirror_new(a->loop, a->services.subscriptions);
+	a->steal = steal_new(a->loop, a->services.subscriptions);
 	if (have_target)
 		a->services.target = socket_egress_new(a->loop, NULL);
 	if (have_target)
 		a->services.captures = capture_streams_new(a->loop);
-	if (!a->mirror || (have_target && !a->services.target))
+	if (!a->mirror || !a->steal || (have_target && !a->services.target))
 		return error_set(err, ENOMEM, "serve the target");
 	return 0;
 }
@@ -180,6 +184,7 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		log_error("%s", err.text);
 	client_free(a.client);
+	steal_free(a.steal);
 	mirror_free(a.mirror);
 	capture_streams_free(a.services.captures);
 	subscriptions_free(a.services.subscriptions);

@@ -10,28 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/capability.h"
 #include "agent/enter.h"
 #include "base/fd.h"
 
 enum { STATUS_MAX = 65536 };
-static const uint64_t kept = 1ULL << CAP_NET_RAW | 1ULL << CAP_NET_BIND_SERVICE;
-
-static int get_capabilities(struct __user_cap_data_struct data[2])
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-
-	return (int)syscall(SYS_capget, &header, data);
-}
-
-static int set_capabilities(const struct __user_cap_data_struct data[2])
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-
-	return (int)syscall(SYS_capset, &header, data);
-}
+static const uint64_t kept = 1ULL << CAP_NET_RAW | 1ULL << CAP_NET_BIND_SERVICE | 1ULL << CAP_NET_ADMIN;
 
 /* The effective user and group of the target's process, as numbers of the user namespace that we are in now. */
 static bool read_user(int process, uid_t *ret_uid, gid_t *ret_gid)
@@ -62,7 +48,6 @@ static int become(uid_t uid, gid_t gid, struct error *err)
 
 int agent_settle(struct entry *e, struct error *err)
 {
-	struct __user_cap_data_struct data[2] = { 0 };
 	uid_t uid;
 	gid_t gid;
 
@@ -70,15 +55,5 @@ int agent_settle(struct entry *e, struct error *err)
 		return -1;
 	fd_closep(&e->process);
 	fd_closep(&e->root);
-	if (get_capabilities(data) < 0)
-		return error_set(err, errno, "read capabilities");
-	for (int i = 0; i < 2; i++) {
-		data[i].permitted &= (uint32_t)(kept >> 32 * i);
-		data[i].effective = data[i].permitted;
-		data[i].inheritable = 0;
-	}
-	if (set_capabilities(data) < 0 || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return error_set(err, errno, "drop capabilities");
-	return 0;
+	return capability_keep(kept, err);
 }

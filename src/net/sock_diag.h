@@ -26,7 +26,7 @@ struct diag_socket {
 /* The state of the socket with those ends, or of a listener that would take their first packet; 0 when there is none. -errno when the kernel
  * can't tell. @ret may be NULL. */
 int sock_diag_find(struct sock_diag *d, const struct endpoint *local, const struct endpoint *remote, struct diag_socket *ret);
-/* All sockets of both families whose local port is @port and whose state is in @states (bits 1 << TCP_…). None of the calls may use @d.
+/* All sockets of both families whose local port is @port (0: any) and whose state is in @states (bits 1 << TCP_…). None of the calls may use @d.
  * Returns 0, or -errno (then some may have been given). */
 int sock_diag_list(struct sock_diag *d, uint16_t port, uint32_t states, void (*each)(void *arg, const struct diag_socket *s), void *arg);
 /* The sockets of both families that take what comes from anyone: TCP ones that listen, UDP ones that are bound and not connected. As above. */

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+/* The life of stealing.
+ *
+ *   IDLE: nothing of ours is in the target ─► (the first subscription) listeners, rules, route
+ *   ─► RUNNING ─► (the last one goes) no port is ours, and what is on its way still arrives ─► IDLE
+ *
+ * Between the SYN, for which the port was ours, and the accept() there is a round trip of the client's. So listeners outlive their
+ * last port while connections are half open. */
+#include "agent/steal.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/capability.h"
+#include "agent/client.h"
+#include "agent/flush.h"
+#include "agent/passes.h"
+#include "agent/steal_route.h"
+#include "agent/steal_rules.h"
+#include "agent/steal_tcp.h"
+#include "base/log.h"
+#include "net/nft.h"
+#include "net/sock_diag.h"
+
+#define HALF_OPEN LOOP_SECOND /* so long a client may take to complete its connection */
+#define TIDY_STEP (250 * (uint64_t)LOOP_MS)
+#define SCARCE_STEP LOOP_SECOND
+
+struct steal {
+	struct subscriptions_watcher watcher;
+	struct loop *loop;
+	struct subscriptions *subscriptions;
+	struct steal_tcp *tcp; /* NULL: idle, as are those below */
+	struct steal_rules *rules;
+	struct passes *passes;
+	struct steal_route *route;
+	struct sock_diag *diag;
+	size_t n_ports;
+	uint64_t last_removed;
+	struct timer tidy, scarce;
+};
+
+static struct steal *steal_of(struct subscriptions_watcher *w)
+{
+	return container_of(w, struct steal, watcher);
+}
+
+static void stop(struct steal *s)
+{
+	loop_disarm(s->loop, &s->tidy);
+	loop_disarm(s->loop, &s->scarce);
+	steal_rules_free(s->rules); /* first: from here on nothing comes */
+	steal_tcp_free(s->tcp);
+	passes_free(s->passes);
+	steal_route_free(s->route);
+	sock_diag_close(s->diag);
+	s->rules = NULL;
+	s->tcp = NULL;
+	s->passes = NULL;
+	s->route = NULL;
+	s->diag = NULL;
+}
+
+static void on_scarce(void *arg)
+{
+	struct steal *s = arg;
+
+	if (s->scarce.index)
+		return;
+	log_warn("steal: there are too few descriptors for more connections: new ones go to the target's own program for now");
+	steal_rules_pause(s->rules, true);
+	loop_arm(s->loop, &s->scarce, loop_now(s->loop) + SCARCE_STEP);
+}
+
+static void on_scarce_due(struct timer *t)
+{
+	struct steal *s = container_of(t, struct steal, scarce);
+
+	if (steal_tcp_can_take(s->tcp))
+		steal_rules_pause(s->rules, false);
+	else
+		loop_arm(s->loop, t, loop_now(s->loop) + SCARCE_STEP);
+}
+
+/* MIRRORD_STEAL=redirect is for tests. */
+static bool must_redirect(void)
+{
+	const char *wish = getenv("MIRRORD_STEAL");
+
+	return wish && strcmp(wish, "redirect") == 0;
+}
+
+static int open_all(struct steal *s, bool redirect, struct error *err)
+{
+	const struct steal_tcp_events events = { .on_scarce = on_scarce, .arg = s };
+	struct steal_listeners listeners = { 0 };
+
+	s->tcp = steal_tcp_new(s->loop, s->subscriptions, &events, redirect, err);
+	s->diag = s->tcp ? sock_diag_open(err) : NULL;
+	if (!s->diag)
+		return -1;
+	for (int v = 0; v < 2; v++)
+		listeners.tcp[v] = steal_tcp_port(s->tcp, v);
+	s->route = steal_route_new(s->loop, listeners.tcp[STEAL_V6] != 0, err);
+	s->rules = s->route ? steal_rules_new(&listeners, redirect, err) : NULL;
+	s->passes = s->rules ? passes_new(s->loop, s->rules, err) : NULL;
+	return s->passes ? steal_tcp_start(s->tcp, s->passes, err) : -1;
+}
+
+static int start(struct steal *s, struct error *err)
+{
+	bool redirect = must_redirect();
+	int rc;
+
+	if (s->tcp)
+		return 0;
+	if (capability_need(CAP_NET_ADMIN, "NET_ADMIN", "stealing", "mirroring and what leaves the program work without it", err) < 0)
+		return -1;
+	rc = open_all(s, redirect, err);
+	if (rc < 0 && !redirect && nft_lacks("nft_tproxy")) {
+		log_warn("steal: the target's kernel lacks tproxy (nft_tproxy): new connections are redirected instead, which switches "
+			 "connection tracking on, and UDP can't be stolen");
+		stop(s);
+		*err = (struct error){ 0 };
+		rc = open_all(s, true, err);
+	}
+	if (rc == 0)
+		return 0;
+	nft_name_missing_piece(err);
+	stop(s);
+	return -1;
+}
+
+static bool is_stolen(const struct steal *s, uint8_t protocol, uint16_t port, const struct subscriber *but)
+{
+	for (const struct subscriber *o = subscribers_of(s->subscriptions, protocol, port); o; o = subscribers_next(s->subscriptions, o))
+		if (o != but && o->want.mode == SUBSCRIPTION_STEAL)
+			return true;
+	return false;
+}
+
+static int refuse(const struct subscription *want, struct error *err)
+{
+	if (want->protocol == IPPROTO_UDP)
+		return error_set(err, 0, "UDP port %u can't be stolen: this version steals TCP alone", want->port);
+	return error_set(err, 0, "port %u can't be stolen in part: this version has no HTTP filter", want->port);
+}
+
+static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struct error *err)
+{
+	struct steal *s = steal_of(w);
+	const struct subscription *want = &sub->want;
+
+	if (want->mode != SUBSCRIPTION_STEAL)
+		return 0;
+	if (want->protocol != IPPROTO_TCP || want->http_filter)
+		return refuse(want, err);
+	if (start(s, err) < 0)
+		return -1;
+	if (!is_stolen(s, want->protocol, want->port, sub)) {
+		if (steal_rules_add(s->rules, want->protocol, want->port, err) < 0)
+			return -1;
+		s->n_ports++;
+		loop_disarm(s->loop, &s->tidy);
+	}
+	if (want->flush)
+		log_info("steal: port %u: %u connections were reset", want->port, flush_connections(s->diag, s->passes, want->port));
+	return 0;
+}
+
+static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
+{
+	struct steal *s = steal_of(w);
+	const struct subscription *want = &sub->want;
+
+	if (want->mode != SUBSCRIPTION_STEAL || !s->tcp)
+		return;
+	if (!is_stolen(s, want->protocol, want->port, sub)) {
+		steal_rules_remove(s->rules, want->protocol, want->port);
+		s->last_removed = loop_now(s->loop);
+		s->n_ports--;
+	}
+	steal_tcp_drop(s->tcp, sub);
+	if (!s->n_ports)
+		loop_arm(s->loop, &s->tidy, loop_now(s->loop) + TIDY_STEP);
+}
+
+static void note_half_open(void *arg, const struct diag_socket *d)
+{
+	*(bool *)arg = true;
+}
+
+static bool are_half_open(struct steal *s)
+{
+	bool some = false;
+
+	if (loop_now(s->loop) < s->last_removed + HALF_OPEN)
+		sock_diag_list(s->diag, 0, 1 << TCP_SYN_RECV, note_half_open, &some);
+	return some;
+}
+
+bool steal_busy(struct steal *s)
+{
+	return s->tcp && (steal_tcp_waiting(s->tcp) || are_half_open(s) || passes_busy(s->passes));
+}
+
+static void on_tidy(struct timer *t)
+{
+	struct steal *s = container_of(t, struct steal, tidy);
+
+	if (steal_busy(s))
+		loop_arm(s->loop, t, loop_now(s->loop) + TIDY_STEP);
+	else
+		stop(s);
+}
+
+struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions)
+{
+	struct steal *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	*s = (struct steal){ .loop = loop, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due };
+	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_remove = on_remove };
+	subscriptions_watch(subscriptions, &s->watcher);
+	return s;
+}
+
+void steal_free(struct steal *s)
+{
+	if (!s)
+		return;
+	stop(s);
+	free(s);
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+/* Stealing: new connections to the target's subscribed ports go to the sessions' programs, and those that nobody takes to the target's own. */
+#pragma once
+
+#include "agent/subscriptions.h"
+#include "net/loop.h"
+
+struct steal;
+
+/* Watches @subscriptions; both stay the caller's and outlive it. Nothing is changed in the target before the first subscription. NULL
+ * without memory. */
+struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions);
+/* Takes what it changed away; connections that wait for an answer are reset. */
+void steal_free(struct steal *s);
+/* True while a connection is on its way to the target's own program, or none has been decided upon. */
+bool steal_busy(struct steal *s);

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+/* The table.
+ *
+ *   pre, after DNAT: a SYN to a stolen port of this host ─► tproxy ─► the agent's listener. Nothing else of a connection is looked at, so those
+ *        that were there before stay as they are. After DNAT the port is the one that the target's program listens on: where a mesh
+ *        redirects a port to its proxy, the connection that the proxy then makes (over lo) is the one that is taken.
+ *   out: what the agent sends in a client's name carries AGENT_MARK, which exempts it from `pre`. Its SYN puts its four addresses into `passed`.
+ *        What the target's program answers to these gets the mark too, is routed once more, and so comes back to the agent instead of
+ *        leaving for the client. Conntrack would do the same in less text, but it would follow every connection of the target's from
+ *        then on, and drop packets when its table is full.
+ *
+ * tproxy gives a SYN to a listener that is there and lets it pass otherwise. The table goes with our socket (`flags owner`). Either is enough
+ * for the target's port to be its own again when we die.
+ *
+ * Without tproxy in the kernel, `redirect` does it (NAT, so conntrack is on then): for new connections alone, too, since it looks at SYNs.
+ * The listener is on the wildcard address then, and the original destination is asked for. UDP can't be stolen so. */
+#include "agent/steal_rules.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/layout.h"
+#include "base/log.h"
+#include "net/nft.h"
+
+#define TABLE "mirrord"
+enum { AFTER_DNAT = -99, PASSED_MAX = 262144, PORTS = 65536, WORD = 64 };
+
+struct steal_rules {
+	struct nft *nft;
+	const char *family; /* of the table: inet; ip on a kernel without IPv6 */
+	bool paused;
+	uint64_t ports[2][PORTS / WORD]; /* [UDP] */
+};
+
+static const struct {
+	const char *nfproto, *ip, *address, *set;
+} families[] = {
+	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, "passed4" },
+	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "passed6" },
+};
+
+/* Link-local addresses mean nothing without their link; they stay with the target's program. */
+#define NOT_LINK_LOCAL "ip6 daddr != fe80::/10 ip6 saddr != fe80::/10"
+#define NEW_CONNECTION "tcp flags & (fin|syn|rst|ack) == syn tcp dport @tcp_ports fib daddr type local"
+
+static void write_sets(FILE *f, const struct steal_listeners *l)
+{
+	fprintf(f, "  set tcp_ports { type inet_service; }\n  set udp_ports { type inet_service; }\n");
+	for (int v = 0; v < 2; v++)
+		if (l->tcp[v])
+			fprintf(f, "  set %s { type %s_addr . inet_service . %s_addr . inet_service; flags dynamic; size %d; }\n", families[v].set,
+				families[v].nfproto, families[v].nfproto, PASSED_MAX);
+}
+
+static void write_pre(FILE *f, const struct steal_listeners *l)
+{
+	fprintf(f,
+		"  chain pre { type filter hook prerouting priority %d; policy accept;\n"
+		"    meta mark %d accept\n"
+		"    " NEW_CONNECTION " jump take\n"
+		"    udp dport @udp_ports fib daddr type local jump take\n"
+		"  }\n"
+		"  chain take {\n",
+		AFTER_DNAT, AGENT_MARK);
+	for (int v = 0; v < 2; v++) {
+		const char *only = v == STEAL_V6 ? NOT_LINK_LOCAL : "meta nfproto ipv4";
+
+		if (l->tcp[v])
+			fprintf(f, "    %s meta l4proto tcp tproxy %s to %s:%u accept\n", only, families[v].ip, families[v].address, l->tcp[v]);
+		if (l->udp[v])
+			fprintf(f, "    %s meta l4proto udp tproxy %s to %s:%u accept\n", only, families[v].ip, families[v].address, l->udp[v]);
+	}
+	fprintf(f, "  }\n");
+}
+
+static void write_redirect(FILE *f, const struct steal_listeners *l)
+{
+	static const char *const hooks[] = { "prerouting", "output" };
+
+	for (int h = 0; h < 2; h++) {
+		fprintf(f, "  chain nat_%s { type nat hook %s priority %d; policy accept;\n    meta mark %d accept\n", hooks[h], hooks[h],
+			AFTER_DNAT, AGENT_MARK);
+		for (int v = 0; v < 2; v++)
+			if (l->tcp[v])
+				fprintf(f, "    meta nfproto %s " NEW_CONNECTION " redirect to :%u\n", families[v].nfproto, l->tcp[v]);
+		fprintf(f, "  }\n");
+	}
+}
+
+static void write_out(FILE *f, const struct steal_listeners *l)
+{
+	fprintf(f, "  chain out { type route hook output priority mangle; policy accept;\n");
+	for (int v = 0; v < 2; v++)
+		if (l->tcp[v])
+			fprintf(f,
+				"    meta mark %d tcp flags & (fin|syn|rst|ack) == syn add @%s { %s saddr . tcp sport . %s daddr . tcp dport }\n",
+				AGENT_MARK, families[v].set, families[v].ip, families[v].ip);
+	fprintf(f, "    meta mark %d accept\n", AGENT_MARK);
+	for (int v = 0; v < 2; v++)
+		if (l->tcp[v])
+			fprintf(f, "    %s daddr . tcp dport . %s saddr . tcp sport @%s meta mark set %d\n", families[v].ip, families[v].ip,
+				families[v].set, AGENT_MARK);
+	fprintf(f, "  }\n");
+}
+
+/* The text is the caller's; NULL without memory. */
+static char *table_text(const char *family, const struct steal_listeners *l, bool redirect)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	fprintf(f, "table %s " TABLE " {\n  flags owner;\n", family);
+	write_sets(f, l);
+	if (redirect)
+		write_redirect(f, l);
+	else
+		write_pre(f, l);
+	write_out(f, l);
+	fprintf(f, "}\n");
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, bool redirect, struct error *err)
+{
+	struct steal_rules *r = calloc(1, sizeof(*r));
+	char *text = NULL;
+	int rc = -1;
+
+	if (r) {
+		r->family = listeners->tcp[STEAL_V6] ? "inet" : "ip";
+		text = table_text(r->family, listeners, redirect);
+	}
+	if (!text)
+		error_set(err, ENOMEM, "make the rules");
+	else if ((r->nft = nft_open(err)))
+		rc = nft_run(r->nft, text, err);
+	free(text);
+	if (rc == 0)
+		return r;
+	steal_rules_free(r);
+	return NULL;
+}
+
+void steal_rules_free(struct steal_rules *r)
+{
+	if (!r)
+		return;
+	nft_close(r->nft);
+	free(r);
+}
+
+static const char *set_of(uint8_t protocol)
+{
+	return protocol == IPPROTO_UDP ? "udp_ports" : "tcp_ports";
+}
+
+static uint64_t *word_of(struct steal_rules *r, uint8_t protocol, uint16_t port)
+{
+	return &r->ports[protocol == IPPROTO_UDP][port / WORD];
+}
+
+static int change_port(struct steal_rules *r, const char *how, uint8_t protocol, uint16_t port, struct error *err)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "%s element %s " TABLE " %s { %u }", how, r->family, set_of(protocol), port);
+	return nft_run(r->nft, command, err);
+}
+
+int steal_rules_add(struct steal_rules *r, uint8_t protocol, uint16_t port, struct error *err)
+{
+	if (!r->paused && change_port(r, "add", protocol, port, err) < 0)
+		return -1;
+	*word_of(r, protocol, port) |= 1ULL << port % WORD;
+	return 0;
+}
+
+static void change_or_log(struct steal_rules *r, const char *how, uint8_t protocol, uint16_t port)
+{
+	struct error err = { 0 };
+
+	if (change_port(r, how, protocol, port, &err) < 0)
+		log_warn("steal: %s port %u: %s", how, port, err.text);
+}
+
+void steal_rules_remove(struct steal_rules *r, uint8_t protocol, uint16_t port)
+{
+	if (!r->paused)
+		change_or_log(r, "delete", protocol, port);
+	*word_of(r, protocol, port) &= ~(1ULL << port % WORD);
+}
+
+void steal_rules_pause(struct steal_rules *r, bool on)
+{
+	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
+
+	if (r->paused == on)
+		return;
+	r->paused = on;
+	for (int i = 0; i < 2; i++)
+		for (unsigned int port = 0; port < PORTS; port++)
+			if (*word_of(r, protocols[i], (uint16_t)port) >> port % WORD & 1)
+				change_or_log(r, on ? "delete" : "add", protocols[i], (uint16_t)port);
+}
+
+static void write_key(FILE *f, const struct pass_key *k, bool more)
+{
+	char client[IP_TEXT], destination[IP_TEXT];
+
+	fprintf(f, "%s%s . %u . %s . %u", more ? ", " : "", ip_format(&k->client.ip, client), k->client.port,
+		ip_format(&k->destination.ip, destination), k->destination.port);
+}
+
+/* One transaction. */
+static int forget(struct steal_rules *r, const struct pass_key *keys, size_t n, enum steal_family family, struct error *err)
+{
+	char *text = NULL;
+	size_t len, used = 0;
+	FILE *f = open_memstream(&text, &len);
+	int rc;
+
+	if (!f)
+		return error_set(err, ENOMEM, "forget connections");
+	fprintf(f, "delete element %s " TABLE " %s { ", r->family, families[family].set);
+	for (size_t i = 0; i < n; i++)
+		if (ip_is_v4(&keys[i].client.ip) == (family == STEAL_V4))
+			write_key(f, &keys[i], used++ > 0);
+	fprintf(f, " }");
+	rc = fclose(f) == 0 && used ? nft_run(r->nft, text, err) : 0;
+	free(text);
+	return rc;
+}
+
+/* A transaction fails as a whole when one of them isn't there (its SYN never left): then they are tried one by one. */
+void steal_rules_forget(struct steal_rules *r, const struct pass_key *keys, size_t n)
+{
+	for (int v = 0; v < 2; v++) {
+		struct error err = { 0 };
+
+		if (forget(r, keys, n, v, &err) == 0 || n == 1)
+			continue;
+		for (size_t i = 0; i < n; i++)
+			forget(r, &keys[i], 1, v, &err);
+	}
+}

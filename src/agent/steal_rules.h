@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/* The nftables rules that give the agent the target's new connections. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "net/addr.h"
+
+struct steal_rules;
+
+/* Ports of the agent's listeners, by enum steal_family; 0 where there is none. */
+enum steal_family { STEAL_V4, STEAL_V6 };
+struct steal_listeners {
+	uint16_t tcp[2], udp[2];
+};
+
+/* The rules are there, for no port yet, until they are freed or this process dies. @redirect: without tproxy, by NAT. NULL with @err. */
+struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, bool redirect, struct error *err);
+void steal_rules_free(struct steal_rules *r);
+/* New connections to (or datagrams for) the port are the agent's from now on, or no more. */
+int steal_rules_add(struct steal_rules *r, uint8_t protocol, uint16_t port, struct error *err);
+void steal_rules_remove(struct steal_rules *r, uint8_t protocol, uint16_t port);
+/* While paused, none of the ports is the agent's. */
+void steal_rules_pause(struct steal_rules *r, bool on);
+
+/* A connection of the agent's in a client's name. What its packets mean to the rules ends with steal_rules_forget(). */
+struct pass_key {
+	struct endpoint client, destination;
+};
+enum { FORGET_MAX = 256 };
+void steal_rules_forget(struct steal_rules *r, const struct pass_key *keys, size_t n);

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: MIT
+/* A stolen connection's way.
+ *
+ *   accepted ─► OFFERED to the first subscriber of the port: a dial to its program ─► connected: joined, and no more ours
+ *                  │ refused, or the subscriber went
+ *                  ├─► offered to the next one
+ *                  └─► no more: PASSED, a dial to the target's program in the client's name ─► connected: joined; failed: reset
+ *
+ * Meanwhile the client's bytes wait in the kernel, so whoever takes the connection gets all of them. This is also the place where an HTTP
+ * filter has its say: on a port that has one it is given the connection right after accept(), and dials itself.
+ *
+ * Descriptors. A client that was accepted by the kernel and not by us would wait for ever. So the last ones (a RESERVE, at most a quarter of
+ * the limit) are for those in the queue; when it is touched, the ports are given up until there is room again, and new connections
+ * go to the target's program as if we weren't there. */
+#include "agent/steal_tcp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/client.h"
+#include "agent/layout.h"
+#include "agent/passes.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+enum { BACKLOG = 65535, ACCEPTS = 64 /* in one turn */, RESERVE = 256 };
+/* Of linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h, which don't go with netinet/in.h. */
+enum { ORIGINAL_DST4 = 80, ORIGINAL_DST6 = 80 };
+
+struct listener_of {
+	struct watch watch;
+	struct steal_tcp *tcp;
+	struct endpoint at;
+	int fd; /* -1: none */
+};
+
+struct steal_tcp {
+	struct loop *loop;
+	const struct subscriptions *subscriptions;
+	struct passes *passes;
+	struct steal_tcp_events events;
+	struct listener_of listeners[2]; /* by enum steal_family */
+	struct list taken;
+	size_t n_taken;
+	int limit, reserve; /* of descriptors */
+	bool redirect;
+};
+
+/* A connection that waits for an answer. */
+struct taken {
+	struct list node;
+	struct steal_tcp *tcp;
+	struct endpoint client, destination;
+	struct subscriber *offered; /* whose answer it waits for; NULL: it is passed on */
+	struct client *asked;	    /* who is told that it was passed on; the first that it was offered to */
+	struct dial *dial;
+	int fd;
+};
+
+static void offer(struct taken *c, struct subscriber *next);
+
+static void taken_free(struct taken *c)
+{
+	list_remove(&c->node);
+	c->tcp->n_taken--;
+	free(c);
+}
+
+/* SO_LINGER is 0 from the listener on. */
+static void reset(struct taken *c)
+{
+	close(c->fd);
+	taken_free(c);
+}
+
+static void join(struct taken *c)
+{
+	c->dial->egress->ops->join(c->dial, c->fd);
+	taken_free(c);
+}
+
+static void on_passed(void *arg, int error)
+{
+	struct taken *c = arg;
+
+	if (error)
+		reset(c);
+	else
+		join(c);
+}
+
+static void pass(struct taken *c)
+{
+	int error = passes_dial(c->tcp->passes, &c->client, &c->destination, on_passed, c, &c->dial);
+
+	if (error != EINPROGRESS)
+		on_passed(c, error);
+}
+
+/* The next one after @s that takes what is left over. */
+static struct subscriber *next_taker(const struct steal_tcp *t, struct subscriber *s)
+{
+	while (s && !subscriber_is_steal_of_all(s))
+		s = subscribers_next(t->subscriptions, s);
+	return s;
+}
+
+static void on_offered(void *arg, int error)
+{
+	struct taken *c = arg;
+	struct subscriber *s = c->offered;
+
+	c->offered = NULL;
+	if (error == ECONNRESET || error == ETIMEDOUT) { /* not refused: this is what the client would see of such a program */
+		client_count(s->client, COUNTER_STOLEN, 1);
+		reset(c);
+		return;
+	}
+	if (error) {
+		log_debug("steal: port %u: the program took no connection: %s", c->destination.port, strerror(error));
+		offer(c, subscribers_next(c->tcp->subscriptions, s));
+		return;
+	}
+	client_count(s->client, COUNTER_STOLEN, 1);
+	join(c);
+}
+
+/* To @next or whoever comes after it. */
+static void offer(struct taken *c, struct subscriber *next)
+{
+	struct endpoint local, remote;
+	int error;
+
+	for (;; next = subscribers_next(c->tcp->subscriptions, next)) {
+		next = next_taker(c->tcp, next);
+		if (!next)
+			break;
+		if (!c->asked)
+			c->asked = next->client;
+		if (!subscription_deliver(&next->want, &c->client, &c->destination, &local, &remote))
+			continue;
+		struct egress *program = client_program(next->client);
+
+		c->offered = next;
+		error = program->ops->dial(program, &local, &remote, on_offered, c, &c->dial);
+		if (error == EINPROGRESS)
+			return;
+		on_offered(c, error);
+		return;
+	}
+	if (c->asked)
+		client_count(c->asked, COUNTER_STOLEN_PASSED, 1);
+	pass(c);
+}
+
+void steal_tcp_drop(struct steal_tcp *t, const struct subscriber *s)
+{
+	for (struct list *n = t->taken.next, *next; n != &t->taken; n = next) {
+		struct taken *c = container_of(n, struct taken, node);
+
+		next = n->next;
+		if (c->asked == s->client)
+			c->asked = NULL; /* it may be going, too */
+		if (c->offered != s)
+			continue;
+		c->offered = NULL;
+		c->dial->egress->ops->abandon(c->dial);
+		offer(c, subscribers_of(t->subscriptions, IPPROTO_TCP, c->destination.port));
+	}
+}
+
+/* What the client wanted to reach. False for whoever found the listener itself. */
+static bool get_destination(const struct listener_of *l, int fd, struct endpoint *ret)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+	bool v4 = l - l->tcp->listeners == STEAL_V4;
+	int r;
+
+	if (l->tcp->redirect)
+		r = getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? ORIGINAL_DST4 : ORIGINAL_DST6, &sa, &len);
+	else
+		r = getsockname(fd, (struct sockaddr *)&sa, &len);
+	return r == 0 && endpoint_from_sockaddr(&sa, ret) && ret->port != l->at.port;
+}
+
+static void take(struct listener_of *l, int fd, const struct endpoint *client)
+{
+	struct steal_tcp *t = l->tcp;
+	struct endpoint destination;
+	struct taken *c = get_destination(l, fd, &destination) ? calloc(1, sizeof(*c)) : NULL;
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	*c = (struct taken){ .tcp = t, .client = *client, .destination = destination, .fd = fd };
+	list_append(&t->taken, &c->node);
+	t->n_taken++;
+	offer(c, subscribers_of(t->subscriptions, IPPROTO_TCP, destination.port));
+}
+
+static void on_connection(struct watch *w, uint32_t events)
+{
+	struct listener_of *l = container_of(w, struct listener_of, watch);
+
+	for (int i = 0; i < ACCEPTS; i++) {
+		struct sockaddr_storage sa;
+		socklen_t len = sizeof(sa);
+		struct endpoint client;
+		int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+			l->tcp->events.on_scarce(l->tcp->events.arg);
+		if (fd < 0)
+			return;
+		if (fd >= l->tcp->limit - l->tcp->reserve)
+			l->tcp->events.on_scarce(l->tcp->events.arg);
+		if (endpoint_from_sockaddr(&sa, &client))
+			take(l, fd, &client);
+		else
+			close(fd);
+	}
+}
+
+/* What accepted sockets inherit is set here, once. They stand on the target's port, where its program must be able to bind when it starts
+ * again: so they share it in both ways that there are. */
+static int set_options(int fd, bool v4)
+{
+	static const struct linger reset_on_close = { .l_onoff = 1, .l_linger = 0 };
+	static const int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+		return -1;
+	if (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return -1;
+	if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &on, sizeof(on)) < 0)
+		return -1;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
+		return -1;
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset_on_close, sizeof(reset_on_close));
+}
+
+/* 0 also when there is no IPv6. */
+static int listen_on(struct listener_of *l, enum steal_family family, bool redirect, struct error *err)
+{
+	bool v4 = family == STEAL_V4;
+	struct sockaddr_storage sa;
+	socklen_t len;
+	_cleanup_fd_ int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 && !v4 && errno == EAFNOSUPPORT)
+		return 0;
+	if (redirect)
+		l->at.ip = v4 ? IP_ANY4 : IP_ANY6;
+	else
+		ip_parse(v4 ? AGENT_ADDRESS4 : AGENT_ADDRESS6, &l->at.ip);
+	len = endpoint_to_sockaddr(&l->at, &sa);
+	if (fd < 0 || set_options(fd, v4) < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, BACKLOG) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return error_set(err, errno, "listen for stolen connections (IPv%c)", v4 ? '4' : '6');
+	endpoint_from_sockaddr(&sa, &l->at);
+	l->fd = fd_steal(&fd);
+	return 0;
+}
+
+static int descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 30 ? 1 << 30 : (int)limit.rlim_cur;
+}
+
+struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *subscriptions, const struct steal_tcp_events *events,
+				bool redirect, struct error *err)
+{
+	struct steal_tcp *t = calloc(1, sizeof(*t));
+	int rc = t ? 0 : error_set(err, ENOMEM, "steal");
+
+	if (!t)
+		return NULL;
+	*t = (struct steal_tcp){ .loop = loop, .subscriptions = subscriptions, .events = *events, .redirect = redirect };
+	list_init(&t->taken);
+	t->limit = descriptor_limit();
+	t->reserve = t->limit / 4 < RESERVE ? t->limit / 4 : RESERVE;
+	for (int v = 0; v < 2; v++)
+		t->listeners[v] = (struct listener_of){ .tcp = t, .fd = -1 };
+	for (int v = 0; v < 2 && rc == 0; v++)
+		rc = listen_on(&t->listeners[v], v, redirect, err);
+	if (rc == 0)
+		return t;
+	steal_tcp_free(t);
+	return NULL;
+}
+
+void steal_tcp_free(struct steal_tcp *t)
+{
+	if (!t)
+		return;
+	for (int v = 0; v < 2; v++) {
+		loop_unwatch(t->loop, &t->listeners[v].watch);
+		fd_closep(&t->listeners[v].fd);
+	}
+	while (!list_empty(&t->taken)) {
+		struct taken *c = container_of(t->taken.next, struct taken, node);
+
+		c->dial->egress->ops->abandon(c->dial);
+		reset(c);
+	}
+	free(t);
+}
+
+uint16_t steal_tcp_port(const struct steal_tcp *t, enum steal_family family)
+{
+	return t->listeners[family].fd < 0 ? 0 : t->listeners[family].at.port;
+}
+
+int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *err)
+{
+	t->passes = passes;
+	for (int v = 0; v < 2; v++) {
+		struct listener_of *l = &t->listeners[v];
+		int r = l->fd < 0 ? 0 : loop_watch(t->loop, &l->watch, l->fd, EPOLLIN, on_connection);
+
+		if (r < 0)
+			return error_set(err, -r, "watch for stolen connections");
+	}
+	return 0;
+}
+
+size_t steal_tcp_waiting(const struct steal_tcp *t)
+{
+	return t->n_taken;
+}
+
+/* The lowest descriptors are given first: as many as two reserves must be below the last one. */
+bool steal_tcp_can_take(const struct steal_tcp *t)
+{
+	int fds[2 * RESERVE], n = 0;
+	bool room = true;
+
+	while (room && n < 2 * t->reserve) {
+		int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+
+		room = fd >= 0 && fd < t->limit - t->reserve;
+		if (fd >= 0)
+			fds[n++] = fd;
+	}
+	while (n)
+		close(fds[--n]);
+	return room;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+/* Stolen TCP connections: accepted, offered to the subscribers of their port in turn, and else passed on to the target's own program. */
+#pragma once
+
+#include <stdint.h>
+
+#include "agent/steal_rules.h"
+#include "agent/subscriptions.h"
+#include "net/loop.h"
+
+struct passes;
+struct steal_tcp;
+
+struct steal_tcp_events {
+	/* Descriptors get scarce: there are enough for those who are in the queue, and no more should come. */
+	void (*on_scarce)(void *arg);
+	void *arg;
+};
+
+/* Opens the listeners. @redirect: as steal_rules_new(). NULL with @err. */
+struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *subscriptions, const struct steal_tcp_events *events,
+				bool redirect, struct error *err);
+void steal_tcp_free(struct steal_tcp *t);
+/* The port of a listener, 0 when there is none (a host without IPv6). */
+uint16_t steal_tcp_port(const struct steal_tcp *t, enum steal_family family);
+/* From now on connections are accepted. @passes stays the caller's. */
+int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *err);
+/* Whoever waits for this subscriber's answer goes on to the next. It is listed no more. */
+void steal_tcp_drop(struct steal_tcp *t, const struct subscriber *s);
+/* Connections that wait for an answer. */
+size_t steal_tcp_waiting(const struct steal_tcp *t);
+/* True when there are descriptors to spare again. */
+bool steal_tcp_can_take(const struct steal_tcp *t);
