@@ -87,7 +87,7 @@ static void on_ending(struct client *c, uint8_t what)
 		fd_drop_stderr();
 	if (what != ENDING_LAST)
 		return;
-	subscriptions_drop_all(c->services->subscriptions, &c->subscribers);
+	subscriptions_end_client(c->services->subscriptions, c, &c->subscribers);
 	if (!c->last.index)
 		loop_arm(c->services->loop, &c->last, loop_now(c->services->loop));
 }
@@ -242,7 +242,7 @@ void client_free(struct client *c)
 	if (!c)
 		return;
 	list_remove(&c->ended.node);
-	subscriptions_drop_all(c->services->subscriptions, &c->subscribers);
+	subscriptions_end_client(c->services->subscriptions, c, &c->subscribers);
 	if (c->count.index)
 		send_totals(c);
 	loop_disarm(c->services->loop, &c->count);

@@ -303,3 +303,8 @@ void copy_unsubscribed(struct copy *c)
 	if (c->state != OPEN)
 		end(c);
 }
+
+void copy_cut(struct copy *c)
+{
+	end(c);
+}

@@ -68,6 +68,8 @@ void copy_client_end(struct copy *c);
 void copy_leave(struct copy *c, bool reset);
 /* The subscription is over: one that the program knows nothing of yet ends. */
 void copy_unsubscribed(struct copy *c);
+/* The program has ended. */
+void copy_cut(struct copy *c);
 
 void copy_connected(struct copy *c, int fd);
 void copy_refused(struct copy *c);

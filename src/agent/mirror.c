@@ -39,6 +39,7 @@ enum { MESSAGES_A_TURN = 64, PORTS = 65536 };
 struct followed {
 	struct list node;
 	struct subscriber *subscriber; /* NULL: over, but for copies */
+	const struct client *owner;    /* whose it is or was; NULL: that one is gone */
 	uint32_t key;
 	uint8_t protocol;
 	uint16_t port;
@@ -313,7 +314,7 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *s, struct 
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return error_set(err, ENOMEM, "mirror port %u", s->want.port);
-	*f = (struct followed){ .subscriber = s, .key = ++m->last_key, .protocol = s->want.protocol, .port = s->want.port };
+	*f = (struct followed){ .subscriber = s, .owner = s->client, .key = ++m->last_key, .protocol = s->want.protocol, .port = s->want.port };
 	list_append(&m->followed, &f->node);
 	tell_of(m, f);
 	if (set_filter(m, err) == 0)
@@ -345,6 +346,21 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *s)
 		tell(m, &message, -1);
 	else
 		forget(m, f);
+}
+
+static void on_client_end(struct subscriptions_watcher *w, const struct client *c)
+{
+	struct mirror *m = container_of(w, struct mirror, watcher);
+
+	for (struct list *n = m->followed.next; n != &m->followed; n = n->next) {
+		struct followed *f = container_of(n, struct followed, node);
+		const struct mirror_message message = { .kind = MIRROR_CUT, .key = f->key };
+
+		if (f->owner != c)
+			continue;
+		f->owner = NULL;
+		tell(m, &message, -1);
+	}
 }
 
 /* Dials. */
@@ -519,6 +535,7 @@ struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions
 	m->ring = -1;
 	m->watcher.on_add = on_add;
 	m->watcher.on_remove = on_remove;
+	m->watcher.on_client_end = on_client_end;
 	m->lost.on_due = on_lost;
 	m->restart.on_due = on_restart;
 	list_init(&m->followed);

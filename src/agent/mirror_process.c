@@ -364,8 +364,8 @@ static struct follower *find_follower(struct process *p, uint32_t key)
 	return NULL;
 }
 
-/* The copies that the program knows nothing of yet end; they are told of the removal first, so that none is counted. */
-static void remove_follower(struct process *p, struct follower *f)
+/* Its copies are told after it is marked as removed, so that none is counted. */
+static void remove_follower(struct process *p, struct follower *f, void (*tell_copy)(struct copy *c))
 {
 	struct copies *all = &p->copies;
 
@@ -376,7 +376,7 @@ static void remove_follower(struct process *p, struct follower *f)
 
 		next = n->next;
 		if (c->subscription == f)
-			copy_unsubscribed(c);
+			tell_copy(c);
 	}
 	f->copies--;
 	end_if_over(p, f);
@@ -399,7 +399,9 @@ static void on_message(struct process *p, const struct mirror_message *m, int *f
 	if (m->kind == MIRROR_ADD)
 		add_follower(p, m);
 	else if (m->kind == MIRROR_REMOVE && (f = find_follower(p, m->key)))
-		remove_follower(p, f);
+		remove_follower(p, f, copy_unsubscribed);
+	else if (m->kind == MIRROR_CUT && (f = find_follower(p, m->key)))
+		remove_follower(p, f, copy_cut);
 	else if (m->kind == MIRROR_DIALED)
 		on_dialed(p, m, fd);
 }

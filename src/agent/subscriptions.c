@@ -259,10 +259,16 @@ void subscriptions_drop(struct subscriptions *r, struct list *of_client, uint32_
 		take_out(r, s, NULL);
 }
 
-void subscriptions_drop_all(struct subscriptions *r, struct list *of_client)
+void subscriptions_end_client(struct subscriptions *r, const struct client *client, struct list *of_client)
 {
 	while (!list_empty(of_client))
 		take_out(r, container_of(of_client->next, struct subscriber, of_client), NULL);
+	for (struct list *n = r->watchers.next; n != &r->watchers; n = n->next) {
+		struct subscriptions_watcher *w = container_of(n, struct subscriptions_watcher, node);
+
+		if (w->on_client_end)
+			w->on_client_end(w, client);
+	}
 }
 
 struct subscriber *subscribers_of(const struct subscriptions *r, uint8_t protocol, uint16_t port)

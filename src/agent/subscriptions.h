@@ -30,6 +30,8 @@ struct subscriptions_watcher {
 	void (*on_change)(struct subscriptions_watcher *w, struct subscriber *s);
 	/* It isn't listed any more. What refers to it lets go; connections that were handed over go on. */
 	void (*on_remove)(struct subscriptions_watcher *w, struct subscriber *s);
+	/* All of the client's are gone, and its programs have ended: nobody reads any more what was handed over. */
+	void (*on_client_end)(struct subscriptions_watcher *w, const struct client *c);
 };
 
 /* A subscription that the registry itself ends, since another takes its place. It has gone when this is called. */
@@ -45,8 +47,8 @@ void subscriptions_watch(struct subscriptions *r, struct subscriptions_watcher *
 int subscriptions_put(struct subscriptions *r, struct client *client, struct list *of_client, struct subscription *want, struct error *err);
 /* Does nothing when there is none with that id in @of_client. */
 void subscriptions_drop(struct subscriptions *r, struct list *of_client, uint32_t id);
-/* Ends all in @of_client. */
-void subscriptions_drop_all(struct subscriptions *r, struct list *of_client);
+/* Ends all in @of_client, which are @client's; its programs have ended, too. */
+void subscriptions_end_client(struct subscriptions *r, const struct client *client, struct list *of_client);
 
 /* The first subscriber of a port, NULL when there is none; and the one after @s. */
 struct subscriber *subscribers_of(const struct subscriptions *r, uint8_t protocol, uint16_t port);

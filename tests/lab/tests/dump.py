@@ -237,6 +237,9 @@ def bad_link(lab, seed, broken):
         p = c.cable.start([*PYTHON, "/tmp/lab/tests/labkit/bad_link.py", "bada", "badb", str(seed), str(broken)], stdout=subprocess.PIPE, text=True)
         expect("cable", p.stdout.readline(), "ready\n")
         yield
+        for node in (c.pod, c.services):  # the last acknowledgements may have been lost, too
+            lab.wait_for("connections over the cable to end", lambda n=node: not [line for line in n.run(
+                ["ss", "-Htan", "state", "connected", "exclude", "time-wait"]).splitlines() if "0.27." in line or "00:27:" in line], 60)
     finally:
         if p:
             p.kill()
@@ -275,9 +278,6 @@ def exchange(lab, ip, count, size, seed, broken=0):
         client = lab.run([*PYTHON, "-c", EXCHANGE, "client", ip, "7072", str(count), str(size)], lab.cluster.services.enter_as_root, timeout=150)
         expect("client's status", client.status, 0, str(client))
         out, _ = server.communicate(timeout=150)
-        for node in (lab.cluster.pod, lab.cluster.services):  # the last acknowledgements may have been lost, too
-            lab.wait_for("the connections to end", lambda n=node: not n.run(["ss", "-Htan", "state", "connected", "exclude", "time-wait",
-                                                                             "( sport = :7072 or dport = :7072 )"]), 60)
     expect("status", (packets.status, shown.status), (0, 0), packets.err + shown.err)
     return shown, json.loads(client.out), json.loads(out), packets
 

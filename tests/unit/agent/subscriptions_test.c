@@ -123,7 +123,7 @@ static void test_rivals(void)
 	tap_int(ann.lost, 2, "whose it was hears of it");
 	tap_str(ann.why.text, "TCP port 80 was taken over by cid", "and why");
 	tap_int(cid.lost, 4, "also of one that stood behind");
-	subscriptions_drop_all(r, &bob.subscribers);
+	subscriptions_end_client(r, (const struct client *)(const void *)&bob, &bob.subscribers);
 	tap_str(order(r, 80), "ann cid", "a session that went");
 	tap_ok(list_empty(&bob.subscribers), "has none");
 	subscriptions_drop(r, &ann.subscribers, 99);
