@@ -37,11 +37,12 @@ void http_taker_remove(struct http_taker *t);
 /* Is there any with a filter? Else connections need no HTTP. */
 bool http_port_has_filters(const struct http_port *p);
 
-/* What an accepted connection is, and where the target's own program is to be reached: @app dials from @app_local to @app_remote. */
+/* What an accepted connection is, and how the target's own program is to be reached: as egress_ops.dial, in the client's name. */
 struct http_peers {
 	struct endpoint client, destination;
-	struct egress *app;
-	struct endpoint app_local, app_remote;
+	int (*dial_app)(void *app, const struct endpoint *client, const struct endpoint *destination, dial_done_fn done, void *arg,
+			struct dial **ret_dial);
+	void *app;
 };
 /* Takes the client's connection over (non-blocking, SO_LINGER 0), and connects to the app at once. */
 void http_serve(struct http_port *p, int fd, const struct http_peers *peers);

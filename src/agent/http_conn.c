@@ -169,16 +169,23 @@ static void on_dial_done(void *arg, int error)
 	http_run(u->conn);
 }
 
+static int dial_program(struct http_upstream *u)
+{
+	const struct http_peers *peers = &u->conn->peers;
+	struct endpoint local, remote;
+	struct egress *egress = NULL;
+
+	if (u->taker->ops)
+		egress = u->taker->ops->deliver(u->taker->arg, &peers->client, &peers->destination, &local, &remote);
+	return egress ? egress->ops->dial(egress, &local, &remote, on_dial_done, u, &u->dial) : ECONNREFUSED;
+}
+
 static void dial(struct http_upstream *u)
 {
-	struct http_conn *c = u->conn;
-	struct endpoint local = c->peers.app_local, remote = c->peers.app_remote;
-	struct egress *egress = c->peers.app;
-	int error;
+	const struct http_peers *peers = &u->conn->peers;
+	int error = u->taker ? dial_program(u)
+			     : peers->dial_app(peers->app, &peers->client, &peers->destination, on_dial_done, u, &u->dial);
 
-	if (u->taker)
-		egress = u->taker->ops ? u->taker->ops->deliver(u->taker->arg, &c->peers.client, &c->peers.destination, &local, &remote) : NULL;
-	error = egress ? egress->ops->dial(egress, &local, &remote, on_dial_done, u, &u->dial) : ECONNREFUSED;
 	if (error && error != EINPROGRESS)
 		u->failed = error;
 	else if (!error)

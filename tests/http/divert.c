@@ -66,10 +66,18 @@ static void count(void *arg, enum counter what, uint64_t n)
 
 static const struct http_taker_ops ops = { .deliver = deliver, .count = count };
 
+static int dial_app(void *arg, const struct endpoint *client, const struct endpoint *destination, dial_done_fn done, void *done_arg,
+		    struct dial **ret_dial)
+{
+	const struct endpoint local = { .ip = IP_ANY4 };
+
+	return egress->ops->dial(egress, &local, destination, done, done_arg, ret_dial);
+}
+
 static void on_accept(struct watch *w, uint32_t events)
 {
 	static const struct linger reset = { .l_onoff = 1 };
-	struct http_peers peers = { .destination = app, .app = egress, .app_local = { .ip = IP_ANY4 }, .app_remote = app };
+	struct http_peers peers = { .destination = app, .dial_app = dial_app };
 	struct sockaddr_storage sa;
 	int fd, on = 1;
 
