@@ -6,6 +6,9 @@
  * program has accepted go on until their clients' connections are over (a program may close its listener and serve what it has), and the
  * port stays in the filter as long.
  *
+ * What a steal gives back to the target's own program passes twice: from the client, and by lo from the agent in the client's name. The latter
+ * carries the agent's mark and is left out.
+ *
  * The agent never waits for the process. What it has to say and what finds no room in the socket waits in the outbox; since all but what
  * comes of subscriptions is an answer, the process bounds that itself.
  *
@@ -22,6 +25,7 @@
 #include <unistd.h>
 
 #include "agent/client.h"
+#include "agent/layout.h"
 #include "agent/mirror_datagrams.h"
 #include "agent/mirror_message.h"
 #include "agent/mirror_process.h"
@@ -150,7 +154,8 @@ static int set_filter(struct mirror *m, struct error *err)
 {
 	static struct sock_filter program[BPF_MAXINSNS];
 	uint16_t ports[CAPTURE_PROTOCOLS][CAPTURE_PORTS + 1];
-	struct capture_plan plan = { .ports = { ports[0], ports[1] }, .answers = { [CAPTURE_TCP] = CAPTURE_HEAD } };
+	struct capture_plan plan = { .ports = { ports[0], ports[1] }, .answers = { [CAPTURE_TCP] = CAPTURE_HEAD },
+				     .skip_mark = AGENT_MARK };
 	size_t n;
 
 	plan.n[CAPTURE_TCP] = list_ports(m, IPPROTO_TCP, ports[CAPTURE_TCP]);

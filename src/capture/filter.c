@@ -71,7 +71,6 @@ static void emit_directions(struct program *p, const struct capture_plan *plan, 
 	emit_require(p, PACKET_OUTGOING, false);
 	if (plan->skip_mark) {
 		load_meta(p, SKF_AD_MARK);
-		emit(p, BPF_ALU | BPF_AND | BPF_K, plan->skip_mark, 0, 0);
 		emit_require(p, plan->skip_mark, false);
 	}
 	emit_store(p, CAPTURE_WHOLE, REQUEST);

@@ -22,7 +22,7 @@ struct capture_plan {
 	const uint16_t *ports[CAPTURE_PROTOCOLS]; /* in ascending order */
 	size_t n[CAPTURE_PROTOCOLS];
 	uint32_t answers[CAPTURE_PROTOCOLS]; /* bytes kept of each answer; 0: none is taken */
-	uint32_t skip_mark; /* packets on lo with all these bits in their mark are left out; 0: none */
+	uint32_t skip_mark; /* packets on lo with this mark are left out; 0: none */
 };
 
 /* Writes the program to @out, which has room for BPF_MAXINSNS. Returns its length; 0 when there are more than CAPTURE_PORTS. */

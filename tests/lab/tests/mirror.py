@@ -241,6 +241,28 @@ def two(lab):
         expect_copied(lab, home, [LOCAL])
 
 
+@test("mirror.and_steal", needs=("nginx", "curl"), timeout=200)
+def and_steal(lab):
+    """One session steals the port, another one mirrors it: each request is answered by the first's program and copied to the second's."""
+    other = LOCAL + "2"
+    with target(lab) as home, program(lab):
+        probe(lab, [LOCAL])
+        with program(lab, other, options=("--steal",)):
+            probe(lab, [LOCAL, other])
+            for c in (LOCAL, other, home):
+                with open(f"{c}/access.log", "w"):
+                    pass
+            done = curl(lab, ["-Z", "--parallel-max", "20", f"http://{POD4}:{PORT}/stolen[1-200]"])
+            expect("answers of the program's alone", set(done.out.splitlines()), {"the copy's"}, lab.log())
+            expect_copied(lab, other, [LOCAL])
+            expect("the target's log", sum(logged(home).values()), 0)
+        for c in (LOCAL, home):
+            with open(f"{c}/access.log", "w"):
+                pass
+        curl(lab, ["-Z", "--parallel-max", "20", f"http://{POD4}:{PORT}/own[1-200]"])
+        expect_copied(lab, home, [LOCAL])
+
+
 UDP_SERVER = """
 import socket, sys
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind(("::", int(sys.argv[1])))
