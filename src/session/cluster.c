@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "kube/tunnel.h"
 
 struct cluster {
 	struct loop *loop;
@@ -21,10 +20,9 @@ struct cluster {
 	struct error why;
 };
 
-static _Noreturn void run(const struct session_options *o, int control, int log_fd)
+static _Noreturn void run(struct kube_tunnel_options options, int control)
 {
-	struct kube_tunnel_options options = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level, .progress = o->progress };
-	int kept[] = { control, log_fd };
+	int kept[] = { control, options.log_fd };
 
 	if (fd_keep_only(kept, 2) < 0)
 		_exit(1);
@@ -69,8 +67,8 @@ static void on_control(struct watch *w, uint32_t events)
 	fd_closep(&fd);
 }
 
-struct cluster *cluster_start(struct loop *loop, const struct session_options *options, int log_fd, const struct cluster_events *events,
-			      void *arg, struct error *err)
+struct cluster *cluster_start(struct loop *loop, const struct kube_tunnel_options *options, const struct cluster_events *events, void *arg,
+			      struct error *err)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
 	int pair[2] = { -1, -1 }, r;
@@ -84,7 +82,7 @@ struct cluster *cluster_start(struct loop *loop, const struct session_options *o
 		return NULL;
 	}
 	if (pid == 0)
-		run(options, pair[1], log_fd);
+		run(*options, pair[1]);
 	close(pair[1]);
 	*c = (struct cluster){ .loop = loop, .control = pair[0], .events = events, .arg = arg };
 	r = loop_watch(loop, &c->watch, c->control, EPOLLIN, on_control);

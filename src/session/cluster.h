@@ -2,9 +2,8 @@
 /* The session's side of an agent in a cluster: the process that brings it there and carries the tunnel (kube/tunnel.h). */
 #pragma once
 
-#include "kube/settings.h"
+#include "kube/tunnel.h"
 #include "net/loop.h"
-#include "session/session.h"
 
 struct cluster;
 
@@ -16,8 +15,8 @@ struct cluster_events {
 };
 
 /* NULL with @err. */
-struct cluster *cluster_start(struct loop *loop, const struct session_options *options, int log_fd, const struct cluster_events *events,
-			      void *arg, struct error *err);
+struct cluster *cluster_start(struct loop *loop, const struct kube_tunnel_options *options, const struct cluster_events *events, void *arg,
+			      struct error *err);
 /* The program has ended: stderr is let go of. */
 void cluster_quiet(struct cluster *c);
 /* Why the tunnel ended, if the process has said so. */

@@ -518,7 +518,10 @@ static int start_agent(struct session *s, struct error *err)
 
 	s->timer.on_due = on_timer;
 	if (target_is_in_cluster(&o->target)) {
-		s->cluster = cluster_start(s->loop, o, s->log_fd, &cluster_events, s, err);
+		const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level, .log_fd = s->log_fd,
+						       .progress = o->progress };
+
+		s->cluster = cluster_start(s->loop, &k, &cluster_events, s, err);
 		return s->cluster ? 0 : -1;
 	}
 	if (agent_process_start(&o->target, !o->force_tunnel, o->log_level, s->log_fd, &tunnel, &s->lend, err) < 0)
