@@ -26,11 +26,13 @@
 #include "capture/pcap.h"
 #include "capture/reassembly.h"
 #include "capture/record.h"
+#include "cli/config_options.h"
 #include "cli/dump_print.h"
 #include "cli/options.h"
 #include "net/loop.h"
 #include "relay/backlog.h"
 #include "session/agent_process.h"
+#include "session/cluster.h"
 #include "target/target.h"
 #include "tunnel/info.h"
 #include "tunnel/mux.h"
@@ -39,7 +41,8 @@ enum { DATAGRAM_FLOWS = 4096 };
 #define LAST_WORDS (2 * LOOP_SECOND)
 
 struct dump_options {
-	const char *target, *pcap;
+	struct config_options config;
+	const char *pcap;
 	enum dump_format format;
 	struct capture_request request;
 	const char *bad_port;
@@ -54,6 +57,7 @@ struct datagrams {
 struct dump {
 	const struct dump_options *options;
 	struct loop *loop;
+	struct cluster *cluster; /* of a target in a cluster */
 	struct mux *mux;
 	struct stream *stream;
 	struct watch signals;
@@ -89,11 +93,6 @@ static void set_port(void *arg, const char *value)
 		o->request.ports[CAPTURE_UDP][n[CAPTURE_UDP]++] = (uint16_t)port;
 }
 
-static void set_target(void *arg, const char *value)
-{
-	((struct dump_options *)arg)->target = value;
-}
-
 static void set_pcap(void *arg, const char *value)
 {
 	((struct dump_options *)arg)->pcap = value;
@@ -109,11 +108,17 @@ static void set_json(void *arg, const char *value)
 	((struct dump_options *)arg)->format = DUMP_JSON;
 }
 
+#define ROW(group, setter, letter, name, argument, help) { group, letter, name, argument, help, config_set_##setter },
+#define OPTION_TARGET(setter, letter, name, argument, help, ...) ROW("Target", setter, letter, name, argument, help)
+#define OPTION_FILE(setter, letter, name, argument, help, ...)	 ROW("Configuration", setter, letter, name, argument, help)
+#define OWN_FILE						 OPTION_FILE
+#define OPTION_AGENT(setter, letter, name, argument, help, ...)	 ROW("Agent", setter, letter, name, argument, help)
+
 static const struct cli_option options[] = {
-	{ "Target", 't', "target", "TARGET", "whose traffic is shown: pid/N, netns/NAME, docker/NAME, podman/NAME", set_target },
 	{ "Target", 'p', "port", "PORT", "a port of the target's: 8080, 53/udp; may be given more than once (default: what it\n"
 	  "                               listens on)",
 	  set_port },
+#include "cli/config_option.def"
 	{ "Output", 0, "hex", NULL, "bytes as hex digits (default: text)", set_hex },
 	{ "Output", 0, "json", NULL, "a JSON object a line", set_json },
 	{ "Output", 0, "pcap", "FILE", "packets, for tcpdump and Wireshark, to FILE; - is standard output", set_pcap },
@@ -418,6 +423,8 @@ static void on_gone(void *arg, const struct error *why)
 	struct dump *d = arg;
 	struct error err = *why;
 
+	if (d->cluster)
+		cluster_why(d->cluster, &err);
 	error_wrap(&err, "lost the agent");
 	if (!d->stopping)
 		fail(d, &err);
@@ -446,28 +453,59 @@ static void on_signal(struct watch *w, uint32_t events)
 	loop_arm(d->loop, &d->last_words, loop_now(d->loop) + LAST_WORDS);
 }
 
-/* The agent must outlive a Ctrl-C, which the terminal sends to it, too: it is started with the signal ignored. */
-static int start_agent(struct dump *d, const struct target *target, struct error *err)
+static void on_tunnel(void *arg, int fd)
 {
-	int tunnel, lend, rc;
-	sigset_t set;
+	struct dump *d = arg;
+	struct error err = { 0 };
+
+	d->mux = mux_new(d->loop, MUX_SESSION, fd, fd, &mux_events, d, &err);
+	if (!d->mux)
+		fail(d, &err);
+}
+
+static void on_failed(void *arg, const struct error *why)
+{
+	fail(arg, why);
+}
+
+static const struct cluster_events cluster_events = { .on_tunnel = on_tunnel, .on_failed = on_failed };
+
+/* The agent must outlive a Ctrl-C, which the terminal sends to it, too: it is started with the signal ignored. */
+static int start_agent(struct dump *d, const struct target *target, const struct kube_settings *settings, struct error *err)
+{
+	const struct kube_tunnel_options k = { .target = target, .settings = settings, .log_level = LOG_LEVEL_ERROR, .log_fd = -1,
+					       .progress = isatty(STDERR_FILENO) };
+	int tunnel, lend, rc = 0;
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
-	rc = agent_process_start(target, false, LOG_LEVEL_ERROR, -1, &tunnel, &lend, err);
+	if (target_is_in_cluster(target))
+		d->cluster = cluster_start(d->loop, &k, &cluster_events, d, err);
+	else
+		rc = agent_process_start(target, false, LOG_LEVEL_ERROR, -1, &tunnel, &lend, err);
 	signal(SIGINT, SIG_DFL);
-	if (rc < 0)
+	if (rc < 0 || d->cluster)
+		return rc;
+	if (target_is_in_cluster(target))
 		return -1;
 	d->mux = mux_new(d->loop, MUX_SESSION, tunnel, tunnel, &mux_events, d, err);
+	return d->mux ? 0 : -1;
+}
+
+static int watch_signals(struct dump *d, struct error *err)
+{
+	sigset_t set;
+	int fd;
+
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	rc = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (d->mux && (rc < 0 || loop_watch(d->loop, &d->signals, rc, EPOLLIN, on_signal) < 0))
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0 || loop_watch(d->loop, &d->signals, fd, EPOLLIN, on_signal) < 0)
 		return error_set(err, errno, "wait for signals");
-	return d->mux ? 0 : -1;
+	return 0;
 }
 
 static int open_pcap(struct dump *d, struct error *err)
@@ -493,20 +531,25 @@ static void print_counts(const struct dump *d)
 	fprintf(stderr, "; %llu packets lost\n", (unsigned long long)d->lost);
 }
 
-static int run(struct dump *d, struct error *err)
+static int run(struct dump *d, const struct config *c, struct error *err)
 {
 	static const bool wanted[SIDES] = { true, true };
+	struct kube_settings settings;
 	struct target target;
 
-	if (target_resolve(d->options->target, &target, err) < 0 || open_pcap(d, err) < 0 || !(d->loop = loop_new(err)))
+	kube_settings_read(c, &settings);
+	if (target_resolve(c->target_path, &target, err) < 0 || open_pcap(d, err) < 0 || !(d->loop = loop_new(err)))
 		return -1;
 	d->intake = intake_new(&intake_events, d);
 	d->reassembly = reassembly_new(wanted, &reassembly_events, d);
 	if (!d->intake || !d->reassembly || table_init(&d->datagrams, equal) < 0)
 		return error_set(err, ENOMEM, "read the capture");
-	if (start_agent(d, &target, err) < 0 || loop_run(d->loop, err) < 0)
+	if (start_agent(d, &target, &settings, err) < 0 || watch_signals(d, err) < 0 || loop_run(d->loop, err) < 0)
 		return -1;
-	mux_free(d->mux);
+	if (d->mux)
+		mux_free(d->mux);
+	cluster_free(d->cluster);
+	kube_settings_fini(&settings);
 	if (error_is_set(&d->error)) {
 		*err = d->error;
 		return -1;
@@ -527,6 +570,7 @@ int cli_dump(int argc, char **argv)
 {
 	static struct dump_options o;
 	static struct dump d = { .options = &o };
+	struct config config;
 	struct error err = { 0 };
 	char text[256];
 	int at = cli_parse(&command, argc, argv, &o);
@@ -537,11 +581,13 @@ int cli_dump(int argc, char **argv)
 		snprintf(text, sizeof(text), "%s is no port: a number from 1 to 65535, with /tcp or /udp behind it or nothing", o.bad_port);
 		return complain(text);
 	}
-	if (!o.target)
-		return complain("the target (-t TARGET) is missing");
 	if (at < argc)
 		return complain("it takes no program: `mirrord exec` runs one");
-	if (run(&d, &err) == 0)
+	if (config_options_load(&o.config, &config) < 0)
+		return 2;
+	if (!config.target_path)
+		return complain("the target (-t TARGET) is missing");
+	if (run(&d, &config, &err) == 0)
 		return 0;
 	fprintf(stderr, "mirrord: %s\n", err.text);
 	if (err.hint[0])

@@ -4,6 +4,8 @@
 import json
 import os
 import signal
+import subprocess
+import threading
 import time
 
 from labkit.registry import expect, expect_in, test
@@ -163,6 +165,28 @@ def quota(kit):
         expect("seconds", done.seconds, lambda s: s < 15)
     finally:
         kit.kubectl("delete", "namespace", "full", "--wait=false")
+
+
+@test("agent.dump")
+def dump(kit):
+    """The pod's live traffic; Ctrl-C ends it, and the agent."""
+    for options in WAYS.values():
+        p = subprocess.Popen([kit.program, "dump", "--json", "-t", "deployment/web", "-p", "8080/tcp", *options], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, start_new_session=True, env=kit.environment(MIRRORD_LOG=""), cwd=kit.cluster.state)
+        seen = []
+        reader = threading.Thread(target=lambda: seen.extend(p.stdout))
+        reader.start()
+
+        def asked():
+            kit.in_pod("client", "for i in {1..8}; do curl -fs --max-time 5 http://web/seen; done")
+            return any("GET /seen" in line for line in seen)
+        try:
+            kit.wait_for("a request that is shown", asked)
+        finally:
+            p.send_signal(signal.SIGINT)
+        reader.join(10)
+        expect("status", p.wait(10), 0, p.stderr.read())
+        kit.wait_clean()
 
 
 @test("agent.many")
