@@ -14,6 +14,7 @@
 #include "session/incoming.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -55,7 +56,8 @@ struct incoming {
 	struct incoming_context c;
 	struct timer scan;
 	struct watch channel, passing;
-	int channel_fd, anchor; /* -1: closed; the anchor is the session's */
+	int channel_fd, passing_fd; /* -1: closed */
+	int anchor;		    /* the session's; -1 before the start */
 	bool draining;
 
 	struct borrower *borrower; /* all NULL when the agent is lost */
@@ -231,6 +233,12 @@ static void on_channel(struct watch *w, uint32_t events)
 		incoming_without_keeper(in);
 }
 
+static void stop_passing(struct incoming *in)
+{
+	loop_unwatch(in->c.loop, &in->passing);
+	fd_closep(&in->passing_fd);
+}
+
 static void on_passing(struct watch *w, uint32_t events)
 {
 	struct incoming *in = container_of(w, struct incoming, passing);
@@ -238,7 +246,7 @@ static void on_passing(struct watch *w, uint32_t events)
 	if (events & EPOLLIN)
 		notify_pass_next(in->anchor);
 	if (events & EPOLLHUP)
-		loop_unwatch(in->c.loop, w);
+		stop_passing(in);
 }
 
 void incoming_without_keeper(struct incoming *in)
@@ -247,8 +255,11 @@ void incoming_without_keeper(struct incoming *in)
 	fd_closep(&in->channel_fd);
 	while (!list_empty(&in->calls))
 		call_end(in, container_of(in->calls.next, struct call, node), 0);
-	if (!in->draining && in->anchor >= 0 && !in->passing.added)
-		loop_watch(in->c.loop, &in->passing, in->anchor, EPOLLIN, on_passing);
+	if (in->draining || in->anchor < 0 || in->passing_fd >= 0)
+		return;
+	in->passing_fd = fcntl(in->anchor, F_DUPFD_CLOEXEC, 0); /* the anchor itself is watched already */
+	if (in->passing_fd >= 0)
+		loop_watch(in->c.loop, &in->passing, in->passing_fd, EPOLLIN, on_passing);
 }
 
 static void on_lender_gone(void *arg)
@@ -347,7 +358,7 @@ struct incoming *incoming_new(const struct incoming_context *c, const struct tar
 		return NULL;
 	}
 	in->c = *c;
-	in->channel_fd = in->anchor = -1;
+	in->channel_fd = in->passing_fd = in->anchor = -1;
 	list_init(&in->calls);
 	read_chosen_ports(in, info);
 	return in;
@@ -441,7 +452,7 @@ void incoming_drain(struct incoming *in)
 	stop_scanning(in);
 	if (in->udp)
 		program_ports_break(in->udp);
-	loop_unwatch(in->c.loop, &in->passing);
+	stop_passing(in);
 	loop_unwatch(in->c.loop, &in->channel);
 }
 
@@ -460,7 +471,7 @@ void incoming_free(struct incoming *in)
 	if (!in)
 		return;
 	incoming_end(in);
-	loop_unwatch(in->c.loop, &in->passing);
+	stop_passing(in);
 	wants_free(in->wants);
 	free(in);
 }
