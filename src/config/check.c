@@ -9,6 +9,7 @@
 #include "config/filter_value.h"
 #include "config/node.h"
 #include "config/value.h"
+#include "http/filter.h"
 
 struct checker {
 	struct config *c;
@@ -67,65 +68,40 @@ static void check_incoming(const struct checker *k)
 		ERROR(k, KEY_https_delivery, "can't stand beside feature.network.incoming.tls_delivery, whose old name it is");
 }
 
-static bool is_text(const struct node *object, const char *key)
+/* Of the keys of the filter the first that was set, and that the text is about when one is. */
+static enum config_key http_key(const struct config *c, const char *text)
 {
-	const struct node *n = node_member(object, key);
+	enum config_key first = KEY_http_filter;
 
-	return n && n->kind == NODE_STRING && *n->text;
+	for (int i = CONFIG_KEYS - 1; i >= 0; i--) {
+		const struct key_info *k = key_info((enum config_key)i);
+		size_t len = strlen(k->name);
+
+		if (k->parent != KEY_http_filter || c->sources[i].origin == ORIGIN_DEFAULT)
+			continue;
+		first = (enum config_key)i;
+		if (strncmp(text, "http_filter.", 12) == 0 && strncmp(text + 12, k->name, len) == 0 && strchr(".[:", text[12 + len]))
+			return first;
+	}
+	return first;
 }
 
-/* A filter within all_of or any_of has the keys of exactly one form. */
-static bool is_inner(const struct node *n)
-{
-	bool one = is_text(n, "header") || is_text(n, "path") || is_text(n, "method");
-
-	if (n->kind != NODE_OBJECT)
-		return false;
-	if (is_text(n, "body"))
-		return n->n == 3 && strcmp(node_member(n, "body")->text, "json") == 0 && is_text(n, "query") && is_text(n, "matches");
-	return n->n == 1 && (one || is_text(n, "query"));
-}
-
-static void check_composite(const struct checker *k, enum config_key key, const struct node *list)
-{
-	size_t i = 0;
-
-	if (!list)
-		return;
-	if (list->n == 0)
-		ERROR(k, key, "an empty list of filters");
-	for (const struct node *n = list->child; n; n = n->next, i++)
-		if (!is_inner(n))
-			tell(k, PROBLEM_ERROR, key, arena_format(k->c->arena, "%s[%zu]", key_info(key)->path, i),
-			     "expected one of {\"header\": …}, {\"path\": …}, {\"method\": …}, {\"body\": \"json\", \"query\": …, \"matches\": …}, found %s",
-			     node_to_json(k->c->arena, n));
-}
-
+/* The filter's own compiler knows what is right. */
 static void check_http(const struct checker *k)
 {
-	static const enum config_key texts[] = { KEY_http_header_filter, KEY_http_path_filter, KEY_http_method_filter, KEY_http_header_filter_jq };
-	static const enum config_key exclusive[] = { KEY_http_header_filter, KEY_http_path_filter, KEY_http_method_filter, KEY_http_header_filter_jq,
-						     KEY_http_body_filter,   KEY_http_all_of,	   KEY_http_any_of };
-	const struct config *c = k->c;
-	int before = -1;
+	struct error err = { 0 };
+	struct http_filter *filter;
+	const char *what;
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		const char *text = *(char *const *)((const char *)c + key_info(texts[i])->offset);
-
-		if (text && !*text)
-			ERROR(k, texts[i], "an empty filter");
-	}
-	for (size_t i = 0; i < sizeof(exclusive) / sizeof(exclusive[0]); i++) {
-		if (c->sources[exclusive[i]].origin == ORIGIN_DEFAULT)
-			continue;
-		if (before >= 0)
-			ERROR(k, exclusive[i], "can't stand beside %s; `all_of` and `any_of` combine filters", key_info((enum config_key)before)->name);
-		before = (int)exclusive[i];
-	}
-	check_composite(k, KEY_http_all_of, c->http_all_of);
-	check_composite(k, KEY_http_any_of, c->http_any_of);
-	if (c->http_body_filter && !is_inner(c->http_body_filter))
-		ERROR(k, KEY_http_body_filter, "expected {\"body\": \"json\", \"query\": …, \"matches\": …}");
+	if (!k->c->http_filter)
+		return;
+	filter = http_filter_parse(k->c->http_filter, &err);
+	what = strstr(err.text, ": "); /* behind where in the object it is */
+	if (!filter)
+		tell(k, PROBLEM_ERROR, http_key(k->c, err.text),
+		     arena_format(k->c->arena, "feature.network.incoming.%.*s", what ? (int)(what - err.text) : 11, err.text), "%s%s%s",
+		     what ? what + 2 : err.text, *err.hint ? "; " : "", err.hint);
+	http_filter_free(filter);
 }
 
 static void check_rest(const struct checker *k)

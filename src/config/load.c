@@ -183,16 +183,16 @@ static void load_flags(const struct config_request *r, struct config *c, struct 
 /* The filter's own object is made anew, since variables may have a part in it. */
 static char *http_filter_text(const struct config *c)
 {
-	static const enum config_key parts[] = { KEY_http_header_filter, KEY_http_path_filter, KEY_http_method_filter, KEY_http_header_filter_jq,
-						 KEY_http_body_filter,	 KEY_http_all_of,      KEY_http_any_of,	       KEY_http_ports };
 	struct node *object = node_new(c->arena, NODE_OBJECT, 0);
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		struct node *v = value_to_node(c, parts[i], c->arena);
-		const char *name = key_info(parts[i])->name;
+	for (int i = 0; i < CONFIG_KEYS; i++) {
+		struct node *v;
 
+		if (key_info((enum config_key)i)->parent != KEY_http_filter)
+			continue;
+		v = value_to_node(c, (enum config_key)i, c->arena);
 		if (v->kind != NODE_NULL)
-			node_add_member(c->arena, object, v, name, 0);
+			node_add_member(c->arena, object, v, key_info((enum config_key)i)->name, 0);
 	}
 	return object->n > (c->http_ports.set ? 1 : 0) ? node_to_json(c->arena, object) : NULL;
 }

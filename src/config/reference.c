@@ -57,6 +57,21 @@ static void write_row(FILE *out, const struct key_info *k)
 	fputs(" |\n", out);
 }
 
+static void write_shorts(FILE *out, const char *shorts)
+{
+	const char *w;
+	size_t len;
+
+	for (size_t i = 0; (w = key_word(shorts, i, &len)); i++) {
+		if (len == 4 && memcmp(w, "bool", 4) == 0)
+			fprintf(out, "%s`true`, `false`", i ? ", " : "");
+		else if (*w == '*')
+			fprintf(out, "%stext", i ? ", " : "");
+		else
+			fprintf(out, "%s`%.*s`", i ? ", " : "", (int)len, w);
+	}
+}
+
 static void write_section(FILE *out, int parent)
 {
 	if (parent < 0) {
@@ -66,10 +81,9 @@ static void write_section(FILE *out, int parent)
 
 		fprintf(out, "\n## %s\n\n%s", k->path, k->text);
 		if (k->kind == KIND_SECTION && *k->extra) {
-			fputs(" In place of the object: `", out);
-			for (const char *p = k->extra; *p; p++)
-				fputs(*p == '|' ? "`, `" : *p == '*' ? "any text" : (char[]){ *p, '\0' }, out);
-			fputs("`.", out);
+			fputs(" In place of the object: ", out);
+			write_shorts(out, k->extra);
+			fputs(".", out);
 		}
 		fputs("\n\n", out);
 	}

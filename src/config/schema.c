@@ -184,14 +184,31 @@ static struct node *or_null(struct arena *a, struct node *schema)
 
 static struct node *section(struct arena *a, const struct config *defaults, int parent);
 
+static const char *const target_kinds[] = { "pod", "deployment", "rollout", "job", "cron_job", "stateful_set", "service", "replica_set", "labels" };
+enum { TARGET_KINDS = sizeof(target_kinds) / sizeof(target_kinds[0]), LABELS = TARGET_KINDS - 1 };
+
 /* The target as an object of its kind and name. */
 static void add_target_objects(struct arena *a, struct node *properties)
 {
-	static const char *const kinds[] = { "pod", "deployment", "rollout", "job", "cron_job", "stateful_set", "service", "replica_set", "container" };
+	for (size_t i = 0; i < LABELS; i++)
+		set(a, properties, target_kinds[i], or_null(a, of_type(a, "string")));
+	set(a, properties, target_kinds[LABELS], or_null(a, map(a)));
+	set(a, properties, "container", or_null(a, of_type(a, "string")));
+}
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		set(a, properties, kinds[i], or_null(a, of_type(a, "string")));
-	set(a, properties, "labels", or_null(a, map(a)));
+/* One of them must be there. */
+static struct node *one_kind(struct arena *a)
+{
+	struct node *list = node_new(a, NODE_ARRAY, 0);
+
+	for (size_t i = 0; i < TARGET_KINDS; i++) {
+		struct node *o = object(a), *required = node_new(a, NODE_ARRAY, 0);
+
+		node_append(required, text(a, target_kinds[i]));
+		set(a, o, "required", required);
+		node_append(list, o);
+	}
+	return list;
 }
 
 static struct node *short_forms(struct arena *a, const char *shorts)
@@ -239,6 +256,7 @@ static struct node *of_key(struct arena *a, const struct config *defaults, enum 
 		add_target_objects(a, properties);
 		set(a, target, "properties", properties);
 		set(a, target, "additionalProperties", no(a));
+		set(a, target, "anyOf", one_kind(a));
 		node_append(forms, target);
 	}
 	node_append(forms, of_type(a, "null"));

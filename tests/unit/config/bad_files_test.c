@@ -124,14 +124,18 @@ static const struct {
 	  "t.json:1:55: feature.network.incoming.port_mapping: port 1 stands twice on the left\n"
 	  "t.json:1:55: feature.network.incoming.port_mapping: port 3 stands twice on the right" },
 	{ "two HTTP filters", "json", FILTER("\"path_filter\": \"a\", \"header_filter\": \"b\""),
-	  "t.json:1:70: feature.network.incoming.http_filter.path_filter: can't stand beside header_filter; `all_of` and `any_of` combine filters" },
-	{ "empty HTTP filter", "json", FILTER("\"path_filter\": \"\""), "t.json:1:70: feature.network.incoming.http_filter.path_filter: an empty filter" },
-	{ "empty composite", "json", FILTER("\"all_of\": []"), "t.json:1:65: feature.network.incoming.http_filter.all_of: an empty list of filters" },
+	  "t.json:1:92: feature.network.incoming.http_filter: Cannot use multiple types of HTTP filter at the same time, use 'any_of' or 'all_of' to combine "
+	  "filters (header_filter, path_filter)" },
+	{ "empty HTTP filter", "json", FILTER("\"path_filter\": \"\""),
+	  "t.json:1:70: feature.network.incoming.http_filter.path_filter: HTTP filter cannot be an empty string" },
+	{ "empty composite", "json", FILTER("\"all_of\": []"), "t.json:1:65: feature.network.incoming.http_filter.all_of: Composite HTTP filter cannot be empty" },
 	{ "inner filter", "json", FILTER("\"any_of\": [{\"header\": \"a\"}, {\"headr\": \"b\"}]"),
-	  "t.json:1:65: feature.network.incoming.http_filter.any_of[1]: expected one of {\"header\": …}, {\"path\": …}, {\"method\": …}, "
-	  "{\"body\": \"json\", \"query\": …, \"matches\": …}, found {\"headr\":\"b\"}" },
+	  "t.json:1:65: feature.network.incoming.http_filter.any_of[1].headr: there is no such key here; Did you mean header?" },
 	{ "body filter", "json", FILTER("\"body_filter\": {\"body\": \"xml\"}"),
-	  "t.json:1:70: feature.network.incoming.http_filter.body_filter: expected {\"body\": \"json\", \"query\": …, \"matches\": …}" },
+	  "t.json:1:70: feature.network.incoming.http_filter.body_filter: {\"body\": \"json\", \"query\": JSONPath, \"matches\": regular expression} "
+	  "must stand here" },
+	{ "regular expression", "json", FILTER("\"header_filter\": \"a(\""),
+	  "t.json:1:72: feature.network.incoming.http_filter.header_filter: regular expression \"a(\": offset 2: missing closing parenthesis" },
 	{ "roots and a certificate", "json", INCOMING("\"tls_delivery\": {\"trust_roots\": [\"a\"], \"server_cert\": \"b\"}"),
 	  "t.json:1:71: feature.network.incoming.tls_delivery.trust_roots: can't stand beside feature.network.incoming.tls_delivery.server_cert\n"
 	  "warning: t.json:1:71: feature.network.incoming.tls_delivery.trust_roots: has no effect yet: the agent decrypts nothing yet" },
