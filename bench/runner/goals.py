@@ -67,3 +67,5 @@ GOALS = {
 }
 MEMORY_GOAL = "goal: agent and session ≤ 4 MiB RSS each; ≤ 8 KiB per idle flow, also after it carried 64 KiB; all back when closed"
 LIMIT_GOAL = "goal: the limit is raised at start; what is over it is refused cleanly, the rest goes on"
+MIRROR_GOAL = "goal: at 8,000 requests/s a mirrored target keeps 0.99 × the rate and ≤ 1.2 × mean and p99, all copied; flat out the copies suffer, not the target"
+ORIGINAL_MIRROR = "the original: a mirrored target does 0.09 × its requests/s flat out; 1 to 4 % of the copies are lost and nobody is told"
