@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What comes to the pod reaches the program, from the real client's address; afterwards all is as before. And the pod's environment."""
+
+import json
+import signal
+import socket
+import time
+
+from labkit.registry import expect, test
+
+from .agent import WAYS
+
+SERVER = """
+import http.server, json
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = (json.dumps({"pod": "local", "peer": self.client_address[0], "path": self.path}) + "\\n").encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        print(self.path, self.client_address[0], flush=True)
+http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+
+def ask(kit, path="/", times=12):
+    """Answers to the client pod, by way of the service; a connection each."""
+    out = kit.in_pod("client", f"for i in $(seq {times}); do curl -sS --max-time 5 http://web{path}; done")
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def ends(p):
+    p.send_signal(signal.SIGTERM)
+    return p.communicate(timeout=20)
+
+
+@test("incoming.steal", timeout=90)
+def steal(kit):
+    """One replica's requests go to the program, the other's stay; no request fails, before, during and after."""
+    address = kit.pod_address("client")
+    for options in WAYS.values():
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/web", ["--steal", *options])
+        try:
+            kit.wait_for("a request that is answered here", lambda: any(a["pod"] == "local" for a in ask(kit)))
+            answers = ask(kit, times=30)
+            expect("who answers", {a["pod"] == "local" for a in answers}, {True, False})
+            expect("whom the program sees", {a["peer"] for a in answers if a["pod"] == "local"}, {address})
+        finally:
+            ends(p)
+        expect("who answers afterwards", any(a["pod"] == "local" for a in ask(kit)), False)
+        kit.wait_clean()
+
+
+@test("incoming.mirror")
+def mirror(kit):
+    """The program gets a copy; the pod answers."""
+    p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/web")
+    began = time.monotonic()
+    try:
+        while kit.session_log(400).count("mirrored") == 0 and time.monotonic() < began + 20:
+            time.sleep(0.1)
+        expect("who answers", any(a["pod"] == "local" for a in ask(kit, "/copied", 20)), False)
+        time.sleep(0.5)
+    finally:
+        out, err = ends(p)
+    expect("copies", out.count(f"/copied {kit.pod_address('client')}"), lambda n: 0 < n < 20, f"{out}\n{err}\n{kit.session_log()}")
+
+
+@test("incoming.published")
+def published(kit):
+    """The program's port is on this machine's localhost, too."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    p = kit.start_mirrord(["python3", "-u", "-m", "http.server", str(port)], "pod/client")
+
+    def reached():
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            return False
+    try:
+        kit.wait_for("the port", reached)
+    finally:
+        ends(p)
+
+
+@test("incoming.environment")
+def environment(kit):
+    """Of the pod's container, by every way: from a ConfigMap, a Secret, the pod's fields."""
+    script = "echo $COLOUR $PASSWORD $POD_ADDRESS $KUBERNETES_SERVICE_HOST"
+    pods = {p["metadata"]["name"]: p["status"]["podIP"] for p in kit.pods("app=web")}
+    for options in WAYS.values():
+        for name, address in pods.items():
+            done = kit.mirrord(["sh", "-c", script], f"pod/{name}", options)
+            expect(f"{options}", done.out, f"green hunter2 {address} 10.96.0.1\n", f"{done}\n{kit.session_log()}")
+    who = [kit.mirrord(["sh", "-c", "echo $WHO"], f"pod/shell{container}").out for container in ("", "/container/first", "/container/second")]
+    expect("of the container that is meant", who, ["second\n", "first\n", "second\n"])
