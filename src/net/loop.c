@@ -83,15 +83,27 @@ int loop_rearm(struct loop *l, struct watch *w)
 	return w->added ? modify(l, w, w->events) : 0;
 }
 
+/* An event of it further on in the batch is none any more. */
+static void forget(struct loop *l, struct watch *w)
+{
+	w->added = false;
+	for (int i = l->batch_at; i < l->batch_len; i++)
+		if (l->batch[i].data.ptr == w)
+			l->batch[i].data.ptr = NULL;
+}
+
 void loop_unwatch(struct loop *l, struct watch *w)
 {
 	if (!w->added)
 		return;
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
-	w->added = false;
-	for (int i = l->batch_at; i < l->batch_len; i++)
-		if (l->batch[i].data.ptr == w)
-			l->batch[i].data.ptr = NULL;
+	forget(l, w);
+}
+
+void loop_close(struct loop *l, struct watch *w)
+{
+	forget(l, w);
+	close(w->fd);
 }
 
 uint64_t loop_now(const struct loop *l)

@@ -53,8 +53,7 @@ static void end(struct bridge *b)
 {
 	b->stream = NULL;
 	list_remove(&b->node);
-	loop_unwatch(b->loop, &b->watch);
-	close(b->watch.fd);
+	loop_close(b->loop, &b->watch);
 	backlog_fini(&b->backlog);
 	loop_defer(b->loop, &b->reap, on_reap);
 }

@@ -88,13 +88,11 @@ static bool is_unavailable(int error)
 /* Binds to what was wished for as far as it is to be had; forgets a port that isn't. Returns 0 or an errno. */
 static int bind_wished(struct socket_dial *d, int fd)
 {
-	int on = 1, error;
+	int error;
 
 	if (chosen_anyway(&d->local, &d->remote))
 		return 0;
 	if (d->local.port) {
-		/* Many connections of one local port are common, and those before leave it in TIME_WAIT. */
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 		error = bind_to(fd, &d->local.ip, d->local.port);
 		if (!is_unavailable(error) || egress_of(d)->insists)
 			return error;

@@ -33,8 +33,11 @@ struct option {
 	int level, name;
 };
 
-/* Those that are simply on. IP_BIND_ADDRESS_NO_PORT lets connect() choose the port of a socket that was bound to an address. */
-static const struct option on_tcp[] = { { IPPROTO_TCP, TCP_NODELAY }, { IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT }, { 0, 0 } };
+/* Those that are simply on. IP_BIND_ADDRESS_NO_PORT lets connect() choose the port of a socket that was bound to an address. Many connections of
+ * one local port are common, and those before leave it in TIME_WAIT: SO_REUSEADDR. */
+static const struct option on_tcp[] = {
+	{ IPPROTO_TCP, TCP_NODELAY }, { IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT }, { SOL_SOCKET, SO_REUSEADDR }, { 0, 0 },
+};
 static const struct option on_datagram4[] = {
 	{ IPPROTO_IP, IP_RECVERR }, { IPPROTO_IP, IP_RECVTTL }, { IPPROTO_IP, IP_RECVTOS }, { SOL_SOCKET, SO_BROADCAST }, { 0, 0 },
 };

@@ -199,9 +199,9 @@ static void turn_away(struct gate *g, int listener)
 	g->spare = open_spare();
 }
 
-static void accept_ready(struct gate *g, int listener)
+static void accept_ready(struct gate *g, int listener, int most)
 {
-	for (int i = 0; i < ACCEPTS; i++) {
+	for (int i = 0; i < most; i++) {
 		struct sockaddr_storage sa;
 		struct endpoint from;
 		socklen_t len = sizeof(sa);
@@ -230,8 +230,8 @@ void gate_give_back(struct gate *g, const uint8_t *syn, size_t len)
 
 	if (sendmsg(g->packet_out, &m, 0) < 0)
 		log_limited(LOG_LEVEL_WARN, "gate: give a SYN back: %s", strerror(errno));
-	/* The whole handshake ran inside that call, as a rule. */
-	accept_ready(g, g->listener_fds[syn[0] >> 4 != 4]);
+	/* The whole handshake ran inside that call, as a rule; what else waits wakes the loop. */
+	accept_ready(g, g->listener_fds[syn[0] >> 4 != 4], 1);
 }
 
 static void take_packet(struct gate *g, const uint8_t *data, size_t len)
@@ -282,12 +282,12 @@ void gate_read_all(struct gate *g)
 
 static void on_listener(struct watch *w, uint32_t events)
 {
-	accept_ready(container_of(w, struct gate, listeners[0]), w->fd);
+	accept_ready(container_of(w, struct gate, listeners[0]), w->fd, ACCEPTS);
 }
 
 static void on_listener6(struct watch *w, uint32_t events)
 {
-	accept_ready(container_of(w, struct gate, listeners[1]), w->fd);
+	accept_ready(container_of(w, struct gate, listeners[1]), w->fd, ACCEPTS);
 }
 
 static void prepare_messages(struct gate *g)

@@ -159,6 +159,12 @@ class Probe:
         self.note(key, event_names(mask))
         return mask
 
+    def await_event(self, s, events=0, seconds=10):
+        """Until what a peer has done is here: @events, or an error or a hang-up. Notes nothing, and changes nothing."""
+        poller = select.poll()
+        poller.register(s, events)
+        poller.poll(int(seconds * 1000))
+
     def so_error(self, s, key="SO_ERROR"):
         code = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.note(key, errno.errorcode.get(code, code))

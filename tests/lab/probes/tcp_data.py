@@ -323,7 +323,7 @@ def corked(p):
     p.poll(s, select.POLLIN, 0.1, "corked")
     s.sendall(b"second")
     s.setsockopt(6, 3, 0)
-    time.sleep(0.3)
+    p.await_event(s, select.POLLIN)
     p.call("recv", s.recv, 100)
 
 

@@ -17,13 +17,13 @@ ALL = select.POLLIN | select.POLLOUT | select.POLLRDHUP
 @probe()
 def server_closes(p):
     s = p.connect("payment", plan.CLOSE_AT_ONCE)
-    time.sleep(0.2)
+    p.await_event(s, select.POLLRDHUP)
     p.poll(s, ALL)
     p.read_to_end(s)
     p.names(s)
     with p.no_sigpipe():
         p.call("first write", s.send, b"x")
-        time.sleep(0.2)
+        p.await_event(s)
         p.poll(s, ALL, key="poll after the reset")
         p.call("second write", s.send, b"x")
     p.so_error(s)
@@ -118,7 +118,7 @@ def shutdown_while_connecting(p):
 @probe()
 def reset_by_server_at_once(p):
     s = p.connect("payment", plan.RESET_AT_ONCE)
-    time.sleep(0.3)
+    p.await_event(s)
     p.poll(s, ALL)
     p.call("read", s.recv, 10)
     p.call("read again", s.recv, 10)
@@ -130,7 +130,7 @@ def reset_by_server_at_once(p):
 @probe()
 def reset_by_server_write_first(p):
     s = p.connect("payment", plan.RESET_AT_ONCE)
-    time.sleep(0.3)
+    p.await_event(s)
     with p.no_sigpipe():
         p.call("write", s.send, b"x")
         p.call("write again", s.send, b"x")
@@ -139,7 +139,7 @@ def reset_by_server_write_first(p):
 @probe()
 def reset_by_server_so_error(p):
     s = p.connect("payment", plan.RESET_AT_ONCE)
-    time.sleep(0.3)
+    p.await_event(s)
     p.so_error(s)
     p.so_error(s, "again")
     p.call("read", s.recv, 10)
@@ -168,7 +168,7 @@ def server_closes_with_unread(p):
     s = p.connect("payment", plan.CLOSE_UNREAD)
     s.sendall(b"never to be read")
     p.line(s)
-    time.sleep(0.6)
+    p.await_event(s)
     p.poll(s, ALL)
     p.call("read", s.recv, 100)
 
@@ -201,7 +201,7 @@ def reset_by_client_while_server_sends(p):
 def client_closes_with_unread(p):
     s = p.connect("payment", plan.ECHO)
     s.sendall(b"to be left unread")
-    time.sleep(0.3)
+    p.await_event(s, select.POLLIN)
     s.close()
 
 
@@ -265,7 +265,7 @@ def program_is_killed(p):
 def program_is_killed_with_unread(p):
     code = ("import os, signal, socket, sys, time\n"
             "s = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
-            "s.sendall(b'echo this'); time.sleep(.3); os.kill(os.getpid(), signal.SIGKILL)\n")
+            "s.sendall(b'echo this'); s.recv(1, socket.MSG_PEEK); os.kill(os.getpid(), signal.SIGKILL)\n")
     p.program([sys.executable, "-S", "-c", code, p.ip("payment"), str(plan.ECHO)], "program")
 
 
