@@ -22,6 +22,7 @@
 #include "agent/steal_route.h"
 #include "agent/steal_rules.h"
 #include "agent/steal_tcp.h"
+#include "agent/steal_udp.h"
 #include "base/log.h"
 #include "net/nft.h"
 #include "net/sock_diag.h"
@@ -35,6 +36,8 @@ struct steal {
 	struct loop *loop;
 	struct subscriptions *subscriptions;
 	struct steal_tcp *tcp; /* NULL: idle, as are those below */
+	struct steal_udp *udp; /* NULL also when datagrams can't be stolen: */
+	struct error no_udp;   /* why */
 	struct steal_rules *rules;
 	struct passes *passes;
 	struct steal_route *route;
@@ -55,11 +58,13 @@ static void stop(struct steal *s)
 	loop_disarm(s->loop, &s->scarce);
 	steal_rules_free(s->rules); /* first: from here on nothing comes */
 	steal_tcp_free(s->tcp);
+	steal_udp_free(s->udp);
 	passes_free(s->passes);
 	steal_route_free(s->route);
 	sock_diag_close(s->diag);
 	s->rules = NULL;
 	s->tcp = NULL;
+	s->udp = NULL;
 	s->passes = NULL;
 	s->route = NULL;
 	s->diag = NULL;
@@ -94,6 +99,16 @@ static bool must_redirect(void)
 	return wish && strcmp(wish, "redirect") == 0;
 }
 
+/* TCP works without it. */
+static void open_udp(struct steal *s, bool redirect)
+{
+	s->no_udp = (struct error){ 0 };
+	if (redirect)
+		error_set(&s->no_udp, 0, "stealing UDP needs tproxy, which the target's kernel lacks (nft_tproxy, CONFIG_NFT_TPROXY)");
+	else if (capability_need(CAP_NET_RAW, "NET_RAW", "stealing UDP", "stealing TCP works without it", &s->no_udp) == 0)
+		s->udp = steal_udp_new(s->loop, s->subscriptions, &s->no_udp);
+}
+
 static int open_all(struct steal *s, bool redirect, struct error *err)
 {
 	const struct steal_tcp_events events = { .on_scarce = on_scarce, .arg = s };
@@ -103,8 +118,11 @@ static int open_all(struct steal *s, bool redirect, struct error *err)
 	s->diag = s->tcp ? sock_diag_open(err) : NULL;
 	if (!s->diag)
 		return -1;
-	for (int v = 0; v < 2; v++)
+	open_udp(s, redirect);
+	for (int v = 0; v < 2; v++) {
 		listeners.tcp[v] = steal_tcp_port(s->tcp, v);
+		listeners.udp[v] = s->udp ? steal_udp_port(s->udp, v) : 0;
+	}
 	s->route = steal_route_new(s->loop, listeners.tcp[STEAL_V6] != 0, err);
 	s->rules = s->route ? steal_rules_new(&listeners, redirect, err) : NULL;
 	s->passes = s->rules ? passes_new(s->loop, s->rules, err) : NULL;
@@ -143,13 +161,6 @@ static bool is_stolen(const struct steal *s, uint8_t protocol, uint16_t port, co
 	return false;
 }
 
-static int refuse(const struct subscription *want, struct error *err)
-{
-	if (want->protocol == IPPROTO_UDP)
-		return error_set(err, 0, "UDP port %u can't be stolen: this version steals TCP alone", want->port);
-	return error_set(err, 0, "port %u can't be stolen in part: this version has no HTTP filter", want->port);
-}
-
 static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struct error *err)
 {
 	struct steal *s = steal_of(w);
@@ -157,17 +168,21 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struc
 
 	if (want->mode != SUBSCRIPTION_STEAL)
 		return 0;
-	if (want->protocol != IPPROTO_TCP || want->http_filter)
-		return refuse(want, err);
+	if (want->http_filter)
+		return error_set(err, 0, "port %u can't be stolen in part: this version has no HTTP filter", want->port);
 	if (start(s, err) < 0)
 		return -1;
+	if (want->protocol == IPPROTO_UDP && !s->udp) {
+		*err = s->no_udp;
+		return -1;
+	}
 	if (!is_stolen(s, want->protocol, want->port, sub)) {
 		if (steal_rules_add(s->rules, want->protocol, want->port, err) < 0)
 			return -1;
 		s->n_ports++;
 		loop_disarm(s->loop, &s->tidy);
 	}
-	if (want->flush)
+	if (want->flush && want->protocol == IPPROTO_TCP)
 		log_info("steal: port %u: %u connections were reset", want->port, flush_connections(s->diag, s->passes, want->port));
 	return 0;
 }
@@ -185,6 +200,8 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
 		s->n_ports--;
 	}
 	steal_tcp_drop(s->tcp, sub);
+	if (s->udp)
+		steal_udp_drop(s->udp, sub);
 	if (!s->n_ports)
 		loop_arm(s->loop, &s->tidy, loop_now(s->loop) + TIDY_STEP);
 }

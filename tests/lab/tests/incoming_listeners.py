@@ -6,7 +6,7 @@ from labkit.incoming import FIRST, Program, Real, left_alone, taken, wait_left_a
 from labkit.registry import Skip, expect, test
 
 PORT = FIRST
-MODES = ("mirror",)
+MODES = ("mirror", "steal")
 
 
 def listener_test(name, **more):
