@@ -19,7 +19,7 @@
 #include "config/node.h"
 #include "http/regexp.h"
 
-enum { FILE_MAX = 1 << 20 };
+enum { FILE_MAX = 1 << 20, TRIES = 8 };
 
 static const char *const local_names[] = {
 	/* where programs, libraries and modules are */
@@ -132,10 +132,20 @@ static int compile_mapping(struct maker *m, struct error *err)
 	return 0;
 }
 
+/* On a machine that is busy a search may be given up for no fault of the pattern's. */
+static bool finds(const struct regex *r, const char *name)
+{
+	int found = REGEX_TOO_LONG;
+
+	for (int i = 0; found == REGEX_TOO_LONG && i < TRIES; i++)
+		found = regex_search(r, span_of(name));
+	return found == 1;
+}
+
 static const char *mapped(const struct maker *m, const char *name, const char *value)
 {
 	for (size_t i = 0; i < m->c->env_mapping.n; i++)
-		if (regex_search(m->mapping[i], (struct span){ name, strlen(name) }) == 1)
+		if (finds(m->mapping[i], name))
 			return m->c->env_mapping.items[i].value;
 	return value;
 }

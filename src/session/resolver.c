@@ -202,6 +202,7 @@ void resolver_free(struct resolver *r)
 		return;
 	if (!r->lost)
 		loop_unwatch(r->loop, &r->watch);
+	list_remove(&r->give_up.node);
 	close(r->sock);
 	for (struct table_node *n; (n = table_first(&r->pending));) {
 		table_remove(&r->pending, n);

@@ -30,6 +30,7 @@
 #include "relay/tunnel_egress.h"
 #include "session/adapt.h"
 #include "session/agent_process.h"
+#include "session/background.h"
 #include "session/cluster.h"
 #include "session/datagram.h"
 #include "session/dns_local.h"
@@ -76,6 +77,7 @@ struct session {
 	struct dns_rules dns_rules;
 	struct resolver *resolver; /* NULL, like @dns: this machine answers no names */
 	struct dns_local *dns;
+	struct background *background;
 	struct tcp *tcp;
 	struct datagrams *datagrams;
 	struct reconciler *reconciler;
@@ -109,8 +111,12 @@ static void give_up(struct session *s, const struct error *e)
 /* Before the egresses go: it has ports there. */
 static void close_dns(struct session *s)
 {
+	background_free(s->background);
 	dns_local_free(s->dns);
+	resolver_free(s->resolver);
+	s->background = NULL;
 	s->dns = NULL;
+	s->resolver = NULL;
 }
 
 /* Every connection is reset; those that wait for an answer get @error, unless it is 0. */
@@ -349,13 +355,23 @@ static int open_dns(struct session *s, struct error *err)
 {
 	struct dns_local_context c = { .loop = s->loop, .rules = &s->dns_rules, .host = &s->exits[EXIT_HOST], .on_answer = on_local_answer, .arg = s };
 
-	if (s->dns_rules.side == FILTER_NONE)
+	if (s->dns_rules.side == FILTER_NONE && s->routing.rules.side == FILTER_NONE)
 		return 0;
 	s->resolver = c.resolver = resolver_new(s->loop, s->options->uid, s->options->gid, err);
 	if (!s->resolver)
 		return -1;
 	s->dns = dns_local_new(&c);
 	return s->dns ? 0 : error_set(err, ENOMEM, "answer names from this machine");
+}
+
+static int open_background(struct session *s, const struct target_info *info, struct error *err)
+{
+	const struct background_context c = { .loop = s->loop, .rules = &s->routing.rules, .dns = &s->dns_rules, .remote_dns = s->routing.remote_dns,
+					      .names = s->routing.names, .resolver = s->resolver, .target = &s->exits[EXIT_TARGET],
+					      .server = s->routing.n_name_servers ? &s->routing.name_servers[0] : NULL };
+
+	s->background = background_new(&c, s->routing.remote_dns ? info->hosts : NULL);
+	return s->background ? 0 : error_set(err, ENOMEM, "look up the filter's names");
 }
 
 static int open_exits(struct session *s, struct error *err)
@@ -386,7 +402,7 @@ static int open_flows(struct session *s, const struct target_info *info, struct 
 {
 	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits, .dns = &s->dns };
 
-	if (open_routing(s, info, err) < 0 || open_exits(s, err) < 0 || open_dns(s, err) < 0)
+	if (open_routing(s, info, err) < 0 || open_exits(s, err) < 0 || open_dns(s, err) < 0 || open_background(s, info, err) < 0)
 		return -1;
 	if (!(s->gate = gate_new(s->loop, &s->twin, &gate_events, s, err)) || !(s->tcp = tcp_new(&c, err)) ||
 	    !(s->datagrams = datagrams_new(&c, err)))

@@ -244,3 +244,34 @@ def no_default_route(lab):
         expect("seen", seen, ["here", f"failed: {os.strerror(101)}"], detail)
     finally:
         pod.run(["ip", "route", "add", *routes.split()])
+
+
+UNTIL = r"""
+import json, socket, sys, time
+host, port, wanted = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+end = time.monotonic() + 15
+while time.monotonic() < end:
+    try:
+        seen = json.loads(socket.create_connection((host, port), 1).makefile().readline())["peer"]["ip"]
+    except OSError as e:
+        seen = str(e)
+    if seen == wanted:
+        break
+    time.sleep(0.1)
+print(seen)
+"""
+
+
+def by_address(name, network, host, side):
+    @test("filters.background_" + name)
+    def run(lab):
+        """The program knows the address already, so no question is seen: the session looks the filter's names up itself."""
+        configure(network)
+        wanted = plan.HOSTS["pod" if side == "target" else "host"][0]
+        done = lab.mirrord([*PYTHON, "-c", UNTIL, host, str(plan.PEER), wanted], options=["-f", CONFIG])
+        expect("seen", done.out.strip(), wanted, str(done) + lab.log())
+
+
+by_address("here", outgoing("local", "laptop.example.test"), OUTSIDE4, "here")
+by_address("target", outgoing("remote", "payment"), PAYMENT4, "target")
+by_address("hosts_file", outgoing("remote", "payment-by-hosts"), PAYMENT4, "target")
