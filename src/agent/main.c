@@ -2,6 +2,7 @@
 /* mirrord-agent: enters the target's network namespace, says what it is like, and serves the tunnel on standard input and output. It
  * opens no network port: who may use it is decided by who may start it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -60,7 +61,10 @@ static int find_and_enter(const struct arguments *arguments, struct entry *ret, 
 	if (!target.netns[0])
 		return there.pid > 0 ? -1 : error_wrap(err, "target %s", target.text);
 	log_info("the target's process is out of reach: %s", err->text);
-	return agent_enter(&target, ret, err);
+	if (agent_enter(&target, ret, err) < 0)
+		return -1;
+	ret->process = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* our container was given the target's environment */
+	return 0;
 }
 
 /* What the target is like, encoded; NULL with @err. */

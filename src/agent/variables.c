@@ -6,6 +6,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -30,9 +33,27 @@ void variables_split(const char *text, size_t len, struct target_info *info)
 	}
 }
 
+/* The file is its owner's alone. Root in a container often lacks the right to pass that over (CAP_DAC_READ_SEARCH), but may act as the
+ * owner; the right to look into the process (CAP_SYS_PTRACE) stays with us meanwhile. */
+static int open_environ(int process)
+{
+	struct stat st;
+	int fd;
+
+	if (process < 0 || fstat(process, &st) < 0)
+		return -1;
+	fd = openat(process, "environ", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES) {
+		setfsuid(st.st_uid);
+		fd = openat(process, "environ", O_RDONLY | O_CLOEXEC);
+		setfsuid(geteuid());
+	}
+	return fd;
+}
+
 void variables_read(const struct entry *e, struct target_info *info)
 {
-	_cleanup_fd_ int fd = e->process < 0 ? -1 : openat(e->process, "environ", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int fd = open_environ(e->process);
 	char *text = NULL;
 	size_t len = 0;
 

@@ -120,5 +120,7 @@ def restricted(kit):
         expect("status", done.status, 0, f"{done}\n{kit.session_log()}")
         expect_in("way", kit.session_log(400), "without capabilities")
         expect("jobs that are left", kit.get("-n", "guarded", "jobs")["items"], [])
+    for options in ((), ("-a", "guarded")):  # of another user's process; of a process that may not be looked into
+        expect(f"{options}: environment", kit.mirrord(["sh", "-c", "echo $WHO"], "deployment/guarded", ("-n", "guarded", *options)).out, "guarded\n")
     expect("the host's name and DNS", kit.mirrord(["sh", "-c", "hostname; getent hosts web.default"], "deployment/guarded", ("-n", "guarded")).out,
            lambda out: out.startswith("guarded-") and "web.default.svc.cluster.local" in out)
