@@ -39,7 +39,7 @@ static void ask(const struct address_filter *f, const char *text)
 	size_t len = strlen(text);
 	struct ip ip = { 0 };
 	struct dns_name name;
-	uint16_t port = (uint16_t)(len ? text[0] << 8 | text[len - 1] : 0);
+	uint16_t port = (uint16_t)(len ? (uint8_t)text[0] << 8 | (uint8_t)text[len - 1] : 0);
 	bool is_name = address_name_to_dns(text, &name);
 
 	if (!ip_parse(text, &ip))

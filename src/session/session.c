@@ -35,6 +35,7 @@
 #include "session/datagram.h"
 #include "session/dns_local.h"
 #include "session/dns_rules.h"
+#include "session/dns_stream.h"
 #include "session/gate.h"
 #include "session/handshake.h"
 #include "session/incoming.h"
@@ -77,6 +78,7 @@ struct session {
 	struct dns_rules dns_rules;
 	struct resolver *resolver; /* NULL, like @dns: this machine answers no names */
 	struct dns_local *dns;
+	struct dns_streams *dns_streams;
 	struct background *background;
 	struct tcp *tcp;
 	struct datagrams *datagrams;
@@ -113,9 +115,11 @@ static void close_dns(struct session *s)
 {
 	background_free(s->background);
 	dns_local_free(s->dns);
+	dns_streams_free(s->dns_streams);
 	resolver_free(s->resolver);
 	s->background = NULL;
 	s->dns = NULL;
+	s->dns_streams = NULL;
 	s->resolver = NULL;
 }
 
@@ -346,7 +350,9 @@ static void on_local_answer(void *arg, const struct dns_asker *who, const uint8_
 {
 	struct session *s = arg;
 
-	if (len)
+	if (who->connection)
+		dns_streams_on_answer(s->dns_streams, who, message, len);
+	else if (len)
 		datagrams_on_answer(s->datagrams, who, message, len);
 }
 
@@ -361,7 +367,8 @@ static int open_dns(struct session *s, struct error *err)
 	if (!s->resolver)
 		return -1;
 	s->dns = dns_local_new(&c);
-	return s->dns ? 0 : error_set(err, ENOMEM, "answer names from this machine");
+	s->dns_streams = dns_streams_new(s->loop, &s->dns, s->routing.names);
+	return s->dns && s->dns_streams ? 0 : error_set(err, ENOMEM, "answer names from this machine");
 }
 
 static int open_background(struct session *s, const struct target_info *info, struct error *err)
@@ -400,7 +407,7 @@ static int open_incoming(struct session *s, const struct target_info *info, stru
 
 static int open_flows(struct session *s, const struct target_info *info, struct error *err)
 {
-	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits, .dns = &s->dns };
+	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits, .dns_streams = &s->dns_streams, .dns = &s->dns };
 
 	if (open_routing(s, info, err) < 0 || open_exits(s, err) < 0 || open_dns(s, err) < 0 || open_background(s, info, err) < 0)
 		return -1;

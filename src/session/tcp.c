@@ -27,6 +27,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "session/dns_stream.h"
 #include "twin/layout.h"
 
 enum { SYN_MAX = 160 };		 /* headers with all their options: 40 + 60, and an extension header or two */
@@ -253,12 +254,24 @@ void tcp_on_syn(struct tcp *t, const struct packet *syn)
 		answer(t, syn, ENOBUFS);
 }
 
+/* To a name server: message by message. */
+static void join_messages(struct tcp *t, struct dial *d, int fd, const struct endpoint *from, const struct endpoint *to)
+{
+	int server = egress_dial_take(d);
+
+	if (server < 0)
+		close(fd);
+	else
+		dns_streams_join(*t->c.dns_streams, fd, server, from, to);
+}
+
 void tcp_on_connection(struct tcp *t, int fd, const struct endpoint *from)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 	struct key key = { .program = *from };
 	struct flow *f = NULL;
+	struct endpoint remote;
 	struct dial *d;
 
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && endpoint_from_sockaddr(&sa, &key.remote))
@@ -270,7 +283,11 @@ void tcp_on_connection(struct tcp *t, int fd, const struct endpoint *from)
 	d = f->dial;
 	f->dial = NULL;
 	flow_end(f);
-	d->egress->ops->join(d, fd);
+	remote = (struct endpoint){ .ip = loopback_from_alias(&key.remote.ip), .port = key.remote.port };
+	if (*t->c.dns_streams && routing_is_name_server(t->c.routing, &remote))
+		join_messages(t, d, fd, from, &remote);
+	else
+		d->egress->ops->join(d, fd);
 }
 
 void tcp_reconcile(struct tcp *t, bool (*alive)(void *arg, const struct endpoint *local, const struct endpoint *remote), void *arg)

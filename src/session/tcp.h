@@ -16,6 +16,7 @@ struct tcp_context {
 	struct gate **gate;
 	const struct routing *routing;
 	struct egress **exits;
+	struct dns_streams **dns_streams; /* TCP to the name servers, where this machine answers some questions; NULL there: not so */
 	struct dns_local **dns; /* what this machine answers; NULL there: nothing (any more) */
 };
 

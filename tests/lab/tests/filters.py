@@ -174,8 +174,9 @@ def split_dns(lab):
                                  (["www.vpn.test", "CNAME"], "git.vpn.test."), (["mx.vpn.test", "MX"], "5 git.vpn.test."), (["-x", "10.77.0.1"], "git.vpn.test."),
                                  (["text.cluster.test", "TXT"], '"a text of the cluster" "and a second"'), (["payment.shop.svc.cluster.test"], "10.0.20.5"),
                                  (["mail.cluster.test", "MX"], "5 payment.shop.svc.cluster.test."), (["no-such.vpn.test"], "")]:
-            done = lab.mirrord([*DIG, *question], options=["-f", CONFIG])
-            expect(" ".join(question), done.out.strip(), answer, str(done) + lab.log())
+            for way in ([], ["+tcp"]):
+                done = lab.mirrord([*DIG, *way, *question], options=["-f", CONFIG])
+                expect(" ".join(way + question), done.out.strip(), answer, str(done) + lab.log())
 
 
 MANY = r"""
@@ -275,3 +276,33 @@ def by_address(name, network, host, side):
 by_address("here", outgoing("local", "laptop.example.test"), OUTSIDE4, "here")
 by_address("target", outgoing("remote", "payment"), PAYMENT4, "target")
 by_address("hosts_file", outgoing("remote", "payment-by-hosts"), PAYMENT4, "target")
+
+
+PIPELINE = r"""
+import socket, struct, sys
+def name(text):
+    return b"".join(bytes([len(l)]) + l.encode() for l in text.split(".")) + b"\0"
+names = [("h%d.vpn.test" % i) if i % 2 else "payment.shop.svc.cluster.test" for i in range(200)]
+s = socket.create_connection((sys.argv[1], 53), 5)
+for i, n in enumerate(names):
+    q = struct.pack("!HHHHHH", i, 0x100, 1, 0, 0, 0) + name(n) + b"\0\1\0\1"
+    m = struct.pack("!H", len(q)) + q
+    s.sendall(m[:7])
+    s.sendall(m[7:])
+s.shutdown(socket.SHUT_WR)
+f, seen = s.makefile("rb"), {}
+while head := f.read(2):
+    m = f.read(struct.unpack("!H", head)[0])
+    seen[struct.unpack_from("!H", m)[0]] = ".".join(map(str, m[m.index(b"\0\1\0\1", 12) + 16:][:4])) if m[3] & 15 == 0 else m[3] & 15
+wrong = [(i, seen.get(i)) for i, n in enumerate(names) if seen.get(i) != ("10.77.0.%d" % (i % 250) if i % 2 else "10.0.20.5")]
+print(len(seen), wrong[:3])
+"""
+
+
+@test("filters.many_questions_in_a_connection", modes=("root",), needs=("dnsmasq",))
+def many_questions(lab):
+    """200 questions at once over one TCP connection, cut anywhere, half of them answered here; then a half-close."""
+    configure({"dns": {"filter": {"local": ["*.vpn.test"]}}})
+    with dnsmasq(lab, *[f"--host-record=h{i}.vpn.test,10.77.0.{i % 250}" for i in range(1, 200, 2)]):
+        done = lab.mirrord([*PYTHON, "-c", PIPELINE, plan.HOSTS["dns"][0]], options=["-f", CONFIG], timeout=30)
+        expect("answers, wrong ones", done.out, "200 []\n", str(done) + lab.log())
