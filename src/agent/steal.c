@@ -23,6 +23,7 @@
 #include "agent/steal_rules.h"
 #include "agent/steal_tcp.h"
 #include "agent/steal_udp.h"
+#include "agent/watchdog.h"
 #include "base/log.h"
 #include "net/nft.h"
 #include "net/sock_diag.h"
@@ -41,6 +42,7 @@ struct steal {
 	struct steal_rules *rules;
 	struct passes *passes;
 	struct steal_route *route;
+	struct watchdog watchdog;
 	struct sock_diag *diag;
 	size_t n_ports;
 	uint64_t last_removed;
@@ -61,6 +63,7 @@ static void stop(struct steal *s)
 	steal_udp_free(s->udp);
 	passes_free(s->passes);
 	steal_route_free(s->route);
+	watchdog_stop(&s->watchdog);
 	sock_diag_close(s->diag);
 	s->rules = NULL;
 	s->tcp = NULL;
@@ -116,7 +119,7 @@ static int open_all(struct steal *s, bool redirect, struct error *err)
 
 	s->tcp = steal_tcp_new(s->loop, s->subscriptions, &events, redirect, err);
 	s->diag = s->tcp ? sock_diag_open(err) : NULL;
-	if (!s->diag)
+	if (!s->diag || watchdog_start(&s->watchdog, err) < 0)
 		return -1;
 	open_udp(s, redirect);
 	for (int v = 0; v < 2; v++) {
@@ -241,7 +244,8 @@ struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions)
 
 	if (!s)
 		return NULL;
-	*s = (struct steal){ .loop = loop, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due };
+	*s = (struct steal){ .loop = loop, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due,
+			    .watchdog.fd = -1 };
 	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_remove = on_remove };
 	subscriptions_watch(subscriptions, &s->watcher);
 	return s;
