@@ -19,6 +19,8 @@
 #include "agent/client.h"
 #include "agent/flush.h"
 #include "agent/passes.h"
+#include "agent/http.h"
+#include "agent/steal_http.h"
 #include "agent/steal_route.h"
 #include "agent/steal_rules.h"
 #include "agent/steal_tcp.h"
@@ -36,6 +38,7 @@ struct steal {
 	struct subscriptions_watcher watcher;
 	struct loop *loop;
 	struct subscriptions *subscriptions;
+	struct steal_http *http;
 	struct steal_tcp *tcp; /* NULL: idle, as are those below */
 	struct steal_udp *udp; /* NULL also when datagrams can't be stolen: */
 	struct error no_udp;   /* why */
@@ -117,7 +120,7 @@ static int open_all(struct steal *s, bool redirect, struct error *err)
 	const struct steal_tcp_events events = { .on_scarce = on_scarce, .arg = s };
 	struct steal_listeners listeners = { 0 };
 
-	s->tcp = steal_tcp_new(s->loop, s->subscriptions, &events, redirect, err);
+	s->tcp = steal_tcp_new(s->loop, s->subscriptions, s->http, &events, redirect, err);
 	s->diag = s->tcp ? sock_diag_open(err) : NULL;
 	if (!s->diag || watchdog_start(&s->watchdog, err) < 0)
 		return -1;
@@ -171,17 +174,17 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struc
 
 	if (want->mode != SUBSCRIPTION_STEAL)
 		return 0;
-	if (want->http_filter)
-		return error_set(err, 0, "port %u can't be stolen in part: this version has no HTTP filter", want->port);
-	if (start(s, err) < 0)
+	if (start(s, err) < 0 || (want->protocol == IPPROTO_TCP && steal_http_add(s->http, sub, err) < 0))
 		return -1;
 	if (want->protocol == IPPROTO_UDP && !s->udp) {
 		*err = s->no_udp;
 		return -1;
 	}
 	if (!is_stolen(s, want->protocol, want->port, sub)) {
-		if (steal_rules_add(s->rules, want->protocol, want->port, err) < 0)
+		if (steal_rules_add(s->rules, want->protocol, want->port, err) < 0) {
+			steal_http_remove(s->http, sub);
 			return -1;
+		}
 		s->n_ports++;
 		loop_disarm(s->loop, &s->tidy);
 	}
@@ -202,6 +205,7 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
 		s->last_removed = loop_now(s->loop);
 		s->n_ports--;
 	}
+	steal_http_remove(s->http, sub);
 	steal_tcp_drop(s->tcp, sub);
 	if (s->udp)
 		steal_udp_drop(s->udp, sub);
@@ -225,7 +229,7 @@ static bool are_half_open(struct steal *s)
 
 bool steal_busy(struct steal *s)
 {
-	return s->tcp && (steal_tcp_waiting(s->tcp) || are_half_open(s) || passes_busy(s->passes));
+	return s->tcp && (steal_tcp_waiting(s->tcp) || are_half_open(s) || http_count() || passes_busy(s->passes));
 }
 
 static void on_tidy(struct timer *t)
@@ -244,7 +248,12 @@ struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions)
 
 	if (!s)
 		return NULL;
-	*s = (struct steal){ .loop = loop, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due,
+	s->http = steal_http_new(loop);
+	if (!s->http) {
+		free(s);
+		return NULL;
+	}
+	*s = (struct steal){ .loop = loop, .http = s->http, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due,
 			    .watchdog.fd = -1 };
 	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_remove = on_remove };
 	subscriptions_watch(subscriptions, &s->watcher);
@@ -255,6 +264,7 @@ void steal_free(struct steal *s)
 {
 	if (!s)
 		return;
+	steal_http_free(s->http);
 	stop(s);
 	free(s);
 }

@@ -27,6 +27,7 @@
 #include "agent/client.h"
 #include "agent/layout.h"
 #include "agent/passes.h"
+#include "agent/steal_http.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -44,6 +45,7 @@ struct listener_of {
 struct steal_tcp {
 	struct loop *loop;
 	const struct subscriptions *subscriptions;
+	struct steal_http *http;
 	struct passes *passes;
 	struct steal_tcp_events events;
 	struct listener_of listeners[2]; /* by enum steal_family */
@@ -195,8 +197,12 @@ static void take(struct listener_of *l, int fd, const struct endpoint *client)
 {
 	struct steal_tcp *t = l->tcp;
 	struct endpoint destination;
-	struct taken *c = get_destination(l, fd, &destination) ? calloc(1, sizeof(*c)) : NULL;
+	bool found = get_destination(l, fd, &destination);
+	struct taken *c;
 
+	if (found && steal_http_take(t->http, t->passes, fd, client, &destination))
+		return;
+	c = found ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		close(fd);
 		return;
@@ -278,15 +284,15 @@ static int descriptor_limit(void)
 	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 30 ? 1 << 30 : (int)limit.rlim_cur;
 }
 
-struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *subscriptions, const struct steal_tcp_events *events,
-				bool redirect, struct error *err)
+struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *subscriptions, struct steal_http *http,
+				const struct steal_tcp_events *events, bool redirect, struct error *err)
 {
 	struct steal_tcp *t = calloc(1, sizeof(*t));
 	int rc = t ? 0 : error_set(err, ENOMEM, "steal");
 
 	if (!t)
 		return NULL;
-	*t = (struct steal_tcp){ .loop = loop, .subscriptions = subscriptions, .events = *events, .redirect = redirect };
+	*t = (struct steal_tcp){ .loop = loop, .subscriptions = subscriptions, .http = http, .events = *events, .redirect = redirect };
 	list_init(&t->taken);
 	t->limit = descriptor_limit();
 	t->reserve = t->limit / 4 < RESERVE ? t->limit / 4 : RESERVE;

@@ -9,6 +9,7 @@
 #include "net/loop.h"
 
 struct passes;
+struct steal_http;
 struct steal_tcp;
 
 struct steal_tcp_events {
@@ -17,9 +18,9 @@ struct steal_tcp_events {
 	void *arg;
 };
 
-/* Opens the listeners. @redirect: as steal_rules_new(). NULL with @err. */
-struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *subscriptions, const struct steal_tcp_events *events,
-				bool redirect, struct error *err);
+/* Opens the listeners. @http takes the connections of ports with a filter. @redirect: as steal_rules_new(). NULL with @err. */
+struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *subscriptions, struct steal_http *http,
+				const struct steal_tcp_events *events, bool redirect, struct error *err);
 void steal_tcp_free(struct steal_tcp *t);
 /* The port of a listener, 0 when there is none (a host without IPv6). */
 uint16_t steal_tcp_port(const struct steal_tcp *t, enum steal_family family);

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/* HTTP filters of stolen ports: which sessions have a say in a connection, and the connections on ports where a filter has one. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "agent/subscriptions.h"
+#include "net/loop.h"
+
+struct passes;
+struct steal_http;
+
+/* NULL without memory. */
+struct steal_http *steal_http_new(struct loop *loop);
+/* Subscribers are gone by then. */
+void steal_http_free(struct steal_http *h);
+/* A steal of a TCP port, with a filter or without, joins those of its port. -1 with @err: the filter is none. */
+int steal_http_add(struct steal_http *h, struct subscriber *s, struct error *err);
+/* Does nothing for one that isn't there. */
+void steal_http_remove(struct steal_http *h, const struct subscriber *s);
+/* Takes the accepted connection over when a filter is on its port, and passes what nobody wants by @passes. False: it is none of ours. */
+bool steal_http_take(struct steal_http *h, struct passes *passes, int fd, const struct endpoint *client, const struct endpoint *destination);

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""Stealing a part of the HTTP requests: the program gets those that match, the target's own server the others, on one client connection."""
+
+import json
+import os
+import subprocess
+
+from labkit import plan
+from labkit.lab import PYTHON
+from labkit.registry import expect, expect_in, test
+
+PORT = 21100
+CONFIG = "/tmp/lab/home/mirrord.json"
+
+SERVER = """
+import http.server, json, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        text = json.dumps({"name": sys.argv[1], "method": self.command, "path": self.path, "peer": self.client_address[:2], "length": len(body)}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+    do_GET = do_POST = answer
+    def log_message(self, *_): pass
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+s = Server(("0.0.0.0", int(sys.argv[2])), Handler)
+print("ready", flush=True)
+s.serve_forever()
+"""
+
+# One connection, a request for each (method, path, headers, body); what came, or the error.
+CLIENT = """
+import http.client, json, sys
+ip, port, requests = json.loads(sys.argv[1])
+c = http.client.HTTPConnection(ip, port, timeout=5)
+out = []
+try:
+    c.connect()
+    own = c.sock.getsockname()[:2]
+    for method, path, headers, body in requests:
+        c.request(method, path, "x" * body if body is not None else None, headers)
+        r = c.getresponse()
+        text = r.read().decode()
+        out.append({"status": r.status, "same": c.sock is not None and list(c.sock.getsockname()[:2]) == list(own), "own": own,
+                    "why": r.getheader("mirrord-error"), **(json.loads(text) if text[:1] == "{" else {"text": text})})
+except Exception as e:
+    out.append({"error": repr(e)})
+print(json.dumps(out))
+"""
+ALICE = {"X-User": "alice"}
+
+
+def ask(lab, *requests, node="services", ip=None):
+    full = [(r[0], r[1], r[2] if len(r) > 2 else {}, r[3] if len(r) > 3 else None) for r in requests]
+    done = lab.cluster.nodes[node].run([*PYTHON, "-c", CLIENT, json.dumps([ip or plan.HOSTS["pod"][0], PORT, full])])
+    return json.loads(done)
+
+
+class Pair:
+    """The target's own server, and one under mirrord that steals what @filter says."""
+
+    def __init__(self, lab, filter, **incoming):
+        self.lab = lab
+        self.real = lab.cluster.pod.start([*PYTHON, "-c", SERVER, "real", str(PORT)], stdout=subprocess.PIPE, text=True)
+        self.real.stdout.readline()
+        with open(CONFIG, "w") as f:
+            json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": filter, **incoming}}}}, f)
+        os.chmod(CONFIG, 0o644)
+        self.here = lab.start_mirrord([*PYTHON, "-c", SERVER, "here", str(PORT)], options=("-f", CONFIG))
+        line = self.here.stdout.readline()
+        expect("the program's first line", line, "ready\n", lab.log() + (self.here.stderr.read() if not line else ""))
+
+    def __enter__(self):
+        return self
+
+    def stop(self):
+        """Only the program; its stderr."""
+        self.here.terminate()
+        return self.here.communicate(timeout=15)[1]
+
+    def __exit__(self, *_):
+        if self.here.poll() is None:
+            self.stop()
+        self.real.kill()
+        self.real.wait()
+        self.real.stdout.close()
+
+
+@test("http_filter.each_request_where_it_belongs")
+def each(lab):
+    with Pair(lab, {"header_filter": "^x-user: alice$"}):
+        got = ask(lab, *[("GET", f"/{n}", ALICE if n % 3 == 0 else {}) for n in range(12)])
+        expect("who answered", [g.get("name") for g in got], ["here" if n % 3 == 0 else "real" for n in range(12)], str(got) + lab.log())
+        expect("one connection", [g["same"] for g in got], [True] * 12)
+        for g in got:
+            expect("the client's address, as the server saw it", g["peer"][0], g["own"][0])
+            expect("and its port, where it can be the same", g["name"] == "real" or g["peer"][1] == g["own"][1], True, str(g))
+
+
+@test("http_filter.bodies_and_methods")
+def bodies(lab):
+    with Pair(lab, {"all_of": [{"method": "POST"}, {"path": "^/orders"}]}):
+        got = ask(lab, ("POST", "/orders", {}, 100000), ("GET", "/orders"), ("POST", "/other", {}, 100000), ("POST", "/orders", {}, 0))
+        expect("who answered", [(g.get("name"), g.get("length")) for g in got], [("here", 100000), ("real", 0), ("real", 100000), ("here", 0)], str(got) + lab.log())
+
+
+@test("http_filter.ports_without_a_filter")
+def other_ports(lab):
+    with Pair(lab, {"header_filter": "^x-user: alice$", "ports": [PORT + 1]}):
+        got = ask(lab, ("GET", "/1", {}), ("GET", "/2", ALICE))
+        expect("all of it is taken", [g.get("name") for g in got], ["here", "here"], str(got) + lab.log())
+
+
+@test("http_filter.no_http")
+def no_http(lab):
+    """A client that speaks otherwise is the target's."""
+    code = f"""
+import socket
+s = socket.create_connection(({plan.HOSTS["pod"][0]!r}, {PORT}), 5)
+s.sendall(b"hello, is this HTTP?\\n")
+print(s.recv(1000))
+"""
+    with Pair(lab, {"header_filter": "x"}):
+        out = lab.cluster.nodes["services"].run([*PYTHON, "-c", code])
+        expect_in("the server's answer", out, "400", lab.log())
+
+
+@test("http_filter.from_inside_the_pod")
+def inside(lab):
+    with Pair(lab, {"header_filter": "^x-user: alice$"}):
+        got = ask(lab, ("GET", "/1", ALICE), ("GET", "/2"), node="pod")
+        expect("who answered", [g.get("name") for g in got], lambda names: names in (["here", "real"], ["real", "real"]), str(got) + lab.log())
+
+
+@test("http_filter.ends_with_the_program")
+def ends(lab):
+    """A client that keeps its connection notices nothing."""
+    import threading
+
+    got = []
+    script = CLIENT.replace("for method, path, headers, body in requests:", "import time\n    for method, path, headers, body in requests:\n        time.sleep(body or 0)")
+    script = script.replace('"x" * body if body is not None else None', "None")
+    argv = [*PYTHON, "-c", script, json.dumps([plan.HOSTS["pod"][0], PORT, [("GET", "/1", ALICE, 0), ("GET", "/2", ALICE, 6)]])]
+    with Pair(lab, {"header_filter": "^x-user: alice$"}) as pair:
+        client = threading.Thread(target=lambda: got.extend(json.loads(lab.cluster.nodes["services"].run(argv))))
+        client.start()
+        lab.wait_for("requests are here", lambda: ask(lab, ("GET", "/x", ALICE))[0].get("name") == "here")
+        pair.stop()
+        lab.wait_for("all is the target's", lambda: ask(lab, ("GET", "/x", ALICE))[0].get("name") == "real")
+        client.join()
+        expect("before and after", [g.get("name") for g in got], ["here", "real"], str(got) + lab.log())
+
+
+@test("http_filter.refused")
+def refused(lab):
+    """A filter that is none is refused before the program starts, with the place in it."""
+    with open(CONFIG, "w") as f:
+        json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": {"header_filter": "^a(b"}}}}}, f)
+    os.chmod(CONFIG, 0o644)
+    done = lab.mirrord(["true"], options=("-f", CONFIG))
+    expect("status", done.status, lambda s: s not in (0, None), str(done))
+    expect_in("what and where", done.err, "header_filter")
+    expect_in("why", done.err, "offset 4")
