@@ -397,7 +397,7 @@ static bool sniff(struct http_conn *c)
 	case SNIFF_MORE:
 		break;
 	}
-	if (c->stage == HTTP_SNIFFS && c->client.ended)
+	if (c->stage == HTTP_SNIFFS && (c->client.ended || c->leaving))
 		http_relay(c, NULL);
 	return c->stage != HTTP_SNIFFS;
 }
@@ -412,8 +412,12 @@ static void divide(struct http_conn *c)
 		if (c->stage == HTTP_DIVIDES)
 			moved |= http_take_answers(c);
 	} while (moved && c->stage == HTTP_DIVIDES);
-	if (c->stage == HTTP_DIVIDES && c->client.broken)
+	if (c->stage != HTTP_DIVIDES)
+		return;
+	if (c->client.broken)
 		http_reset(c);
+	else if (c->leaving && !c->n_waiting && !c->in_body && !backlog_len(&c->held) && !backlog_len(&c->client.out))
+		http_end(c); /* as a server ends an idle connection */
 }
 
 void http_run(struct http_conn *c)

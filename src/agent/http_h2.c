@@ -164,6 +164,8 @@ void http_multiplex(struct http_conn *c)
 	struct h2_link *client = h2_client(c->h2);
 	bool moved;
 
+	if (c->leaving && h2_has_greeted(c->h2))
+		h2_leave(client);
 	do {
 		moved = move_client(c);
 		moved |= move_servers(c);

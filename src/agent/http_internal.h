@@ -95,6 +95,7 @@ struct http_conn {
 	uint8_t first, n_waiting;
 	bool upgrading; /* the last of them asks for another protocol: what follows depends on the answer */
 	bool shut;
+	bool leaving; /* no filter is there any more: it ends when nothing is on its way */
 	struct h2 *h2;
 };
 

@@ -78,13 +78,29 @@ static void recall(struct http_taker *t)
 	}
 }
 
+/* With the last filter goes the reason to look at requests. */
+static void let_go(struct http_port *p)
+{
+	for (struct list *n = p->conns.next, *next; n != &p->conns; n = next) {
+		struct http_conn *c = container_of(n, struct http_conn, node);
+
+		next = n->next;
+		c->leaving = true;
+		http_run(c);
+	}
+}
+
 void http_taker_remove(struct http_taker *t)
 {
+	struct http_port *p = t->port;
+
 	list_remove(&t->node);
 	http_filter_free(t->filter);
 	t->filter = NULL;
 	t->ops = NULL;
 	recall(t);
+	if (!http_port_has_filters(p))
+		let_go(p);
 	http_taker_unref(t);
 }
 

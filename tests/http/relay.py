@@ -781,8 +781,21 @@ def a_session_that_goes():
         d.process.stdout.readline()
         release.set()
         expect("its answer", text(c.answer()), b"late")
+        expect("then an end, as of an idle connection", c.rest(), b"")
+        c = d.connect()
         c.send(MINE % 2)
         expect("the app's", text(c.answer()), b"app GET /2 HTTP/1.1")
+    other = Server(naming("other"))
+    with scene(more=(({"header_filter": "^x-user:"}, other),)) as (d, app, p):
+        c = d.connect()
+        c.send(MINE % 1)
+        expect("the first", text(c.answer()), b"program GET /1 HTTP/1.1")
+        d.process.send_signal(signal.SIGUSR1)
+        d.process.stdout.readline()
+        d.process.stdout.readline()
+        c.send(MINE % 2)
+        expect("the second, on the same connection", text(c.answer()), b"other GET /2 HTTP/1.1")
+    other.close()
 
 
 @test
