@@ -21,6 +21,8 @@
  * All the ways in which HTTP on a connection ends become RELAYS: what is kept goes out, then a pump gets both sockets. It passes on ends and
  * resets as they come, and the state here is freed. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,14 +51,18 @@ static void on_reap(struct deferred *d)
 	free(c);
 }
 
-/* One that owes nothing hears a plain end, no reset. */
+/* One that owes nothing hears a plain end, no reset. Its own end may find no way back to us, when the agent and its rules are gone by then:
+ * the kernel isn't to wait for it long. */
 static void upstream_free(struct http_upstream *u)
 {
 	static const struct linger off = { 0 };
+	static const int second = 1;
 	struct http_conn *c = u->conn;
 
-	if (u->end.watch.fd >= 0 && !backlog_len(&u->end.out) && (u != c->current || (!c->n_waiting && !c->in_body)))
+	if (u->end.watch.fd >= 0 && !backlog_len(&u->end.out) && (u != c->current || (!c->n_waiting && !c->in_body))) {
 		setsockopt(u->end.watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+		setsockopt(u->end.watch.fd, IPPROTO_TCP, TCP_LINGER2, &second, sizeof(second));
+	}
 	if (u->dial)
 		u->dial->egress->ops->abandon(u->dial);
 	http_end_close(c, &u->end);

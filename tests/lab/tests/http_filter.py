@@ -143,16 +143,23 @@ def ends(lab):
     import threading
 
     got = []
-    script = CLIENT.replace("for method, path, headers, body in requests:", "import time\n    for method, path, headers, body in requests:\n        time.sleep(body or 0)")
-    script = script.replace('"x" * body if body is not None else None', "None")
-    argv = [*PYTHON, "-c", script, json.dumps([plan.HOSTS["pod"][0], PORT, [("GET", "/1", ALICE, 0), ("GET", "/2", ALICE, 6)]])]
+    first, go_on = "/tmp/lab/home/first", "/tmp/lab/home/go-on"
+    wait = f"""if path == "/2":
+            open({first!r}, "w").close()
+            while not os.path.exists({go_on!r}): time.sleep(0.01)
+        c.request("""
+    script = "import os, time" + CLIENT.replace("c.request(", wait, 1)
+    argv = [*PYTHON, "-c", script, json.dumps([plan.HOSTS["pod"][0], PORT, [("GET", "/1", ALICE, None), ("GET", "/2", ALICE, None)]])]
     with Pair(lab, {"header_filter": "^x-user: alice$"}) as pair:
         client = threading.Thread(target=lambda: got.extend(json.loads(lab.cluster.nodes["services"].run(argv))))
         client.start()
-        lab.wait_for("requests are here", lambda: ask(lab, ("GET", "/x", ALICE))[0].get("name") == "here")
+        lab.wait_for("the first is answered", lambda: os.path.exists(first), 20)
         pair.stop()
         lab.wait_for("all is the target's", lambda: ask(lab, ("GET", "/x", ALICE))[0].get("name") == "real")
+        open(go_on, "w").close()
         client.join()
+        os.unlink(first)
+        os.unlink(go_on)
         expect("before and after", (got[0].get("name"), got[1].get("error", "")[:18]), ("here", "RemoteDisconnected"), str(got) + lab.log())
 
 
