@@ -21,6 +21,7 @@
 #include "kube/deploy.h"
 #include "kube/exec.h"
 #include "kube/open.h"
+#include "kube/probes.h"
 
 #define END_TIME (3 * LOOP_SECOND)
 enum { EXEC_ATTEMPTS = 20, EXEC_PAUSE_MS = 100 };
@@ -64,6 +65,24 @@ static int find_target(struct tunnel *t, struct error *err)
 		return error_wrap(err, "target %s", t->options->target->text);
 	kube_set_cancel(t->kube, t->control);
 	return kube_resolve(t->kube, t->options->target, s->namespace ? s->namespace : kube_access_of(t->kube)->namespace, &t->place, err);
+}
+
+/* A program that doesn't know what the kubelet asks for would get the pod out of service, or its containers restarted. */
+static void warn_of_probes(const struct tunnel *t)
+{
+	char probes[600];
+
+	if (!t->options->steals)
+		return;
+	kube_probes_print(t->place.object, probes, sizeof(probes));
+	if (!probes[0])
+		return;
+	log_warn("kube: the kubelet probes port %s", probes);
+	if (t->options->progress)
+		dprintf(STDERR_FILENO,
+			"mirrord: the kubelet probes port %s of this pod: when your program takes that port, it has to answer, or the pod goes "
+			"out of service\n",
+			probes);
 }
 
 /* A container that the kubelet has reported as running may still be unknown to exec for a moment. */
@@ -177,12 +196,12 @@ void kube_tunnel_run(const struct kube_tunnel_options *options, int control)
 	prctl(PR_SET_NAME, "mirrord-kube");
 	signal(SIGCHLD, SIG_DFL); /* the credential plugin's */
 	log_init("mirrord-kube", options->log_level, options->log_fd >= 0 ? options->log_fd : STDERR_FILENO);
-	if (find_target(&t, &err) == 0 &&
-	    kube_agent_deploy(t.kube, options->settings, options->target, &t.place, on_progress, &t, &t.agent, &err) == 0) {
-		t.deployed = true;
-		if (open_exec(&t, &err) == 0)
-			carry(&t, &err);
+	if (find_target(&t, &err) == 0) {
+		warn_of_probes(&t);
+		t.deployed = kube_agent_deploy(t.kube, options->settings, options->target, &t.place, on_progress, &t, &t.agent, &err) == 0;
 	}
+	if (t.deployed && open_exec(&t, &err) == 0)
+		carry(&t, &err);
 	if (error_is_set(&err))
 		say(&t, KUBE_MESSAGE_FAILED, &err, -1);
 	kube_exec_free(t.exec);

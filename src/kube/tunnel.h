@@ -27,6 +27,7 @@ struct kube_tunnel_options {
 	enum log_level log_level;
 	int log_fd;	/* where the agent's log goes; stderr */
 	bool progress; /* lines on stderr */
+	bool steals;   /* all that comes to a port: the kubelet's probes as well */
 };
 
 /* To be called in a process of its own, whose descriptors but stderr, @control and the log are closed. */

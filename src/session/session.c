@@ -542,7 +542,8 @@ static int start_agent(struct session *s, struct error *err)
 	s->timer.on_due = on_timer;
 	if (target_is_in_cluster(&o->target)) {
 		const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level, .log_fd = s->log_fd,
-						       .progress = o->progress };
+						       .progress = o->progress,
+						       .steals = o->incoming.mode == INCOMING_STEAL && !o->incoming.http_filter };
 
 		s->cluster = cluster_start(s->loop, &k, &cluster_events, s, err);
 		return s->cluster ? 0 : -1;

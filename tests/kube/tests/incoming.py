@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 
-from labkit.registry import expect, test
+from labkit.registry import expect, expect_in, test
 
 from .agent import WAYS
 
@@ -40,12 +40,14 @@ def ends(p):
 def steal(kit):
     """One replica's requests go to the program, the other's stay; no request fails, before, during and after."""
     address = kit.pod_address("client")
+    probes = "the kubelet probes port 8080 (GET /ready)"
     for options in WAYS.values():
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/web", ["--steal", *options])
         try:
             kit.wait_for("a request that is answered here", lambda: any(a["pod"] == "local" for a in ask(kit)))
             answers = ask(kit, times=30)
             expect("who answers", {a["pod"] == "local" for a in answers}, {True, False})
+            expect_in("log", kit.session_log(400), probes)
             expect("whom the program sees", {a["peer"] for a in answers if a["pod"] == "local"}, {address})
         finally:
             ends(p)
