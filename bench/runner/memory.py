@@ -11,16 +11,10 @@ GIVEN_BACK = 7.0  # after the flows were closed: free memory is given back to th
 FIELDS = {"Rss": "rss", "Pss": "pss", "Private_Dirty": "dirty"}
 
 
-def role(pid, comm):
-    """agent, session or keeper; the program under test and its like are None."""
-    if comm.startswith("mirrord-agent"):
-        return "agent"
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            words = f.read().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return None
-    return "keeper" if "keeper" in comm + words.split(" -- ")[0] else "session"
+def role(comm):
+    """agent, session, keeper, guard …; the program under test and its like are None."""
+    name, _, role = comm.partition("-")
+    return role if name == "mirrord" and role else None
 
 
 def read(pid):
@@ -40,7 +34,7 @@ def snapshot(wait=SETTLE):
     time.sleep(wait)
     roles = {}
     for pid, comm in named("mirrord").items():
-        r = role(pid, comm)
+        r = role(comm)
         if not r:
             continue
         try:
