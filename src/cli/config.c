@@ -30,7 +30,8 @@ static int complain(const char *path)
 		paths[i] = key_info((enum config_key)i)->path;
 	paths[CONFIG_KEYS] = NULL;
 	near = elsewhere ? elsewhere : nearest_word(path, paths);
-	fprintf(stderr, "mirrord config: there is no key %s%s%s%s\nsee `mirrord config explain`\n", path, near ? "; did you mean " : "", near ? near : "",
+	fprintf(stderr, "mirrord config: there is no key %s%s%s%s\nsee `mirrord config explain`\n", path, near ? "; did you mean " : "", near ?
+		near : "",
 		near ? "?" : "");
 	return 2;
 }

@@ -17,7 +17,6 @@ static void add(struct config_options *o, enum config_key key, const char *optio
 	void config_set_##setter(void *options, const char *value)                                 \
 	{                                                                                          \
 		const char *only = fixed;                                                          \
-                                                                                                   \
 		add(options, KEY_##key, "--" name, only ? only : value);                           \
 	}
 #define OPTION_TARGET  SETTER

@@ -101,7 +101,8 @@ static int explain(const struct config *c, const struct destination *d)
 		return 1;
 	}
 	route = route_pick(&rules, d->protocol, d->is_ip ? &d->ip : NULL, d->port, &d->name, d->is_ip ? 0 : 1);
-	printf("%s %s %s\n", d->protocol == IPPROTO_TCP ? "tcp" : d->protocol == IPPROTO_UDP ? "udp" : "icmp", d->text, route_explain(&rules, &route, text));
+	printf("%s %s %s\n", d->protocol == IPPROTO_TCP ? "tcp" : d->protocol == IPPROTO_UDP ? "udp" : "icmp", d->text, route_explain(&rules,
+		&route, text));
 	if (!d->is_ip) {
 		explain_name(c, d);
 		if (rules.filter && route.why == ROUTE_NO_RULE)

@@ -79,7 +79,8 @@ static struct node *origins(struct arena *a, const struct config *c)
 
 static void print_json(const struct verify_options *o, const struct config *c, const struct problem_list *problems)
 {
-	static const char *const kinds[] = { "targetless", "pod", "deployment", "rollout", "job", "cronjob", "statefulset", "service", "replicaset", "label" };
+	static const char *const kinds[] = { "targetless", "pod", "deployment", "rollout", "job", "cronjob", "statefulset", "service",
+		"replicaset", "label" };
 	struct arena *a = arena_new();
 	struct node *all = node_new(a, NODE_OBJECT, 0), *config = node_new(a, NODE_OBJECT, 0), *types = node_new(a, NODE_ARRAY, 0);
 

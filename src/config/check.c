@@ -171,6 +171,7 @@ void config_check_status(const struct config *c, bool strict, struct problem_lis
 			continue;
 		said = info->note;
 		said_below = info->parent;
-		problem_add(problems, strict ? PROBLEM_ERROR : PROBLEM_WARNING, s->name, s->line, s->column, info->path, "has no effect yet: %s", info->note);
+		problem_add(problems, strict ? PROBLEM_ERROR : PROBLEM_WARNING, s->name, s->line, s->column, info->path, "has no effect yet: %s",
+			info->note);
 	}
 }

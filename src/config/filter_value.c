@@ -141,13 +141,15 @@ static void check_outgoing(const struct config *c, struct problem_list *problems
 		if (address_rule_parse(text, &rule, &at) != RULE_OK)
 			continue;
 		names |= rule.host == RULE_NAME;
-		off = rule.protocol == IPPROTO_TCP ? !c->outgoing_tcp : rule.protocol == IPPROTO_UDP ? !c->outgoing_udp : !c->outgoing_tcp && !c->outgoing_udp;
+		off = rule.protocol == IPPROTO_TCP ? !c->outgoing_tcp : rule.protocol == IPPROTO_UDP ? !c->outgoing_udp : !c->outgoing_tcp &&
+			!c->outgoing_udp;
 		if (off)
 			warn(c, problems, KEY_outgoing_filter,
 			     arena_format(c->arena, "\"%s\" can never match: its protocol is off and leaves from this machine anyway", text));
 	}
 	if (names && f->side == FILTER_REMOTE && !c->dns_enabled)
-		warn(c, problems, KEY_outgoing_filter, "names resolve on this machine, since feature.network.dns is off: they may have other addresses there");
+		warn(c, problems, KEY_outgoing_filter, "names resolve on this machine, since feature.network.dns is off: they may have other "
+			"addresses there");
 }
 
 static void check_dns(const struct config *c, struct problem_list *problems)
@@ -173,7 +175,8 @@ static void check_dns(const struct config *c, struct problem_list *problems)
 	for (const struct node *n = set_of_names(c->arena, &out->entries)->child; n; n = n->next)
 		if (node_member(names, n->key))
 			warn(c, problems, KEY_dns_filter,
-			     arena_format(c->arena, "\"%s\" is %s here and %s in feature.network.outgoing.filter", n->key, f->side == FILTER_LOCAL ? "local" : "remote",
+			     arena_format(c->arena, "\"%s\" is %s here and %s in feature.network.outgoing.filter", n->key, f->side == FILTER_LOCAL ?
+				"local" : "remote",
 					  out->side == FILTER_LOCAL ? "local" : "remote"));
 }
 

@@ -6,15 +6,29 @@
 
 #include "base/nearest.h"
 
+#define SECTION(id, where, shorts, words)                                                                              \
+	[KEY_##id] = { .kind = KIND_SECTION,                                                                           \
+		       .path = where,                                                                                  \
+		       .extra = shorts,                                                                                \
+		       .preset = "",                                                                                   \
+		       .env = "",                                                                                      \
+		       .flag = "",                                                                                     \
+		       .text = words,                                                                                  \
+		       .note = "" },
+#define KEY(KIND, field, where, more, value, variable, option, STATUS, words, why)                                     \
+	[KEY_##field] = { .kind = KIND_##KIND,                                                                         \
+			  .status = STATUS_##STATUS,                                                                   \
+			  .path = where,                                                                               \
+			  .extra = more,                                                                               \
+			  .preset = value,                                                                             \
+			  .env = variable,                                                                             \
+			  .flag = option,                                                                              \
+			  .text = words,                                                                               \
+			  .note = why,                                                                                 \
+			  .offset = offsetof(struct config, field) },
+
 static struct key_info keys[CONFIG_KEYS] = {
-#define SECTION(id, path_, shorts, text_)                                                          \
-	[KEY_##id] = { .kind = KIND_SECTION, .path = path_, .extra = shorts, .preset = "", .env = "", .flag = "", .text = text_, .note = "" },
-#define KEY(KIND, field, path_, extra_, preset_, env_, flag_, STATUS, text_, note_)                                                                 \
-	[KEY_##field] = { .kind = KIND_##KIND, .status = STATUS_##STATUS, .path = path_, .extra = extra_, .preset = preset_, .env = env_, .flag = flag_, \
-			  .text = text_, .note = note_, .offset = offsetof(struct config, field) },
 #include "config/key.def"
-#undef SECTION
-#undef KEY
 };
 
 static int find_path(const char *path, size_t len)

@@ -6,13 +6,15 @@
 
 #include "config/key.h"
 
-static const char *const statuses[] = { [STATUS_SAME] = "same", [STATUS_BETTER] = "better", [STATUS_OURS] = "ours", [STATUS_MEANINGLESS] = "no meaning here",
+static const char *const statuses[] = { [STATUS_SAME] = "same", [STATUS_BETTER] = "better", [STATUS_OURS] = "ours",
+	[STATUS_MEANINGLESS] = "no meaning here",
 					[STATUS_LATER] = "not yet" };
 
 /* "string", "`a`, `b`", "0 to 65535" */
 static void write_kind(FILE *out, const struct key_info *k)
 {
-	static const char *const names[] = { [KIND_SECTION] = "object", [KIND_BOOL] = "true or false", [KIND_TRI] = "true or false", [KIND_STRING] = "string",
+	static const char *const names[] = { [KIND_SECTION] = "object", [KIND_BOOL] = "true or false", [KIND_TRI] = "true or false",
+		[KIND_STRING] = "string",
 					     [KIND_STRINGS] = "string or list of strings", [KIND_PORTS] = "port or list of ports",
 					     [KIND_PAIRS] = "list of pairs of ports", [KIND_MAP] = "object of strings", [KIND_FILTER] = "filter" };
 	const char *w, *dots = strstr(k->extra, "..");
@@ -104,13 +106,16 @@ static bool has_values(int parent)
 void reference_write_configuration(FILE *out)
 {
 	fputs("# Configuration\n\n"
-	      "All keys. This page is made by `mirrord config reference` from the table that the loader uses; `mirrord config explain KEY` shows one.\n"
+	      "All keys. This page is made by `mirrord config reference` from the table that the loader uses; `mirrord config explain KEY` shows "
+		"one.\n"
 	      "[compatibility.md](compatibility.md) compares them with the original's, [filters.md](filters.md) tells how filters decide.\n\n"
-	      "A configuration is a file: `-f FILE`, `MIRRORD_CONFIG_FILE`, or `.mirrord/mirrord.json`, `.yaml`, `.yml` or `.toml` below the working\n"
+	      "A configuration is a file: `-f FILE`, `MIRRORD_CONFIG_FILE`, or `.mirrord/mirrord.json`, `.yaml`, `.yml` or `.toml` below the "
+		"working\n"
 	      "directory. JSON may have comments and a comma behind the last member. Options count before environment variables, these before the\n"
 	      "file, and the file before defaults. An empty variable counts as unset; lists in variables have `;` between their members.\n"
 	      "`{{ key }}` and `{{ get_env(name=\"NAME\", default=\"…\") }}` are filled in before the file is read.\n\n"
-	      "`mirrord verify-config FILE` checks a file, `--resolved` prints what is in force and where each value came from. Editors complete and check\n"
+	      "`mirrord verify-config FILE` checks a file, `--resolved` prints what is in force and where each value came from. Editors complete "
+		"and check\n"
 	      "with `\"$schema\": \"mirrord.schema.json\"`, which `mirrord config schema` prints.\n",
 	      out);
 	write_section(out, -1);
@@ -122,8 +127,10 @@ void reference_write_configuration(FILE *out)
 void reference_write_compatibility(FILE *out)
 {
 	fputs("# Compatibility\n\n"
-	      "Each key of the original mirrord's configuration (3.250), and what becomes of it here. *Same*: it does what it does there. *Better*: that and\n"
-	      "more. *No meaning here*: accepted without effect, since the reason for it is absent. *Not yet*: accepted with a warning, or an error with\n"
+	      "Each key of the original mirrord's configuration (3.250), and what becomes of it here. *Same*: it does what it does there. "
+		"*Better*: that and\n"
+	      "more. *No meaning here*: accepted without effect, since the reason for it is absent. *Not yet*: accepted with a warning, or an "
+		"error with\n"
 	      "`--strict`. *Ours*: the original doesn't have it. Made by `mirrord config compatibility`.\n\n"
 	      "| key | | why |\n|---|---|---|\n",
 	      out);

@@ -90,7 +90,8 @@ static struct node *pairs(struct arena *a)
 
 static struct node *one_side(struct arena *a, const char *side)
 {
-	struct node *o = of_type(a, "object"), *properties = object(a), *required = node_new(a, NODE_ARRAY, 0), *list = array_of(a, of_type(a, "string"));
+	struct node *o = of_type(a, "object"), *properties = object(a), *required = node_new(a, NODE_ARRAY, 0), *list = array_of(a, of_type(a,
+		"string"));
 
 	set(a, list, "minItems", number(a, "1", 1));
 	set(a, properties, side, any_of(a, of_type(a, "string"), list));

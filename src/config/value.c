@@ -75,7 +75,8 @@ static bool set_number(const struct value_context *c, enum config_key key, const
 
 	if (n->kind != NODE_NUMBER || !whole(n->text, &v) || v < least || v > most)
 		return expected(c, key, n, NULL,
-				arena_format(c->config->arena, "a whole number from %llu to %llu", (unsigned long long)least, (unsigned long long)most));
+				arena_format(c->config->arena, "a whole number from %llu to %llu", (unsigned long long)least,
+					(unsigned long long)most));
 	*(config_NUMBER *)field(c->config, key) = v;
 	return true;
 }

@@ -75,7 +75,8 @@ static void on_datagram(void *arg, const struct endpoint *from, struct packet_ma
 	task = m.id / FORMS;
 	form = m.id % FORMS;
 	c = dns_questions(&m);
-	if (task >= b->n || form >= b->tasks[task].n_forms || dns_next_question(&c, &q) <= 0 || !dns_name_equal(&q.name, &b->tasks[task].forms[form].name))
+	if (task >= b->n || form >= b->tasks[task].n_forms || dns_next_question(&c, &q) <= 0 || !dns_name_equal(&q.name,
+		&b->tasks[task].forms[form].name))
 		return;
 	dns_each_address(&m, collect, &b->tasks[task].forms[form]);
 }

@@ -2,7 +2,8 @@
 /* Answering the program's questions from this machine.
  *
  * A question for addresses goes to the resolver process. Its answer has a TTL of LOCAL_TTL, since getaddrinfo() tells none, and the next
- * question shall see a changed answer. When the question is a short name with a suffix of the search list, the short one is asked for first. Both families are asked for at once: a name that has addresses of the other family only exists, and
+ * question shall see a changed answer. When the question is a short name with a suffix of the search list, the short one is asked for first. Both
+ * families are asked for at once: a name that has addresses of the other family only exists, and
  * gets an empty answer, no NXDOMAIN.
  *
  * Any other question is sent to the name servers in this machine's resolv.conf, which is read anew each time, under an id of our own; the

@@ -100,7 +100,8 @@ static bool try_name(void *arg, const struct dns_name *form)
 	return false;
 }
 
-struct route_decision route_pick(const struct route_rules *r, int protocol, const struct ip *ip, uint16_t port, const struct dns_name *names, size_t n_names)
+struct route_decision route_pick(const struct route_rules *r, int protocol, const struct ip *ip, uint16_t port, const struct dns_name *names,
+	size_t n_names)
 {
 	struct search s = { .r = r, .protocol = protocol, .best = -1, .port = port };
 	struct route_decision route = { .rule = -1 };
@@ -145,7 +146,8 @@ const char *route_explain(const struct route_rules *r, const struct route_decisi
 		snprintf(buf, ROUTE_TEXT, "%s: feature.network.outgoing.ignore_localhost", from);
 		break;
 	case ROUTE_RULE:
-		snprintf(buf, ROUTE_TEXT, "%s: \"%s\" of feature.network.outgoing.filter.%s", from, address_filter_text(r->filter, (size_t)route->rule), side);
+		snprintf(buf, ROUTE_TEXT, "%s: \"%s\" of feature.network.outgoing.filter.%s", from, address_filter_text(r->filter,
+			(size_t)route->rule), side);
 		break;
 	case ROUTE_NO_RULE:
 		snprintf(buf, ROUTE_TEXT, "%s: no rule of feature.network.outgoing.filter.%s matches", from, side);

@@ -38,7 +38,8 @@ void route_rules_set_search(struct route_rules *r, const char *resolv_conf);
 
 /* @protocol: IPPROTO_TCP, _UDP, _ICMP, _ICMPV6; @ip may be NULL (only a name is known); @names: what it goes by. Each name also counts
  * without a suffix of the search list: `db` is what a program asked for when db.default.svc.cluster.local was looked up. */
-struct route_decision route_pick(const struct route_rules *r, int protocol, const struct ip *ip, uint16_t port, const struct dns_name *names, size_t n_names);
+struct route_decision route_pick(const struct route_rules *r, int protocol, const struct ip *ip, uint16_t port, const struct dns_name *names,
+	size_t n_names);
 /* "leaves from the target: no rule of feature.network.outgoing.filter.local matches". Returns @buf. */
 enum { ROUTE_TEXT = 512 };
 const char *route_explain(const struct route_rules *r, const struct route_decision *route, char buf[ROUTE_TEXT]);

@@ -112,7 +112,8 @@ static const char *protocol_name(int protocol)
 }
 
 /* "outgoing: tcp 10.0.0.1:80 (db): leaves from …" */
-static void tell(const struct routing *r, int protocol, const struct endpoint *remote, const struct route_decision *route, const struct dns_name *name)
+static void tell(const struct routing *r, int protocol, const struct endpoint *remote, const struct route_decision *route,
+	const struct dns_name *name)
 {
 	struct logged_key key = { .remote = *remote, .protocol = (uint16_t)protocol, .target = route->target };
 	char why[ROUTE_TEXT], address[ENDPOINT_TEXT], text[DNS_NAME_TEXT];

@@ -9,7 +9,7 @@ import subprocess
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import expect, expect_in, test
+from labkit.registry import expect, test
 
 CONFIG = "/tmp/lab/home/filters.json"
 OUTSIDE4, OUTSIDE6 = plan.HOSTS["outside"]

@@ -109,7 +109,8 @@ static const struct {
 	{ ".a", "a name is labels of 1 to 63 letters, digits, `-`, `_` or `*` with dots between; `**` is a whole label, twice at most at 0" },
 	{ "a**.b", "a name is labels of 1 to 63 letters, digits, `-`, `_` or `*` with dots between; `**` is a whole label, twice at most at 0" },
 	{ "***", "a name is labels of 1 to 63 letters, digits, `-`, `_` or `*` with dots between; `**` is a whole label, twice at most at 0" },
-	{ "**.a.**.b.**", "a name is labels of 1 to 63 letters, digits, `-`, `_` or `*` with dots between; `**` is a whole label, twice at most at 0" },
+	{ "**.a.**.b.**", "a name is labels of 1 to 63 letters, digits, `-`, `_` or `*` with dots between; `**` is a whole label, twice at most at "
+		"0" },
 	{ ":100-99", "a range of ports goes from a lower one, at least 1, to a higher one at 7" },
 	{ ":0-99", "a range of ports goes from a lower one, at least 1, to a higher one at 5" },
 	{ ":1-", "a range of ports goes from a lower one, at least 1, to a higher one at 3" },
@@ -284,7 +285,8 @@ static double cost(size_t n)
 	int hits = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		snprintf(texts[i], sizeof(texts[i]), i % 2 ? "10.%zu.%zu.0/24:%zu" : "h%zu-%zu.example%zu.test", i / 250, i % 250, i % 2 ? 1000 + i : i);
+		snprintf(texts[i], sizeof(texts[i]), i % 2 ? "10.%zu.%zu.0/24:%zu" : "h%zu-%zu.example%zu.test", i / 250, i % 250, i % 2 ?
+			1000 + i : i);
 		list[i] = texts[i];
 	}
 	f = address_filter_new(list, n);
@@ -332,7 +334,8 @@ int main(void)
 			matches[i].port, matches[i].protocol);
 	check_queries(f);
 	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
-		tap_ok(address_label_matches(labels[i].pattern, strlen(labels[i].pattern), (const uint8_t *)labels[i].label, strlen(labels[i].label)) ==
+		tap_ok(address_label_matches(labels[i].pattern, strlen(labels[i].pattern), (const uint8_t *)labels[i].label,
+			strlen(labels[i].label)) ==
 			       labels[i].want,
 		       "label %s against %s", labels[i].label, labels[i].pattern);
 	tap_int(match(empty, "10.0.0.1", IPPROTO_TCP, 1), -1, "no rules: an address");

@@ -52,12 +52,14 @@ static const struct {
 	{ "toml: string", "toml", "key = abc\n", "t.toml:1:7: expected a value, found `abc`; strings stand in quotes" },
 	{ "toml: date", "toml", "key = 2026-01-01\n", "t.toml:1:7: expected a value, found `2026-01-01`; strings stand in quotes" },
 	{ "toml: no end", "toml", "key = 'abc\n", "t.toml:1:7: this string has no end on its line" },
-	{ "toml: escape", "toml", "key = \"\\d\"\n", "t.toml:1:8: unknown escape; a backslash itself is written `\\\\`, or the string stands in single quotes" },
+	{ "toml: escape", "toml", "key = \"\\d\"\n", "t.toml:1:8: unknown escape; a backslash itself is written `\\\\`, or the string stands in "
+		"single quotes" },
 	{ "toml: table twice", "toml", "[agent]\nttl = 1\n[agent]\n", "t.toml:3:2: \"agent\" stands here twice" },
 	{ "toml: key twice", "toml", "key = 'a'\nkey = 'b'\n", "t.toml:2:1: \"key\" stands here twice" },
 	{ "toml: rest of the line", "toml", "key = 'a' b\n", "t.toml:1:11: expected the end of the line, found `b`" },
 	{ "toml: header", "toml", "[agent\n", "t.toml:1:7: expected `]`, found the end of the line" },
-	{ "toml: inline table is complete", "toml", "agent = {ttl = 1}\nagent.json_log = true\n", "t.toml:2:1: the table \"agent\" is complete already" },
+	{ "toml: inline table is complete", "toml", "agent = {ttl = 1}\nagent.json_log = true\n",
+		"t.toml:2:1: the table \"agent\" is complete already" },
 	{ "toml: place", "toml", "[feature.network.outgoing]\ntcp = 'yes'\n",
 	  "t.toml:2:7: feature.network.outgoing.tcp: expected true or false, found the string \"yes\"" },
 	/* templates */
@@ -71,7 +73,8 @@ static const struct {
 	  "t.json:1:10: this template has no end; {{ key }} and {{ get_env(name=\"NAME\", default=\"…\") }} are known" },
 	{ "template: not set", "json", "{\"key\": \"{{ get_env(name=\"NOBODY_SETS_IT\") }}\"}",
 	  "t.json:1:10: the environment variable NOBODY_SETS_IT is not set, and get_env() has no default" },
-	{ "template: place behind it", "json", "{\"key\": \"{{ get_env(name='X', default='a long default value') }}\", \"x\": 1}", "t.json:1:68: x: unknown key" },
+	{ "template: place behind it", "json", "{\"key\": \"{{ get_env(name='X', default='a long default value') }}\", \"x\": 1}",
+		"t.json:1:68: x: unknown key" },
 	/* keys */
 	{ "unknown", "json", "{\"agnet\": {}}", "t.json:1:2: agnet: unknown key; did you mean \"agent\"?" },
 	{ "unknown, nothing near", "json", "{\"zzzzzz\": {}}", "t.json:1:2: zzzzzz: unknown key" },
@@ -80,18 +83,23 @@ static const struct {
 	{ "of an old version", "json", "{\"connect_tcp\": null}", "t.json:1:2: connect_tcp: unknown key" },
 	/* values */
 	{ "bool", "json", "{\"telemetry\": 1}", "t.json:1:15: telemetry: expected true or false, found the number 1" },
-	{ "number", "json", "{\"agent\": {\"ttl\": 65536}}", "t.json:1:19: agent.ttl: expected a whole number from 0 to 65535, found the number 65536" },
+	{ "number", "json", "{\"agent\": {\"ttl\": 65536}}", "t.json:1:19: agent.ttl: expected a whole number from 0 to 65535, found the number "
+		"65536" },
 	{ "negative", "json", "{\"agent\": {\"ttl\": -1}}", "t.json:1:19: agent.ttl: expected a whole number from 0 to 65535, found the number -1" },
-	{ "fraction", "json", "{\"agent\": {\"ttl\": 1.5}}", "t.json:1:19: agent.ttl: expected a whole number from 0 to 65535, found the number 1.5" },
+	{ "fraction", "json", "{\"agent\": {\"ttl\": 1.5}}", "t.json:1:19: agent.ttl: expected a whole number from 0 to 65535, found the number "
+		"1.5" },
 	{ "string", "json", "{\"kubeconfig\": []}", "t.json:1:16: kubeconfig: expected a string, found an array" },
 	{ "strings", "json", "{\"skip_processes\": {}}", "t.json:1:20: skip_processes: expected a string or an array of strings, found an object" },
 	{ "an element", "json", "{\"skip_processes\": [\"a\", 5]}", "t.json:1:26: skip_processes[1]: expected a string, found the number 5" },
 	{ "enum", "json", NET("\"incoming\": \"stael\""),
-	  "t.json:1:38: feature.network.incoming: expected one of: an object, true, false, \"mirror\", \"steal\", \"off\", found the string \"stael\"" },
+	  "t.json:1:38: feature.network.incoming: expected one of: an object, true, false, \"mirror\", \"steal\", \"off\", found the string "
+		"\"stael\"" },
 	{ "enum in its object", "json", INCOMING("\"mode\": \"Steal\""),
-	  "t.json:1:47: feature.network.incoming.mode: expected \"mirror\", \"steal\" or \"off\", found the string \"Steal\"; did you mean \"steal\"?" },
+	  "t.json:1:47: feature.network.incoming.mode: expected \"mirror\", \"steal\" or \"off\", found the string \"Steal\"; did you mean "
+		"\"steal\"?" },
 	{ "section", "json", "{\"feature\": true}", "t.json:1:13: feature: expected an object, found true" },
-	{ "section with a short form", "json", NET("\"dns\": 5"), "t.json:1:33: feature.network.dns: expected one of: an object, true, false, found the number 5" },
+	{ "section with a short form", "json", NET("\"dns\": 5"), "t.json:1:33: feature.network.dns: expected one of: an object, true, false, "
+		"found the number 5" },
 	{ "port", "json", INCOMING("\"ports\": 65536"),
 	  "t.json:1:48: feature.network.incoming.ports: expected a port from 0 to 65535, found the number 65536" },
 	{ "pairs", "json", INCOMING("\"port_mapping\": [80]"),
@@ -101,7 +109,8 @@ static const struct {
 	{ "map", "json", "{\"feature\": {\"env\": {\"override\": {\"A\": 1, \"B\": null}}}}",
 	  "t.json:1:40: feature.env.override.A: expected a string, found the number 1; put it in quotes\n"
 	  "t.json:1:48: feature.env.override.B: expected a string, found null" },
-	{ "JSON of another kind", "json", "{\"agent\": {\"tolerations\": {}}}", "t.json:1:27: agent.tolerations: expected an array, found an object" },
+	{ "JSON of another kind", "json", "{\"agent\": {\"tolerations\": {}}}", "t.json:1:27: agent.tolerations: expected an array, found an "
+		"object" },
 	/* filters */
 	{ "filter without a side", "json", OUTGOING("\"filter\": [\"a\"]"),
 	  "t.json:1:49: feature.network.outgoing.filter: expected {\"local\": […]} or {\"remote\": […]}, found an array" },
@@ -116,19 +125,23 @@ static const struct {
 	  "t.json:1:80: feature.network.outgoing.filter.local[2]: \"a..b\": " NAME_RULE " (at its character 1)" },
 	{ "filter for names: protocol", "json", NET("\"dns\": {\"filter\": {\"local\": \"tcp://a\"}}"),
 	  "t.json:1:54: feature.network.dns.filter.local: \"tcp://a\": an entry for names has no protocol" },
-	{ "filter for names: empty", "json", NET("\"dns\": {\"filter\": {\"local\": [\"\"]}}"), "t.json:1:55: feature.network.dns.filter.local[0]: an empty entry" },
+	{ "filter for names: empty", "json", NET("\"dns\": {\"filter\": {\"local\": [\"\"]}}"),
+		"t.json:1:55: feature.network.dns.filter.local[0]: an empty entry" },
 	/* what doesn't fit together */
 	{ "ports and ignore_ports", "json", INCOMING("\"ports\": [1], \"ignore_ports\": [2]"),
-	  "t.json:1:69: feature.network.incoming.ignore_ports: can't stand beside feature.network.incoming.ports: what isn't listed there is ignored anyway" },
+	  "t.json:1:69: feature.network.incoming.ignore_ports: can't stand beside feature.network.incoming.ports: what isn't listed there is "
+		"ignored anyway" },
 	{ "mapping twice", "json", INCOMING("\"port_mapping\": [[1, 2], [1, 3], [4, 3]]"),
 	  "t.json:1:55: feature.network.incoming.port_mapping: port 1 stands twice on the left\n"
 	  "t.json:1:55: feature.network.incoming.port_mapping: port 3 stands twice on the right" },
 	{ "two HTTP filters", "json", FILTER("\"path_filter\": \"a\", \"header_filter\": \"b\""),
-	  "t.json:1:92: feature.network.incoming.http_filter: Cannot use multiple types of HTTP filter at the same time, use 'any_of' or 'all_of' to combine "
+	  "t.json:1:92: feature.network.incoming.http_filter: Cannot use multiple types of HTTP filter at the same time, use 'any_of' or 'all_of' "
+		"to combine "
 	  "filters (header_filter, path_filter)" },
 	{ "empty HTTP filter", "json", FILTER("\"path_filter\": \"\""),
 	  "t.json:1:70: feature.network.incoming.http_filter.path_filter: HTTP filter cannot be an empty string" },
-	{ "empty composite", "json", FILTER("\"all_of\": []"), "t.json:1:65: feature.network.incoming.http_filter.all_of: Composite HTTP filter cannot be empty" },
+	{ "empty composite", "json", FILTER("\"all_of\": []"), "t.json:1:65: feature.network.incoming.http_filter.all_of: Composite HTTP filter "
+		"cannot be empty" },
 	{ "inner filter", "json", FILTER("\"any_of\": [{\"header\": \"a\"}, {\"headr\": \"b\"}]"),
 	  "t.json:1:65: feature.network.incoming.http_filter.any_of[1].headr: there is no such key here; Did you mean header?" },
 	{ "body filter", "json", FILTER("\"body_filter\": {\"body\": \"xml\"}"),
@@ -151,8 +164,10 @@ static const struct {
 	{ "capability", "json", "{\"agent\": {\"disabled_capabilities\": [\"CHOWN\"]}}",
 	  "t.json:1:37: agent.disabled_capabilities: expected NET_ADMIN, SYS_PTRACE or SYS_ADMIN, found \"CHOWN\"" },
 	{ "target object", "json", "{\"target\": {\"pod\": 5}}", "t.json:1:20: target: expected a name behind \"pod\", found the number 5" },
-	{ "target object with more", "json", "{\"target\": {\"pod\": \"a\", \"nmaespace\": \"b\"}}", "t.json:1:25: target: \"nmaespace\" can't stand beside \"pod\"" },
-	{ "target labels", "json", "{\"target\": {\"labels\": {}}}", "t.json:1:23: target: expected an object of labels behind \"labels\", found an object" },
+	{ "target object with more", "json", "{\"target\": {\"pod\": \"a\", \"nmaespace\": \"b\"}}",
+		"t.json:1:25: target: \"nmaespace\" can't stand beside \"pod\"" },
+	{ "target labels", "json", "{\"target\": {\"labels\": {}}}", "t.json:1:23: target: expected an object of labels behind \"labels\", found "
+		"an object" },
 	{ "all of it at once", "json", "{\"a\": 1, \"api\": 2,\n\"agent\": {\"ttl\": \"x\", \"image\": 5}}",
 	  "t.json:1:2: a: unknown key\n"
 	  "t.json:1:17: api: expected true or false, found the number 2\n"
@@ -170,11 +185,14 @@ static const struct {
 	{ "not yet: once for all of a kind", "{\"feature\": {\"fs\": {\"read_only\": \"a\", \"read_write\": \"b\", \"local\": \"c\"}}}",
 	  "warning: t.json:1:53: feature.fs.read_write: has no effect yet: files are this machine's\n"
 	  "warning: t.json:1:67: feature.fs.local: has no effect yet: all files are this machine's" },
-	{ "queues", "{\"feature\": {\"split_queues\": {}}}", "warning: t.json:1:30: feature.split_queues: has no effect yet: needs the original's operator" },
+	{ "queues", "{\"feature\": {\"split_queues\": {}}}", "warning: t.json:1:30: feature.split_queues: has no effect yet: needs the original's "
+		"operator" },
 	{ "no meaning", "{\"telemetry\": false, \"skip_processes\": \"bash\"}", "" },
-	{ "identity", INCOMING("\"port_mapping\": [[80, 80]]"), "warning: t.json:1:55: feature.network.incoming.port_mapping: the pair [80, 80] changes nothing" },
+	{ "identity", INCOMING("\"port_mapping\": [[80, 80]]"), "warning: t.json:1:55: feature.network.incoming.port_mapping: the pair [80, 80] "
+		"changes nothing" },
 	{ "protocol off", OUTGOING("\"udp\": false, \"filter\": {\"local\": \"udp://:53\"}"),
-	  "warning: t.json:1:63: feature.network.outgoing.filter: \"udp://:53\" can never match: its protocol is off and leaves from this machine anyway" },
+	  "warning: t.json:1:63: feature.network.outgoing.filter: \"udp://:53\" can never match: its protocol is off and leaves from this machine "
+		"anyway" },
 	{ "names without DNS", NET("\"dns\": false, \"outgoing\": {\"filter\": {\"remote\": \"db\"}}"),
 	  "warning: t.json:1:63: feature.network.outgoing.filter: names resolve on this machine, since feature.network.dns is off: "
 	  "they may have other addresses there" },

@@ -92,7 +92,8 @@ static void check_languages(void)
 {
 	struct config c[3] = { load("json", in_json, NULL), load("yaml", in_yaml, NULL), load("toml", in_toml, NULL) };
 
-	tap_str(c[0].http_filter, "{\"header_filter\":\"x-user: \xc3\xa4\xf0\x9f\x98\x80\\t\\\"\\\\\\\\\",\"ports\":[80]}", "the HTTP filter as text");
+	tap_str(c[0].http_filter, "{\"header_filter\":\"x-user: \xc3\xa4\xf0\x9f\x98\x80\\t\\\"\\\\\\\\\",\"ports\":[80]}",
+		"the HTTP filter as text");
 	tap_str(json_of(&c[0], KEY_target_path), "\"deployment/shop\"", "the target");
 	tap_str(json_of(&c[0], KEY_outgoing_filter), "{\"local\":[\"10.0.0.0/8\",\"db\"]}", "a filter");
 	tap_str(json_of(&c[0], KEY_env_override), "{\"A\":\"1\",\"B\":\"\"}", "a map");
@@ -169,7 +170,8 @@ static void check_precedence(enum config_key key)
 	high = node_to_json(a, value_to_node(&scratch, key, a));
 
 	request.file = loading_write("json", file, strlen(file));
-	tap_ok(config_load(&request, &c, &none) == 0 && strcmp(json_of(&c, key), low) == 0 && c.sources[key].origin == ORIGIN_FILE, "%s: the file", k->path);
+	tap_ok(config_load(&request, &c, &none) == 0 && strcmp(json_of(&c, key), low) == 0 && c.sources[key].origin == ORIGIN_FILE,
+		"%s: the file", k->path);
 	config_fini(&c);
 	if (*k->env) {
 		environment[0] = arena_format(a, "%s=%s", k->env, sample_text(k, 1));
@@ -178,7 +180,8 @@ static void check_precedence(enum config_key key)
 		       "%s: the variable over the file", k->path);
 		config_fini(&c);
 		environment[0] = arena_format(a, "%s=", k->env);
-		tap_ok(config_load(&request, &c, &none) == 0 && strcmp(json_of(&c, key), low) == 0, "%s: an empty variable counts for nothing", k->path);
+		tap_ok(config_load(&request, &c, &none) == 0 && strcmp(json_of(&c, key), low) == 0, "%s: an empty variable counts for nothing",
+			k->path);
 		config_fini(&c);
 	}
 	environment[0] = arena_format(a, "%s=%s", *k->env ? k->env : "X", sample_text(k, 1));
@@ -204,7 +207,8 @@ static void check_round_trip(void)
 	two = load("json", text, NULL);
 	for (int i = 0; i < CONFIG_KEYS; i++)
 		if (key_info((enum config_key)i)->kind != KIND_SECTION)
-			tap_str(json_of(&two, (enum config_key)i), json_of(&one, (enum config_key)i), "there and back: %s", key_info((enum config_key)i)->path);
+			tap_str(json_of(&two, (enum config_key)i), json_of(&one, (enum config_key)i), "there and back: %s",
+				key_info((enum config_key)i)->path);
 	tap_ok(strstr(text, "\"udp\": false, // t.json:7:") || strstr(text, "\"udp\": false, // t.json:8:"), "it says where a value came from");
 	tap_ok(strstr(text, "\"tcp\": true, // default"), "and which are defaults");
 	free(text);

@@ -12,7 +12,8 @@ static size_t question(uint16_t type, uint8_t *out, struct dns_message *ret)
 	struct dns_name n = { .len = 10, .wire = "\2Db\5Shops" };
 	size_t len = dns_build_question(0x1234, &n, type, out, 300);
 
-	tap_ok(len > 0 && dns_parse(out, len, ret) == 0 && ret->questions == 1 && ret->edns && ret->id == 0x1234 && !ret->response, "a question is one");
+	tap_ok(len > 0 && dns_parse(out, len, ret) == 0 && ret->questions == 1 && ret->edns && ret->id == 0x1234 && !ret->response,
+		"a question is one");
 	return len;
 }
 
@@ -46,7 +47,8 @@ static void check_answers(void)
 	tap_ok(count(&m, &last, &ttl) == 2 && last.b[15] == 2 && ttl == 7, "that belong to the question's name");
 	tap_ok(memcmp(out + 12, q + 12, 10) == 0, "whose letters are as they were");
 	len = dns_build_answer(&query, 0, ips, 40, 1, out, 100);
-	tap_ok(len <= 100 && dns_parse(out, len, &m) == 0 && count(&m, &last, &ttl) == m.records[DNS_ANSWER] && m.records[DNS_ANSWER] > 1, "as many as have room");
+	tap_ok(len <= 100 && dns_parse(out, len, &m) == 0 && count(&m, &last, &ttl) == m.records[DNS_ANSWER] && m.records[DNS_ANSWER] > 1,
+		"as many as have room");
 	len = dns_build_answer(&query, DNS_NXDOMAIN, NULL, 0, 0, out, sizeof(out));
 	tap_ok(dns_parse(out, len, &m) == 0 && m.rcode == DNS_NXDOMAIN && m.records[DNS_ANSWER] == 0, "no such name");
 	tap_int(dns_build_answer(&query, 0, ips, 3, 7, out, 20), 0, "no room for the question");

@@ -35,7 +35,8 @@ static const struct {
 	{ "no TCP: default routes of both families", { .hostname = true, .ipv6 = true, .outgoing_udp = true }, false, "pod", 2, 4 },
 	{ "a filter: the one that is missing", { .hostname = true, .ipv6 = true, .outgoing_tcp = true, .outgoing_udp = true,
 						 .outgoing_filter = { .side = FILTER_LOCAL } }, true, "pod", 2, 4 },
-	{ "a filter, no IPv6", { .hostname = true, .outgoing_tcp = true, .outgoing_udp = true, .outgoing_filter = { .side = FILTER_LOCAL } }, false, "pod", 1, 2 },
+	{ "a filter, no IPv6", { .hostname = true, .outgoing_tcp = true, .outgoing_udp = true, .outgoing_filter = { .side = FILTER_LOCAL } },
+		false, "pod", 1, 2 },
 };
 
 int main(void)

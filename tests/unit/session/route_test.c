@@ -53,7 +53,8 @@ static void init(struct route_rules *r, char side, bool tcp, bool udp, bool igno
 {
 	const struct config c = { .outgoing_tcp = tcp, .outgoing_udp = udp, .outgoing_ignore_localhost = ignore,
 				  .outgoing_filter = { .side = side == 'l' ? FILTER_LOCAL : side == 'r' ? FILTER_REMOTE : FILTER_NONE,
-						       .entries = { (char **)(side == 'l' ? local_entries : remote_entries), side == 'l' ? 5 : 3, true } } };
+						       .entries = { (char **)(side == 'l' ? local_entries : remote_entries), side == 'l' ? 5 : 3,
+							true } } };
 
 	route_rules_init(r, &c);
 	route_rules_set_search(r, resolv_conf);
@@ -104,16 +105,22 @@ static const char *say(bool tcp, bool udp, bool ignore, char side, int protocol,
 
 static void check_texts(void)
 {
-	tap_str(say(true, true, true, '-', IPPROTO_TCP, "127.0.0.1"), "leaves from this machine: feature.network.outgoing.ignore_localhost", "localhost");
+	tap_str(say(true, true, true, '-', IPPROTO_TCP, "127.0.0.1"), "leaves from this machine: feature.network.outgoing.ignore_localhost",
+		"localhost");
 	tap_str(say(true, true, true, 'r', IPPROTO_TCP, "::1"), "leaves from this machine: feature.network.outgoing.ignore_localhost", "::1");
-	tap_str(say(true, true, true, '-', IPPROTO_TCP, "10.0.0.1"), "leaves from the target: there is no feature.network.outgoing.filter", "not localhost");
-	tap_str(say(false, true, false, 'r', IPPROTO_TCP, "10.0.0.1"), "leaves from this machine: feature.network.outgoing has this protocol off", "no TCP");
-	tap_str(say(false, true, false, '-', IPPROTO_UDP, "10.0.0.1"), "leaves from the target: there is no feature.network.outgoing.filter", "no TCP: UDP");
+	tap_str(say(true, true, true, '-', IPPROTO_TCP, "10.0.0.1"), "leaves from the target: there is no feature.network.outgoing.filter",
+		"not localhost");
+	tap_str(say(false, true, false, 'r', IPPROTO_TCP, "10.0.0.1"), "leaves from this machine: feature.network.outgoing has this protocol off",
+		"no TCP");
+	tap_str(say(false, true, false, '-', IPPROTO_UDP, "10.0.0.1"), "leaves from the target: there is no feature.network.outgoing.filter",
+		"no TCP: UDP");
 	tap_str(say(true, false, false, '-', IPPROTO_ICMP, "10.0.0.1"), "leaves from this machine: feature.network.outgoing has this protocol off",
 		"no UDP: ping");
-	tap_str(say(true, true, false, 'r', IPPROTO_TCP, "10.0.0.1"), "leaves from the target: \"tcp://10.0.0.0/8\" of feature.network.outgoing.filter.remote",
+	tap_str(say(true, true, false, 'r', IPPROTO_TCP, "10.0.0.1"),
+		"leaves from the target: \"tcp://10.0.0.0/8\" of feature.network.outgoing.filter.remote",
 		"a rule");
-	tap_str(say(true, true, false, 'l', IPPROTO_TCP, "9.0.0.1"), "leaves from the target: no rule of feature.network.outgoing.filter.local matches",
+	tap_str(say(true, true, false, 'l', IPPROTO_TCP, "9.0.0.1"), "leaves from the target: no rule of feature.network.outgoing.filter.local "
+		"matches",
 		"no rule");
 }
 
@@ -148,7 +155,8 @@ static void check_questions(void)
 		char side = questions[i].side, got[300] = "target", text[DNS_NAME_TEXT];
 		const struct config c = { .dns_enabled = true,
 					  .dns_rules = { .side = side == 'l' ? FILTER_LOCAL : side == 'r' ? FILTER_REMOTE : FILTER_NONE,
-							 .entries = { (char **)(side == 'l' ? local_entries : remote_entries), side == 'l' ? 5 : 3, true } } };
+							 .entries = { (char **)(side == 'l' ? local_entries : remote_entries), side == 'l' ? 5 :
+								3, true } } };
 		struct dns_question q = { .type = questions[i].type, .class = DNS_CLASS_IN };
 		struct dns_rules r;
 		struct dns_name ask;
