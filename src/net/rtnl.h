@@ -54,8 +54,8 @@ int rtnl_add_route(struct rtnl *nl, const struct route *route, struct error *err
 /* One route that is so. Returns 0 or -errno (-ESRCH: there is none). */
 int rtnl_delete_route(struct rtnl *nl, const struct route *route);
 
-/* "Packets that come in by @iif (NULL: any), carry @mark (0: any) and are of @protocol (0: any) look in @table", or are unreachable where @table is 0.
- * @priority 0: before all rules that are there but the first. */
+/* "Packets that come in by @iif (NULL: any), carry @mark (0: any) and are of @protocol (0: any) look in @table", or are unreachable where
+ * @table is 0. @priority 0: before all rules that are there but the first. */
 struct rule {
 	int family;
 	const char *iif;
