@@ -117,7 +117,7 @@ struct condition *condition_compile(const json_t *object, const char *where, boo
 {
 	char inner[WHERE];
 	struct condition *c;
-	const char *key;
+	const char *key = NULL;
 
 	if (!json_is_object(object)) {
 		error_set(err, 0, "%s: an object must stand here", where);
@@ -200,7 +200,7 @@ static bool is_of_connection(const struct condition *c)
 
 static int compile(struct http_filter *f, const json_t *config, struct error *err)
 {
-	const char *key;
+	const char *key = NULL;
 
 	if (json_is_true(config))
 		return 0;
