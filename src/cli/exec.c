@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +32,7 @@
 #include "session/handshake.h"
 #include "session/session.h"
 #include "target/target.h"
+#include "tunnel/subscription.h"
 #include "twin/anchor.h"
 #include "twin/build.h"
 #include "twin/enter.h"
@@ -136,6 +139,17 @@ static int log_level(bool to_file, enum log_level *ret, struct error *err)
 	}
 	*ret = (enum log_level)level;
 	return 0;
+}
+
+/* "ann@laptop: node": what another session hears that finds a port taken. */
+static void say_who(uid_t uid, const char *program, char ret[SUBSCRIPTION_WHO_MAX + 1])
+{
+	struct passwd *user = getpwuid(uid);
+	struct utsname machine;
+	char number[16];
+
+	snprintf(number, sizeof(number), "uid %u", uid);
+	snprintf(ret, SUBSCRIPTION_WHO_MAX + 1, "%s@%s: %s", user ? user->pw_name : number, uname(&machine) == 0 ? machine.nodename : "?", program);
 }
 
 static struct incoming_options incoming_of(const struct config *c, bool show)
@@ -291,6 +305,7 @@ static int become(const struct exec_options *o, const struct config *c, const st
 		  struct error *err)
 {
 	struct session_options s;
+	char who[SUBSCRIPTION_WHO_MAX + 1];
 	struct timespec start;
 	struct target_info info = { 0 };
 	_cleanup_fd_ int sock = -1, guard = -1;
@@ -298,6 +313,8 @@ static int become(const struct exec_options *o, const struct config *c, const st
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	if (fill_session(o, c, &s, err) < 0)
 		return -1;
+	say_who(s.uid, argv[0], who);
+	s.incoming.who = who;
 	if (s.progress)
 		fprintf(stderr, "mirrord: entering the network of %s …\n", s.target.text);
 	if (start_session(&s, &sock, err) < 0)

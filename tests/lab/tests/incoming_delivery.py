@@ -2,6 +2,7 @@
 """Handing over: what is slow, stopped or gone in the program troubles no other connection; datagrams of all kinds; and what becomes of calls
 when one of us is gone."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import time
 
 from labkit import plan
-from labkit.incoming import FIRST, Program, Real, client, taken
+from labkit.incoming import CLIENT, FIRST, Program, Real, client, taken
 from labkit.lab import PYTHON
 from labkit.registry import Failure, Skip, expect, expect_in, test
 
@@ -27,6 +28,37 @@ def stopped_program(lab):
         for _ in range(3):
             taken(lab, program, PORT + 1, True)
         program.do("os.kill(c.pid, 18)", "c.stdin.close()", "c.wait()")
+
+
+@test("incoming.stopped_program_steals")
+def stopped_steals(lab):
+    """A client of a stopped program waits for it, as it would for the real one; nobody else does."""
+    with Real(lab), Program(lab, "--steal") as program:
+        program.do(f"c = child('from listens import serve, bound; s = bound(\"0.0.0.0\", {PORT}); s.listen(64); serve(s); print(\"up\", flush=True)')",
+                   "c.stdout.readline()", f"s = listen('0.0.0.0', {PORT + 1})", "os.kill(c.pid, 19)")
+        waiting = [lab.cluster.nodes["services"].start([*PYTHON, "-c", CLIENT, json.dumps(["10.244.1.7", PORT, f"waits{i}", "SOCK_STREAM", None])],
+                                                       stdout=subprocess.PIPE, text=True) for i in range(5)]
+        for _ in range(3):
+            taken(lab, program, PORT + 1)
+        expect("clients that wait", [w.poll() for w in waiting], [None] * 5)
+        program.do("os.kill(c.pid, 18)")
+        for i, w in enumerate(waiting):
+            out, _ = w.communicate(timeout=10)
+            expect("the answer after all", json.loads(out).get("answer"), f"here:waits{i}", lab.log())
+        program.do("c.stdin.close()", "c.wait()")
+
+
+@test("incoming.closed_while_stolen")
+def closed_while_stolen(lab):
+    """The very moment in which the program closes its listener, the target's own program answers: no client fails."""
+    with Real(lab), Program(lab, "--steal") as program:
+        for _ in range(5):
+            program.do(f"s = listen('0.0.0.0', {PORT})")
+            taken(lab, program, PORT)
+            program.do("shut(s)")
+            for _ in range(5):
+                answer, data = client(lab, PORT)
+                expect("the answer", answer.get("answer"), "real:" + data, lab.log())
 
 
 @test("incoming.full_backlog")

@@ -223,7 +223,7 @@ def many(lab, program, take):
     take(PORT + 29)
 
 
-@listener_test("udp", ways=("mirror",))
+@listener_test("udp")
 def udp(lab, program, take):
     program.do(f"u = udp('0.0.0.0', {PORT})")
     for _ in range(3):

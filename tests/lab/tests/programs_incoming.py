@@ -332,3 +332,20 @@ def smtp(lab):
         began = time.monotonic()
         expect("a mail", there(lab, [*PYTHON, "-c", SMTP]), "sent\n", lab.log())
         expect("seconds", time.monotonic() - began, lambda s: s < 5)
+
+
+@test("steal.dns_server", needs=("dnsmasq", "dig"), timeout=90)
+def dns_server(lab):
+    """UDP and TCP on one port, both families, an answer of several kilobytes."""
+    names = [f"--host-record=many.test,10.9.{i // 200}.{i % 200 + 1}" for i in range(150)]
+    prepare()
+    with local(lab, ["dnsmasq", "-k", "-C", "/dev/null", "--pid-file=", "--no-resolv", "--no-hosts", "-p", str(PORT), "--address=/shop.test/10.1.2.3",
+                     "--edns-packet-max=4096", "--user=root" if lab.mode == "root" else "--user=", *names], protocol="UDP "):
+        dig = ["dig", "-p", str(PORT), "+short", "+time=3", "+tries=2"]
+        for server in ("10.244.1.7", "fd00:244:1::7"):
+            expect(f"by UDP from {server}", there(lab, [*dig, f"@{server}", "shop.test"]), "10.1.2.3\n", lab.log())
+            expect(f"by TCP from {server}", there(lab, [*dig, "+tcp", f"@{server}", "shop.test"]), "10.1.2.3\n", lab.log())
+        out = there(lab, [*dig, "+bufsize=4096", "+ignore", "@10.244.1.7", "many.test"])
+        expect("addresses in a large datagram", len(out.split()), 150, out + lab.log())
+        for i in range(15):
+            expect("one after the other", there(lab, [*dig, "@10.244.1.7", f"host{i}.shop.test"]), "10.1.2.3\n", lab.log())
