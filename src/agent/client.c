@@ -83,8 +83,8 @@ static void on_last(struct timer *t)
 
 static void on_ending(struct client *c, uint8_t what)
 {
-	if (what == ENDING_QUIET)
-		fd_drop_stderr();
+	if (what == ENDING_QUIET && c->services->on_quiet)
+		c->services->on_quiet(c->services->arg, c);
 	if (what != ENDING_LAST)
 		return;
 	subscriptions_end_client(c->services->subscriptions, c, &c->subscribers);

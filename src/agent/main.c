@@ -10,18 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/capture_stream.h"
-#include "agent/client.h"
+#include "agent/agent.h"
 #include "agent/container.h"
 #include "agent/enter.h"
 #include "agent/idle.h"
 #include "agent/inspect.h"
-#include "agent/mirror.h"
-#include "agent/steal.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/loop.h"
-#include "relay/sockets.h"
 
 enum { LEND_FD = 3 };
 
@@ -30,23 +26,8 @@ struct arguments {
 	const char *container; /* the target is the container of this id, or NULL */
 	const char *log;       /* NULL: as MIRRORD_LOG says */
 	bool lend;
+	bool attach; /* to an agent that is there, or not at all */
 };
-
-/* What stands while clients are served. */
-struct agent {
-	struct loop *loop;
-	struct client_services services;
-	struct mirror *mirror;
-	struct steal *steal;
-	struct client *client;
-};
-
-static void on_end(void *arg, struct client *c)
-{
-	struct agent *a = arg;
-
-	loop_stop(a->loop);
-}
 
 /* In the target's own pod its network is ours already; the process tells more, where we may look into it. */
 static int find_and_enter(const struct arguments *arguments, struct entry *ret, struct error *err)
@@ -67,56 +48,73 @@ static int find_and_enter(const struct arguments *arguments, struct entry *ret, 
 	return 0;
 }
 
-/* What the target is like, encoded; NULL with @err. */
-static uint8_t *enter(const struct arguments *arguments, size_t *ret_len, struct error *err)
+/* Enters, and looks around. Sets what @session is told of the target. Returns 0, or -1 with @err. */
+static int enter(const struct arguments *arguments, struct entry *ret_entry, struct attach_session *session, struct error *err)
 {
 	struct target_info info = { 0 };
-	struct entry entry;
-	uint8_t *encoded = NULL;
+	int rc = find_and_enter(arguments, ret_entry, err) < 0 || agent_inspect(ret_entry, &info, err) < 0 ? -1 : 0;
 
-	if (find_and_enter(arguments, &entry, err) == 0 && agent_inspect(&entry, &info, err) == 0 && agent_settle(&entry, err) == 0 &&
-	    !(encoded = target_info_encode(&info, ret_len)))
-		error_set(err, ENOMEM, "describe the target");
+	if (rc == 0 && !(session->info = target_info_encode(&info, &session->info_len)))
+		rc = error_set(err, ENOMEM, "describe the target");
 	target_info_fini(&info);
-	return encoded;
+	return rc;
 }
 
-static int open_services(struct agent *a, bool have_target, struct error *err)
+/* The session hears why there is no target, and the agent ends when it has heard it. */
+static int serve_failure(struct loop *loop, const struct attach_session *session, const struct error *failure, struct error *err)
 {
-	a->services = (struct client_services){ .loop = a->loop, .on_end = on_end, .arg = a };
-	a->services.subscriptions = subscriptions_new(client_lose);
-	if (!a->services.subscriptions)
-		return error_set(err, ENOMEM, "serve the target");
-	a->mirror = mirror_new(a->loop, a->services.subscriptions);
-	a->steal = steal_new(a->loop, a->services.subscriptions);
-	if (have_target)
-		a->services.target = socket_egress_new(a->loop, NULL);
-	if (have_target)
-		a->services.captures = capture_streams_new(a->loop);
-	if (!a->mirror || !a->steal || (have_target && !a->services.target))
-		return error_set(err, ENOMEM, "serve the target");
-	return 0;
-}
+	struct agent *a = agent_new(loop, false, true, err);
+	struct client *c = a ? agent_serve(a, session, -1, err) : NULL;
+	int rc = c ? client_tell_failure(c, failure) : -1;
 
-/* The session hears of the target, or why there is none. */
-static int serve(struct agent *a, const struct arguments *arguments, struct error *err)
-{
-	const struct client_transport transport = { .in = STDIN_FILENO, .out = STDOUT_FILENO, .lend = arguments->lend ? LEND_FD : -1 };
-	struct error failure = { 0 };
-	size_t len = 0;
-	uint8_t *info = enter(arguments, &len, &failure);
-	int rc = -ENOMEM;
-
-	if (open_services(a, info != NULL, err) == 0)
-		a->client = client_new(&a->services, &transport, err);
-	if (a->client && info)
-		rc = client_tell_target(a->client, info, len);
-	else if (a->client)
-		rc = client_tell_failure(a->client, &failure);
-	free(info);
-	if (a->client && rc < 0)
+	if (c && rc < 0)
 		error_set(err, -rc, "talk to the session");
-	return rc < 0 ? -1 : loop_run(a->loop, err);
+	rc = rc < 0 ? -1 : loop_run(loop, err);
+	agent_free(a);
+	return rc;
+}
+
+/* As the agent of the target: found by others by @sock (-1: not). */
+static int serve_target(struct loop *loop, const struct attach_session *session, int sock, struct error *err)
+{
+	struct agent *a = agent_new(loop, true, sock < 0, err);
+	int rc = -1;
+
+	if (a && agent_serve(a, session, -1, err) && (sock < 0 || agent_listen(a, sock, err) == 0))
+		rc = loop_run(loop, err);
+	agent_free(a);
+	return rc;
+}
+
+static int serve(struct loop *loop, const struct arguments *arguments, struct error *err)
+{
+	struct attach_session session = { .transport = { STDIN_FILENO, STDOUT_FILENO, arguments->lend ? LEND_FD : -1 },
+					  .log = STDERR_FILENO };
+	struct error failure = { 0 };
+	enum attach_result found = ATTACH_STRANGER;
+	struct entry entry;
+	int sock = -1, rc = enter(arguments, &entry, &session, &failure);
+
+	if (rc == 0)
+		found = attach_find(&session, &sock);
+	if (found == ATTACH_HANDED) {
+		attach_wait(sock);
+		free(session.info);
+		return 0;
+	}
+	session.log = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LEND_FD + 1);
+	if (rc == 0 && arguments->attach)
+		rc = error_set(&failure, 0, "attach to the agent of %s: there is none", arguments->target.text);
+	if (rc == 0)
+		rc = agent_settle(&entry, &failure);
+	if (rc < 0) {
+		free(session.info);
+		session.info = NULL;
+		return serve_failure(loop, &session, &failure, err);
+	}
+	rc = serve_target(loop, &session, sock, err);
+	free(session.info);
+	return rc;
 }
 
 static int usage(void)
@@ -124,6 +122,7 @@ static int usage(void)
 	fprintf(stderr, "mirrord-agent is started by `mirrord exec`; it is of no use by itself.\n"
 			"usage: mirrord-agent --target TEXT (--pid N | --netns PATH [--etc DIR] | --container-id ID) [--lend]\n"
 			"                     [--log LEVEL] [--idle NAME]\n"
+			"       mirrord-agent attach (the same)\n"
 			"       mirrord-agent idle --name NAME --wait SECONDS\n");
 	return 2;
 }
@@ -172,27 +171,22 @@ static int log_level(const struct arguments *arguments)
 int main(int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
-	struct agent a = { 0 };
+	struct loop *loop;
 	struct error err = { 0 };
 	int rc;
 
 	if (argc > 1 && strcmp(argv[1], "idle") == 0)
 		return agent_idle(argc - 1, argv + 1);
-	if (parse_arguments(argc, argv, &arguments) < 0)
+	arguments.attach = argc > 1 && strcmp(argv[1], "attach") == 0;
+	if (parse_arguments(argc - arguments.attach, argv + arguments.attach, &arguments) < 0)
 		return usage();
 	log_init("mirrord-agent", (enum log_level)log_level(&arguments), STDERR_FILENO);
 	signal(SIGPIPE, SIG_IGN);
 	fd_raise_limit();
-	a.loop = loop_new(&err);
-	rc = a.loop ? serve(&a, &arguments, &err) : -1;
+	loop = loop_new(&err);
+	rc = loop ? serve(loop, &arguments, &err) : -1;
 	if (rc < 0)
 		log_error("%s", err.text);
-	client_free(a.client);
-	steal_free(a.steal);
-	mirror_free(a.mirror);
-	capture_streams_free(a.services.captures);
-	subscriptions_free(a.services.subscriptions);
-	socket_egress_free(a.services.target);
-	loop_free(a.loop);
+	loop_free(loop);
 	return rc < 0;
 }

@@ -48,6 +48,7 @@ struct steal {
 	struct watchdog watchdog;
 	struct sock_diag *diag;
 	size_t n_ports;
+	bool alone;
 	uint64_t last_removed;
 	struct timer tidy, scarce;
 };
@@ -142,6 +143,10 @@ static int start(struct steal *s, struct error *err)
 
 	if (s->tcp)
 		return 0;
+	if (s->alone) {
+		error_set(err, 0, "another user's agent is at work in the target, and two can't steal from it");
+		return error_hint(err, "end the other session, or run mirrord as the same user; mirroring and what leaves the program work");
+	}
 	if (capability_need(CAP_NET_ADMIN, "NET_ADMIN", "stealing", "mirroring and what leaves the program work without it", err) < 0)
 		return -1;
 	rc = open_all(s, redirect, err);
@@ -242,7 +247,7 @@ static void on_tidy(struct timer *t)
 		stop(s);
 }
 
-struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions)
+struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone)
 {
 	struct steal *s = calloc(1, sizeof(*s));
 
@@ -254,7 +259,7 @@ struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions)
 		return NULL;
 	}
 	*s = (struct steal){ .loop = loop, .http = s->http, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due,
-			    .watchdog.fd = -1 };
+			    .watchdog.fd = -1, .alone = alone };
 	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_remove = on_remove };
 	subscriptions_watch(subscriptions, &s->watcher);
 	return s;

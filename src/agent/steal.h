@@ -7,9 +7,9 @@
 
 struct steal;
 
-/* Watches @subscriptions; both stay the caller's and outlive it. Nothing is changed in the target before the first subscription. NULL
+/* @alone: another agent is at work in the target, and nothing may be stolen. Watches @subscriptions; both stay the caller's and outlive it. Nothing is changed in the target before the first subscription. NULL
  * without memory. */
-struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions);
+struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone);
 /* Takes what it changed away; connections that wait for an answer are reset. */
 void steal_free(struct steal *s);
 /* True while a connection is on its way to the target's own program, or none has been decided upon. */

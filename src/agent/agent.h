@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+/* The agent while it serves: its sessions, and what they share. */
+#pragma once
+
+#include "agent/attach.h"
+
+struct agent;
+
+/* @have_target: there is one, and we are in it. @alone: another agent is at work in it, so nothing is changed there. NULL with @err. */
+struct agent *agent_new(struct loop *loop, bool have_target, bool alone, struct error *err);
+void agent_free(struct agent *a);
+/* Serves a session; owns what it brings, but for its standard error when that is ours. @sock as in attach.h, or -1. The client is the
+ * agent's; NULL with @err. */
+struct client *agent_serve(struct agent *a, const struct attach_session *session, int sock, struct error *err);
+/* Other sessions may come; owns @sock. Returns 0, or -1 with @err. */
+int agent_listen(struct agent *a, int sock, struct error *err);

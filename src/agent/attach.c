@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/* The handing over of a session.
+ *
+ *   newcomer: connects, sends one message with the descriptors, waits for one byte ─► handed over; waits for the end
+ *   agent:    accepts, looks at who it is, takes the message, answers one byte, closes the connection when the session is over
+ *
+ * Nobody there: the newcomer takes the name itself. Of two that try, one gets it, and the other one finds it there when it tries again. An agent
+ * on its way out closes the connection without an answer, and is gone by the next try.
+ *
+ * Who may: root, and the user that the agent was started by; both are asked of the kernel (SO_PEERCRED), on both sides. A number that stands for
+ * users who are not mapped here says nothing, and is nobody. */
+#include "agent/attach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "tunnel/mux.h"
+
+enum { FD_IN, FD_OUT, FD_LOG, FD_INFO, FD_LEND, FDS, FDS_LEAST = FD_LEND };
+enum { TRIES = 50, PAUSE_MS = 20, PATIENCE_S = 5, BACKLOG = 16, WAITING = 16, UNMAPPED = 65534 };
+
+static const char name[] = "mirrord-agent";
+/* Both ends come from one build, or don't understand each other. */
+struct attach_message {
+	char version[32];
+};
+static const struct attach_message message = { .version = "mirrord-agent attach 1" };
+
+struct attach_listener {
+	struct loop *loop;
+	struct watch watch;
+	struct attach_listener_events events;
+	struct list waiting;
+	size_t n_waiting;
+	uid_t owner;
+	int fd;
+};
+
+/* A connection that has not said anything yet. */
+struct waiting {
+	struct list node;
+	struct watch watch;
+	struct attach_listener *listener;
+};
+
+static socklen_t address_of(struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(ret->sun_path + 1, name, sizeof(name) - 1);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name));
+}
+
+static bool is_trusted(int sock, uid_t owner)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.uid == UNMAPPED)
+		return false;
+	return peer.uid == 0 || peer.uid == owner;
+}
+
+static int make_socket(void)
+{
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+/* True when it was taken. */
+static bool hand_over(int sock, const struct attach_session *mine)
+{
+	_cleanup_fd_ int info = memfd_create("target", MFD_CLOEXEC);
+	const int fds[FDS] = { mine->transport.in, mine->transport.out, mine->log, info, mine->transport.lend };
+	char taken;
+
+	if (info < 0 || fd_write_all(info, mine->info, mine->info_len) < 0 || lseek(info, 0, SEEK_SET) < 0)
+		return false;
+	if (fd_send(sock, &message, sizeof(message), fds, mine->transport.lend < 0 ? FDS - 1 : FDS) < 0)
+		return false;
+	return recv(sock, &taken, 1, 0) == 1;
+}
+
+/* One try. -1: once more. */
+static int try(const struct attach_session *mine, int *ret_sock)
+{
+	struct sockaddr_un sa;
+	socklen_t len = address_of(&sa);
+	_cleanup_fd_ int there = make_socket(), own = make_socket();
+
+	if (there < 0 || own < 0)
+		return ATTACH_STRANGER;
+	if (connect(there, (struct sockaddr *)&sa, len) == 0) {
+		if (!is_trusted(there, geteuid()))
+			return ATTACH_STRANGER;
+		if (!hand_over(there, mine))
+			return -1;
+		*ret_sock = fd_steal(&there);
+		return ATTACH_HANDED;
+	}
+	if (bind(own, (struct sockaddr *)&sa, len) < 0 || listen(own, BACKLOG) < 0)
+		return -1;
+	*ret_sock = fd_steal(&own);
+	return ATTACH_NONE;
+}
+
+enum attach_result attach_find(const struct attach_session *mine, int *ret_sock)
+{
+	if (geteuid() == UNMAPPED)
+		return ATTACH_STRANGER;
+	for (int i = 0; i < TRIES; i++) {
+		int r = try(mine, ret_sock);
+
+		if (r >= 0)
+			return r;
+		nanosleep(&(struct timespec){ .tv_nsec = PAUSE_MS * LOOP_MS }, NULL);
+	}
+	return ATTACH_STRANGER;
+}
+
+void attach_wait(int sock)
+{
+	struct timeval forever = { 0 };
+	char byte;
+
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
+	while (recv(sock, &byte, 1, 0) < 0 && errno == EINTR)
+		;
+}
+
+static void waiting_free(struct waiting *w)
+{
+	loop_unwatch(w->listener->loop, &w->watch);
+	list_remove(&w->node);
+	w->listener->n_waiting--;
+	free(w);
+}
+
+/* False when the message is not one. */
+static bool read_session(const struct attach_message *m, const int *fds, size_t n, struct attach_session *ret)
+{
+	if (n < FDS_LEAST || memcmp(m, &message, sizeof(message)) != 0)
+		return false;
+	ret->transport = (struct client_transport){ fds[FD_IN], fds[FD_OUT], n > FD_LEND ? fds[FD_LEND] : -1 };
+	ret->log = fds[FD_LOG];
+	ret->info = (uint8_t *)fd_read_all(fds[FD_INFO], MUX_INFO_MAX, &ret->info_len);
+	return ret->info != NULL;
+}
+
+static void on_message(struct watch *watch, uint32_t events)
+{
+	struct waiting *w = container_of(watch, struct waiting, watch);
+	struct attach_listener *l = w->listener;
+	struct attach_message m = { 0 };
+	struct attach_session session;
+	int fds[FDS], sock = watch->fd;
+	size_t n = 0;
+	ssize_t len = fd_receive(sock, &m, sizeof(m), fds, FDS, &n, MSG_DONTWAIT);
+
+	if (len < 0 && errno == EAGAIN)
+		return;
+	waiting_free(w);
+	if (len == sizeof(m) && read_session(&m, fds, n, &session)) {
+		close(fds[FD_INFO]);
+		if (send(sock, "", 1, MSG_NOSIGNAL) == 1)
+			log_debug("attach: another session");
+		l->events.on_session(l->events.arg, &session, sock);
+		return;
+	}
+	for (size_t i = 0; len >= 0 && i < n; i++)
+		close(fds[i]);
+	close(sock);
+}
+
+static void on_connection(struct watch *watch, uint32_t events)
+{
+	struct attach_listener *l = container_of(watch, struct attach_listener, watch);
+	_cleanup_fd_ int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct waiting *w;
+
+	if (fd < 0 || !is_trusted(fd, l->owner) || l->n_waiting >= WAITING)
+		return;
+	w = calloc(1, sizeof(*w));
+	if (!w || loop_watch(l->loop, &w->watch, fd, EPOLLIN, on_message) < 0) {
+		free(w);
+		return;
+	}
+	fd_steal(&fd);
+	w->listener = l;
+	list_append(&l->waiting, &w->node);
+	l->n_waiting++;
+}
+
+struct attach_listener *attach_listen(struct loop *loop, int sock, const struct attach_listener_events *events, struct error *err)
+{
+	struct attach_listener *l = calloc(1, sizeof(*l));
+	struct ucred own = { 0 };
+	socklen_t len = sizeof(own);
+	int r = -ENOMEM;
+
+	if (l) {
+		getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &own, &len); /* of a listener: who we were when it began to listen */
+		*l = (struct attach_listener){ .loop = loop, .events = *events, .owner = own.uid, .fd = sock };
+		list_init(&l->waiting);
+		r = fd_set_nonblocking(sock, true) < 0 ? -errno : loop_watch(loop, &l->watch, sock, EPOLLIN, on_connection);
+	}
+	if (r == 0)
+		return l;
+	error_set(err, -r, "wait for other sessions");
+	close(sock);
+	free(l);
+	return NULL;
+}
+
+void attach_listener_free(struct attach_listener *l)
+{
+	if (!l)
+		return;
+	while (!list_empty(&l->waiting)) {
+		struct waiting *w = container_of(l->waiting.next, struct waiting, node);
+		int fd = w->watch.fd;
+
+		waiting_free(w);
+		close(fd);
+	}
+	loop_unwatch(l->loop, &l->watch);
+	close(l->fd);
+	free(l);
+}
