@@ -32,7 +32,7 @@ _mirrord() {
 	local program=${COMP_WORDS[0]} word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} i
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W "--help --version $("$program" --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')" -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W "--help --version $("$program" --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p')" -- "$word")
 		return
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
@@ -43,7 +43,7 @@ _mirrord() {
 	done
 	case $before in
 	-t | --target) mapfile -t COMPREPLY < <(_mirrord_targets "$word") ;;
-	--log-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	--log-file | -f | --config-file | --env-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	*) mapfile -t COMPREPLY < <(compgen -W "-- --help $("$program" "${COMP_WORDS[1]}" --help 2>/dev/null |
 		sed -n 's/^  \(-., \|    \)\(--[a-z-]*\).*/\2/p')" -- "$word") ;;
 	esac

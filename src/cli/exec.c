@@ -175,7 +175,7 @@ static int fill_session(const struct exec_options *o, const struct config *c, st
 {
 	const char *tunnel = getenv("MIRRORD_TUNNEL");
 
-	*s = (struct session_options){ .config = c, .tcp_outgoing = c->outgoing_tcp, .udp_outgoing = c->outgoing_udp, .remote_dns = c->dns_enabled,
+	*s = (struct session_options){ .config = c,
 				       .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(), .gid = getgid(), .log_fd = -1 };
 	s->incoming = incoming_of(c, !o->quiet && isatty(STDERR_FILENO));
 	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;

@@ -13,8 +13,8 @@ const char *address_rule_error(enum rule_error e)
 		[RULE_OK] = "nothing is wrong",
 		[RULE_BAD_PROTOCOL] = "the protocol is tcp://, udp:// or any://",
 		[RULE_BAD_HOST] = "expected a name, an address or `:port`",
-		[RULE_BAD_NAME] = "a name is labels of 1 to 63 letters, digits, `-`, `_` or `*` with dots between; `**` is a whole label, twice at "
-			"most",
+		[RULE_BAD_NAME] = ("a name is labels of 1 to 63 letters, digits, `-`, `_` or `*` with dots between; `**` is a whole label, twice at "
+				   "most"),
 		[RULE_BAD_BRACKET] = "expected an IPv6 address between `[` and `]`",
 		[RULE_NAME_WITH_PREFIX] = "a prefix length stands behind an address, not behind a name",
 		[RULE_BAD_PREFIX] = "a prefix length is 0 to 32 for IPv4 and 0 to 128 for IPv6",

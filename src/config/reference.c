@@ -131,7 +131,8 @@ void reference_write_compatibility(FILE *out)
 		"*Better*: that and\n"
 	      "more. *No meaning here*: accepted without effect, since the reason for it is absent. *Not yet*: accepted with a warning, or an "
 		"error with\n"
-	      "`--strict`. *Ours*: the original doesn't have it. Made by `mirrord config compatibility`.\n\n"
+	      "`--strict`. *Ours*: the original doesn't have it. A key whose value is an object of the operator's or of\n"
+	      "Kubernetes' stands for all that is below it. Made by `mirrord config compatibility`.\n\n"
 	      "| key | | why |\n|---|---|---|\n",
 	      out);
 	for (int i = 0; i < CONFIG_KEYS; i++) {

@@ -16,7 +16,6 @@ struct session_options {
 	struct target target;
 	struct kube_settings kube; /* of a target in a cluster */
 	bool progress;		   /* lines on stderr while it starts */
-	bool tcp_outgoing, udp_outgoing, remote_dns;
 	struct incoming_options incoming;
 	bool force_tunnel; /* for tests: no lent sockets */
 	uid_t uid;	   /* the program's user */
