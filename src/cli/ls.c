@@ -83,8 +83,10 @@ static int wanted_kinds(struct ls_options *o, const json_t *from_environment, bo
 	size_t i;
 
 	json_array_foreach((json_t *)from_environment, i, type)
+	{
 		if (json_string_value(type) && o->n_types == i)
 			set_type(o, json_string_value(type));
+	}
 	for (i = 0; i < o->n_types; i++) {
 		int kind = target_kind_parse(o->types[i]);
 
@@ -110,7 +112,9 @@ static json_t *rich(struct kube *k, json_t *paths, const char *namespace)
 	size_t i;
 
 	json_array_foreach(paths, i, path)
+	{
 		json_array_append_new(targets, json_pack("{s:O, s:b}", "path", path, "available", 1));
+	}
 	return json_pack("{s:o, s:s, s:o}", "targets", targets, "current_namespace", namespace, "namespaces", kube_list_namespaces(k));
 }
 
@@ -124,7 +128,9 @@ static void print(struct kube *k, json_t *paths, bool json, const char *namespac
 		putchar('\n');
 	} else {
 		json_array_foreach(paths, i, path)
+		{
 			printf("%s\n", json_string_value(path));
+		}
 		if (!json_array_size(paths))
 			fprintf(stderr, "mirrord: nothing that runs in namespace %s; -n names another\n", namespace);
 	}

@@ -76,14 +76,18 @@ static int add_impersonation(struct kube *k, struct curl_slist **headers)
 	if (a->as_uid)
 		r |= kube_add_header(k, headers, "Impersonate-Uid", a->as_uid);
 	json_array_foreach(a->as_groups, i, value)
+	{
 		r |= kube_add_header(k, headers, "Impersonate-Group", json_string_value(value) ? json_string_value(value) : "");
+	}
 	json_object_foreach(a->as_extra, key, values)
 	{
 		char name[300];
 
 		snprintf(name, sizeof(name), "Impersonate-Extra-%s", key);
 		json_array_foreach(values, i, value)
+		{
 			r |= kube_add_header(k, headers, name, json_string_value(value) ? json_string_value(value) : "");
+		}
 	}
 	return r;
 }

@@ -13,24 +13,11 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kube/json.h"
 
 enum { ANSWER_MAX = 1 << 20, EARLY_SECONDS = 10 };
 
 static const char *const versions[] = { "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1" };
-
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text && *text ? text : NULL;
-}
-
-static char *copy_of(const json_t *object, const char *key)
-{
-	const char *text = text_of(object, key);
-
-	return text ? strdup(text) : NULL;
-}
 
 void kube_credential_fini(struct kube_credential *c)
 {
@@ -67,7 +54,8 @@ int kube_credential_parse(const char *text, const char *version, struct kube_cre
 	json_error_t where;
 	json_t *root = json_loads(text, 0, &where);
 	const json_t *status = json_object_get(root, "status");
-	const char *kind = text_of(root, "kind"), *its_version = text_of(root, "apiVersion"), *expires = text_of(status, "expirationTimestamp");
+	const char *kind = kube_text_or_null(root, "kind"), *its_version = kube_text_or_null(root, "apiVersion");
+	const char *expires = kube_text_or_null(status, "expirationTimestamp");
 
 	if (!root) {
 		error_set(err, 0, "it printed no JSON: line %d: %s", where.line, where.text);
@@ -75,9 +63,9 @@ int kube_credential_parse(const char *text, const char *version, struct kube_cre
 		error_set(err, 0, "it printed a %s of %s, not an ExecCredential of %s", kind ? kind : "thing",
 			  its_version ? its_version : "no version", version);
 	} else {
-		c.token = copy_of(status, "token");
-		c.cert = copy_of(status, "clientCertificateData");
-		c.key = copy_of(status, "clientKeyData");
+		c.token = kube_copy(status, "token");
+		c.cert = kube_copy(status, "clientCertificateData");
+		c.key = kube_copy(status, "clientKeyData");
 		c.expires = expires ? parse_time(expires) : 0;
 		if (!c.token && !c.cert)
 			error_set(err, 0, "it printed neither a token nor a certificate");
@@ -106,7 +94,7 @@ static char *describe(const struct kube_access *a, const char *version, bool int
 			json_object_set(cluster, copied[i], json_object_get(a->cluster, copied[i]));
 	json_array_foreach(json_object_get(a->cluster, "extensions"), i, extension)
 	{
-		const char *name = text_of(extension, "name");
+		const char *name = kube_text_or_null(extension, "name");
 
 		if (name && strcmp(name, "client.authentication.k8s.io/exec") == 0)
 			config = json_object_get(extension, "extension");
@@ -133,7 +121,9 @@ static char **make_argv(const json_t *exec, const char *command)
 		return NULL;
 	argv[0] = (char *)command;
 	json_array_foreach((json_t *)args, i, word)
+	{
 		argv[i + 1] = (char *)(json_string_value(word) ? json_string_value(word) : "");
+	}
 	return argv;
 }
 
@@ -147,8 +137,10 @@ static _Noreturn void run(const json_t *exec, const char *command, char **argv, 
 	if (!interactive && freopen("/dev/null", "r", stdin) == NULL)
 		_exit(126);
 	json_array_foreach(json_object_get(exec, "env"), i, variable)
-		if (text_of(variable, "name") && json_string_value(json_object_get(variable, "value")))
-			setenv(text_of(variable, "name"), json_string_value(json_object_get(variable, "value")), 1);
+	{
+		if (kube_text_or_null(variable, "name") && json_string_value(json_object_get(variable, "value")))
+			setenv(kube_text_or_null(variable, "name"), json_string_value(json_object_get(variable, "value")), 1);
+	}
 	setenv("KUBERNETES_EXEC_INFO", info, 1);
 	execvp(command, argv);
 	_exit(errno == ENOENT ? 127 : 126);
@@ -188,7 +180,7 @@ static char *read_answer(int fd, int cancel)
 
 static int refuse_end(const struct kube_access *a, int status, struct error *err)
 {
-	const char *hint = text_of(a->exec, "installHint");
+	const char *hint = kube_text_or_null(a->exec, "installHint");
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		error_set(err, 0, "there is no such program");
@@ -235,7 +227,7 @@ static int run_plugin(const struct kube_access *a, const char *command, const ch
 
 static const char *version_of(const json_t *exec)
 {
-	const char *version = text_of(exec, "apiVersion");
+	const char *version = kube_text_or_null(exec, "apiVersion");
 
 	for (size_t i = 0; version && i < sizeof(versions) / sizeof(versions[0]); i++)
 		if (strcmp(version, versions[i]) == 0)
@@ -245,7 +237,8 @@ static const char *version_of(const json_t *exec)
 
 int kube_credential_fetch(const struct kube_access *a, int cancel, struct kube_credential *ret, struct error *err)
 {
-	const char *word = text_of(a->exec, "command"), *version = version_of(a->exec), *mode = text_of(a->exec, "interactiveMode");
+	const char *word = kube_text_or_null(a->exec, "command"), *version = version_of(a->exec);
+	const char *mode = kube_text_or_null(a->exec, "interactiveMode");
 	bool interactive = isatty(STDIN_FILENO) && !(mode && strcmp(mode, "Never") == 0);
 	char path[4096], *info, *answer = NULL;
 	int r = -1;

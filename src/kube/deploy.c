@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "kube/json.h"
 #include "kube/ways.h"
 
 struct deployment {
@@ -26,13 +27,6 @@ struct deployment {
 	char told[200]; /* the last line of progress */
 	char last[700]; /* what stands in the way, as far as it isn't final */
 };
-
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
 
 static void tell(struct deployment *d, const char *line)
 {
@@ -69,7 +63,7 @@ static int check_waiting(const struct deployment *d, const json_t *waiting, stru
 	static const char *const images[] = { "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError" };
 	static const char *const others[] = { "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff",
 					      "StartError" };
-	const char *reason = text_of(waiting, "reason"), *message = text_of(waiting, "message");
+	const char *reason = kube_text(waiting, "reason"), *message = kube_text(waiting, "message");
 
 	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
 		if (strcmp(reason, images[i]) != 0)
@@ -86,8 +80,8 @@ static int check_waiting(const struct deployment *d, const json_t *waiting, stru
 static int refuse_ended(const struct deployment *d, const json_t *terminated, struct error *err)
 {
 	error_set(err, 0, "the agent ended at once, with status %lld: %s %.500s",
-		  (long long)json_integer_value(json_object_get(terminated, "exitCode")), text_of(terminated, "reason"),
-		  text_of(terminated, "message"));
+		  (long long)json_integer_value(json_object_get(terminated, "exitCode")), kube_text(terminated, "reason"),
+		  kube_text(terminated, "message"));
 	return error_hint(err, "`kubectl logs -n %s %s -c %s` may say more", d->agent.namespace, d->agent.pod, d->agent.container);
 }
 
@@ -103,7 +97,7 @@ static int check_container(struct deployment *d, const json_t *pod, struct error
 	{
 		const json_t *state = json_object_get(c, "state");
 
-		if (strcmp(text_of(c, "name"), d->agent.container) != 0)
+		if (strcmp(kube_text(c, "name"), d->agent.container) != 0)
 			continue;
 		if (json_object_get(state, "running"))
 			return 1;
@@ -120,16 +114,16 @@ static int check_pod(struct deployment *d, const json_t *pod, struct error *err)
 	json_t *condition;
 	size_t i;
 
-	if (strcmp(text_of(status, "phase"), "Failed") == 0 && text_of(status, "reason")[0])
-		return error_set(err, 0, "the agent's pod failed: %s: %.600s", text_of(status, "reason"), text_of(status, "message"));
+	if (strcmp(kube_text(status, "phase"), "Failed") == 0 && kube_text(status, "reason")[0])
+		return error_set(err, 0, "the agent's pod failed: %s: %.600s", kube_text(status, "reason"), kube_text(status, "message"));
 	json_array_foreach(json_object_get(status, "conditions"), i, condition)
 	{
-		if (strcmp(text_of(condition, "type"), "PodScheduled") != 0)
+		if (strcmp(kube_text(condition, "type"), "PodScheduled") != 0)
 			continue;
-		if (strcmp(text_of(condition, "status"), "True") == 0)
+		if (strcmp(kube_text(condition, "status"), "True") == 0)
 			tell(d, "scheduled");
 		else
-			snprintf(d->last, sizeof(d->last), "%s: %s", text_of(condition, "reason"), text_of(condition, "message"));
+			snprintf(d->last, sizeof(d->last), "%s: %s", kube_text(condition, "reason"), kube_text(condition, "message"));
 	}
 	return check_container(d, pod, err);
 }
@@ -139,7 +133,7 @@ static int on_pod(void *arg, const char *type, json_t *pod, struct error *err)
 	struct deployment *d = arg;
 
 	if (d->agent.job[0])
-		snprintf(d->agent.pod, sizeof(d->agent.pod), "%s", text_of(json_object_get(pod, "metadata"), "name"));
+		snprintf(d->agent.pod, sizeof(d->agent.pod), "%s", kube_text(json_object_get(pod, "metadata"), "name"));
 	if (strcmp(type, "DELETED") == 0)
 		return error_set(err, 0, "pod %s was deleted while the agent started in it", d->agent.pod);
 	return check_pod(d, pod, err);
@@ -149,7 +143,7 @@ static int on_pod(void *arg, const char *type, json_t *pod, struct error *err)
 static int on_event(void *arg, const char *type, json_t *event, struct error *err)
 {
 	struct deployment *d = arg;
-	const char *reason = text_of(event, "reason"), *message = text_of(event, "message");
+	const char *reason = kube_text(event, "reason"), *message = kube_text(event, "message");
 
 	if (strcmp(reason, "FailedCreate") == 0) {
 		error_set(err, 0, "the agent's pod is not allowed: %.700s", message);
@@ -162,7 +156,7 @@ static int on_event(void *arg, const char *type, json_t *event, struct error *er
 	}
 	if (strcmp(reason, "Pulling") == 0)
 		tell(d, "pulling its image");
-	else if (strcmp(text_of(event, "type"), "Warning") == 0)
+	else if (strcmp(kube_text(event, "type"), "Warning") == 0)
 		snprintf(d->last, sizeof(d->last), "%s: %s", reason, message);
 	return 0;
 }

@@ -89,5 +89,7 @@ void kube_selector_print(const json_t *selector, char *out, size_t room)
 		append(out, room, json_string_value(value) ? json_string_value(value) : "");
 	}
 	json_array_foreach(json_object_get(selector, "matchExpressions"), i, value)
+	{
 		print_expression(value, out, room);
+	}
 }

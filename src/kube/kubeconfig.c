@@ -20,6 +20,7 @@
 #include "config/source.h"
 #include "config/yaml.h"
 #include "kube/base64.h"
+#include "kube/json.h"
 
 enum { FILE_MAX = 8 << 20 };
 #define DIRECTORY "\1directory"
@@ -49,22 +50,6 @@ static char *read_file(const char *path)
 	return fd < 0 ? NULL : fd_read_all(fd, FILE_MAX, NULL);
 }
 
-/* "" and null are as good as nothing. */
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text && *text ? text : NULL;
-}
-
-/* A value of its own for what @object has under @key, or NULL. */
-static char *copy_of(const json_t *object, const char *key)
-{
-	const char *text = text_of(object, key);
-
-	return text ? strdup(text) : NULL;
-}
-
 static void merge_list(json_t *all, const json_t *file, enum list list, const char *directory)
 {
 	json_t *merged = json_object_get(all, lists[list]), *entry;
@@ -72,7 +57,7 @@ static void merge_list(json_t *all, const json_t *file, enum list list, const ch
 
 	json_array_foreach(json_object_get(file, lists[list]), i, entry)
 	{
-		const char *name = text_of(entry, "name");
+		const char *name = kube_text_or_null(entry, "name");
 		json_t *value = json_object_get(entry, members[list]);
 
 		if (!name || json_object_get(merged, name))
@@ -133,7 +118,7 @@ static int merge_file(json_t *all, const char *path, struct error *err)
 	for (int i = CLUSTERS; i <= CONTEXTS; i++)
 		merge_list(all, file, (enum list)i, text ? text : ".");
 	free(text);
-	if (!json_object_get(all, "current-context") && text_of(file, "current-context")) {
+	if (!json_object_get(all, "current-context") && kube_text_or_null(file, "current-context")) {
 		json_object_set(all, "current-context", json_object_get(file, "current-context"));
 		json_object_set_new(all, "current-file", json_string(path));
 	}
@@ -188,8 +173,10 @@ static int refuse_name(const json_t *all, enum list list, const char *name, cons
 	json_t *value;
 
 	json_object_foreach((json_t *)there, key, value)
+	{
 		if (names)
 			names[n++] = key;
+	}
 	if (names)
 		near = nearest_word(name, names);
 	error_set(err, 0, "%s has no %s called \"%s\"", files, members[list], name);
@@ -214,10 +201,10 @@ static char *path_of(const json_t *entry, const char *path)
 static int read_pem(const json_t *entry, const char *key, char **ret, struct error *err)
 {
 	char data_key[64], *path, *text;
-	const char *data, *file = text_of(entry, key);
+	const char *data, *file = kube_text_or_null(entry, key);
 
 	snprintf(data_key, sizeof(data_key), "%s-data", key);
-	data = text_of(entry, data_key);
+	data = kube_text_or_null(entry, data_key);
 	if (data) {
 		*ret = base64_decode(data, NULL);
 		return *ret ? 0 : error_set(err, 0, "%s of the kubeconfig is not base64", data_key);
@@ -237,14 +224,14 @@ static int take_cluster(const json_t *cluster, struct kube_access *a, struct err
 {
 	size_t n;
 
-	a->server = copy_of(cluster, "server");
+	a->server = kube_copy(cluster, "server");
 	if (!a->server)
 		return error_set(err, 0, "%s: its cluster has no server", a->origin);
 	n = strlen(a->server);
 	while (n && a->server[n - 1] == '/')
 		a->server[--n] = '\0';
-	a->tls_name = copy_of(cluster, "tls-server-name");
-	a->proxy = copy_of(cluster, "proxy-url");
+	a->tls_name = kube_copy(cluster, "tls-server-name");
+	a->proxy = kube_copy(cluster, "proxy-url");
 	a->insecure = json_is_true(json_object_get(cluster, "insecure-skip-tls-verify"));
 	a->cluster = json_deep_copy(cluster);
 	return read_pem(cluster, "certificate-authority", &a->ca, err);
@@ -253,24 +240,24 @@ static int take_cluster(const json_t *cluster, struct kube_access *a, struct err
 static int take_user(const json_t *user, struct kube_access *a, struct error *err)
 {
 	const json_t *provider = json_object_get(user, "auth-provider");
-	const char *file = text_of(user, "tokenFile");
+	const char *file = kube_text_or_null(user, "tokenFile");
 
-	a->token = copy_of(user, "token");
+	a->token = kube_copy(user, "token");
 	if (file)
 		a->token_file = path_of(user, file);
-	a->username = copy_of(user, "username");
-	a->password = copy_of(user, "password");
+	a->username = kube_copy(user, "username");
+	a->password = kube_copy(user, "password");
 	a->exec = json_incref(json_object_get(user, "exec"));
-	a->exec_dir = copy_of(user, DIRECTORY);
-	a->as = copy_of(user, "as");
-	a->as_uid = copy_of(user, "as-uid");
+	a->exec_dir = kube_copy(user, DIRECTORY);
+	a->as = kube_copy(user, "as");
+	a->as_uid = kube_copy(user, "as-uid");
 	a->as_groups = json_incref(json_object_get(user, "as-groups"));
 	a->as_extra = json_incref(json_object_get(user, "as-user-extra"));
 	if (provider && !a->token)
-		a->token = copy_of(json_object_get(provider, "config"), "id-token");
+		a->token = kube_copy(json_object_get(provider, "config"), "id-token");
 	if (provider && !a->token) {
 		error_set(err, 0, "%s: authentication by \"auth-provider: %s\" is not there any more, in kubectl neither", a->origin,
-			  text_of(provider, "name") ? text_of(provider, "name") : "?");
+			  kube_text_or_null(provider, "name") ? kube_text_or_null(provider, "name") : "?");
 		return error_hint(err, "use the provider's credential plugin (users: exec: in the kubeconfig)");
 	}
 	if (read_pem(user, "client-certificate", &a->cert, err) < 0 || read_pem(user, "client-key", &a->key, err) < 0)
@@ -286,10 +273,10 @@ static int take_context(const json_t *all, const char *name, const char *files, 
 
 	if (!context)
 		return refuse_name(all, CONTEXTS, name, files, err);
-	cluster_name = text_of(context, "cluster");
-	user_name = text_of(context, "user");
+	cluster_name = kube_text_or_null(context, "cluster");
+	user_name = kube_text_or_null(context, "user");
 	a->origin = print("context %s of %s", name, files);
-	a->namespace = strdup(text_of(context, "namespace") ? text_of(context, "namespace") : "default");
+	a->namespace = strdup(kube_text_or_null(context, "namespace") ? kube_text_or_null(context, "namespace") : "default");
 	cluster = cluster_name ? json_object_get(json_object_get(all, "clusters"), cluster_name) : NULL;
 	if (user_name)
 		user = json_object_get(json_object_get(all, "users"), user_name);
@@ -338,11 +325,11 @@ static int choose_context(const json_t *all, const char *files, const char *cont
 	int r;
 
 	if (!files)
-		files = text_of(all, "current-file");
+		files = kube_text_or_null(all, "current-file");
 	if (!files)
 		files = file = default_file();
 	if (!context)
-		context = text_of(all, "current-context");
+		context = kube_text_or_null(all, "current-context");
 	if (context) {
 		r = take_context(all, context, files, a, err);
 	} else {

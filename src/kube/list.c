@@ -7,19 +7,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "kube/json.h"
 #include "kube/kinds.h"
 
 /* In this order; editors' plug-ins show the first ones first. */
 static const enum target_kind order[] = { TARGET_DEPLOYMENT, TARGET_ROLLOUT, TARGET_STATEFULSET, TARGET_DAEMONSET, TARGET_CRONJOB,
 					  TARGET_JOB,	     TARGET_SERVICE, TARGET_REPLICASET,	 TARGET_POD };
 enum { KINDS = sizeof(order) / sizeof(order[0]) };
-
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
 
 static json_int_t count_of(const json_t *object, const char *key)
 {
@@ -45,7 +39,7 @@ static bool is_ready(enum target_kind kind, const json_t *object)
 	case TARGET_SERVICE:
 		return json_object_size(json_object_get(spec, "selector")) > 0;
 	case TARGET_POD:
-		return strcmp(text_of(json_object_get(object, "status"), "phase"), "Running") == 0 && !json_object_get(meta, "deletionTimestamp");
+		return strcmp(kube_text(json_object_get(object, "status"), "phase"), "Running") == 0 && !json_object_get(meta, "deletionTimestamp");
 	default:
 		return true;
 	}
@@ -62,7 +56,9 @@ static void add_pod(const json_t *pod, const char *name, json_t *paths)
 		return;
 	}
 	json_array_foreach((json_t *)containers, i, c)
-		json_array_append_new(paths, json_sprintf("pod/%s/container/%s", name, text_of(c, "name")));
+	{
+		json_array_append_new(paths, json_sprintf("pod/%s/container/%s", name, kube_text(c, "name")));
+	}
 }
 
 void kube_list_paths(enum target_kind kind, const json_t *objects, json_t *ret_paths)
@@ -74,12 +70,12 @@ void kube_list_paths(enum target_kind kind, const json_t *objects, json_t *ret_p
 	{
 		const json_t *meta = json_object_get(object, "metadata"), *labels = json_object_get(meta, "labels");
 
-		if (strcmp(text_of(labels, "app.kubernetes.io/managed-by"), "mirrord") == 0 || !is_ready(kind, object))
+		if (strcmp(kube_text(labels, "app.kubernetes.io/managed-by"), "mirrord") == 0 || !is_ready(kind, object))
 			continue;
 		if (kind == TARGET_POD)
-			add_pod(object, text_of(meta, "name"), ret_paths);
+			add_pod(object, kube_text(meta, "name"), ret_paths);
 		else
-			json_array_append_new(ret_paths, json_sprintf("%s/%s", target_kind_word(kind), text_of(meta, "name")));
+			json_array_append_new(ret_paths, json_sprintf("%s/%s", target_kind_word(kind), kube_text(meta, "name")));
 	}
 }
 
@@ -132,7 +128,9 @@ json_t *kube_list_namespaces(struct kube *k)
 	}
 	if (kube_call_succeeded(&c))
 		json_array_foreach(json_object_get(c.answer, "items"), i, object)
+		{
 			json_array_append(names, json_object_get(json_object_get(object, "metadata"), "name"));
+		}
 	kube_call_fini(&c);
 	return names;
 }

@@ -14,8 +14,10 @@ static json_int_t port_of(const json_t *container, const json_t *port)
 	if (json_is_integer(port))
 		return json_integer_value(port);
 	json_array_foreach(json_object_get(container, "ports"), i, declared)
+	{
 		if (json_is_string(port) && json_equal(json_object_get(declared, "name"), port))
 			return json_integer_value(json_object_get(declared, "containerPort"));
+	}
 	return 0;
 }
 
@@ -44,6 +46,8 @@ void kube_probes_print(const json_t *pod, char *out, size_t room)
 	out[0] = '\0';
 	for (size_t l = 0; l < 2; l++)
 		json_array_foreach(json_object_get(json_object_get(pod, "spec"), lists[l]), i, container)
+		{
 			for (size_t k = 0; k < sizeof(probes) / sizeof(probes[0]); k++)
 				add(container, json_object_get(container, probes[k]), out, room);
+		}
 }

@@ -3,39 +3,19 @@
  * leave the selector to a deployment. */
 #include "kube/resolve.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/nearest.h"
+#include "kube/json.h"
 #include "kube/kinds.h"
 
 enum { SELECTOR_MAX = 900, LIST_MAX = 900 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
-/* What stands in @object at the keys, one in the other; ends with NULL. */
-static json_t *dig(const json_t *object, ...)
-{
-	const char *key;
-	va_list ap;
-
-	va_start(ap, object);
-	while (object && (key = va_arg(ap, const char *)))
-		object = json_object_get(object, key);
-	va_end(ap);
-	return (json_t *)object;
-}
-
 static const char *name_of(const json_t *object)
 {
-	return text_of(json_object_get(object, "metadata"), "name");
+	return kube_text(json_object_get(object, "metadata"), "name");
 }
 
 static void append_name(char *list, const char *name)
@@ -51,7 +31,7 @@ static void append_name(char *list, const char *name)
 /* An agent's job or pod is nobody's target. */
 static bool is_ours(const json_t *object)
 {
-	return strcmp(text_of(dig(object, "metadata", "labels", NULL), "app.kubernetes.io/managed-by"), "mirrord") == 0;
+	return strcmp(kube_text(kube_dig(object, "metadata.labels"), "app.kubernetes.io/managed-by"), "mirrord") == 0;
 }
 
 /* There is no such object: what there is of that kind, if we may know. */
@@ -98,7 +78,7 @@ static int get(struct kube *k, const struct target *t, const char *namespace, js
 	if (kube_call_succeeded(&c)) {
 		*ret = json_incref(c.answer);
 		r = 0;
-	} else if (c.status == 404 && text_of(c.answer, "reason")[0]) {
+	} else if (c.status == 404 && kube_text(c.answer, "reason")[0]) {
 		r = refuse_name(k, t, namespace, err);
 	} else if (c.status == 404) {
 		r = error_set(err, 0, "target %s: this cluster has no %s at all", t->text, kube_kind_plural(t->kind));
@@ -114,9 +94,11 @@ static const json_t *find_container(const json_t *pod, const char *list, const c
 	json_t *c;
 	size_t i;
 
-	json_array_foreach(dig(pod, "status", list, NULL), i, c)
-		if (strcmp(text_of(c, "name"), name) == 0)
+	json_array_foreach(json_object_get(json_object_get(pod, "status"), list), i, c)
+	{
+		if (strcmp(kube_text(c, "name"), name) == 0)
 			return c;
+	}
 	return NULL;
 }
 
@@ -149,24 +131,30 @@ static void list_containers(const json_t *pod, char list[LIST_MAX])
 	size_t i;
 
 	list[0] = '\0';
-	json_array_foreach(dig(pod, "spec", "containers", NULL), i, c)
-		append_name(list, text_of(c, "name"));
+	json_array_foreach(kube_dig(pod, "spec.containers"), i, c)
+	{
+		append_name(list, kube_text(c, "name"));
+	}
 }
 
 static const char *default_container(const json_t *pod)
 {
-	const char *annotated = text_of(dig(pod, "metadata", "annotations", NULL), "kubectl.kubernetes.io/default-container");
-	const json_t *containers = dig(pod, "spec", "containers", NULL);
+	const char *annotated = kube_text(kube_dig(pod, "metadata.annotations"), "kubectl.kubernetes.io/default-container");
+	const json_t *containers = kube_dig(pod, "spec.containers");
 	json_t *c;
 	size_t i;
 
 	json_array_foreach((json_t *)containers, i, c)
-		if (strcmp(text_of(c, "name"), annotated) == 0)
+	{
+		if (strcmp(kube_text(c, "name"), annotated) == 0)
 			return annotated;
+	}
 	json_array_foreach((json_t *)containers, i, c)
-		if (!is_sidecar(text_of(c, "name")))
-			return text_of(c, "name");
-	return text_of(json_array_get(containers, 0), "name");
+	{
+		if (!is_sidecar(kube_text(c, "name")))
+			return kube_text(c, "name");
+	}
+	return kube_text(json_array_get(containers, 0), "name");
 }
 
 int kube_choose_container(const json_t *pod, const char *wanted, struct kube_place *p, struct error *err)
@@ -180,10 +168,10 @@ int kube_choose_container(const json_t *pod, const char *wanted, struct kube_pla
 		error_set(err, 0, "pod %s has no container called \"%s\"", name_of(pod), name);
 		return error_hint(err, "there are: %s", list);
 	}
-	id = text_of(status, "containerID");
+	id = kube_text(status, "containerID");
 	bare = strstr(id, "://");
-	if (!dig(status, "state", "running", NULL) || !bare) {
-		waiting = text_of(dig(status, "state", "waiting", NULL), "reason");
+	if (!kube_dig(status, "state.running") || !bare) {
+		waiting = kube_text(kube_dig(status, "state.waiting"), "reason");
 		error_set(err, 0, "container %s of pod %s is not running%s%s", name, name_of(pod), waiting[0] ? ": " : "", waiting);
 		return error_hint(err, "`kubectl describe pod %s` says why", name_of(pod));
 	}
@@ -197,7 +185,7 @@ static int rate_pod(const json_t *pod, const char *container)
 {
 	const json_t *status = container_status(pod, container[0] ? container : default_container(pod));
 
-	if (!status || dig(pod, "metadata", "deletionTimestamp", NULL) || !dig(status, "state", "running", NULL))
+	if (!status || kube_dig(pod, "metadata.deletionTimestamp") || !kube_dig(status, "state.running"))
 		return 0;
 	return json_is_true(json_object_get(status, "ready")) ? 2 : 1;
 }
@@ -226,12 +214,14 @@ static const char *pod_state(const json_t *pod)
 	json_t *c;
 	size_t i;
 
-	if (dig(pod, "metadata", "deletionTimestamp", NULL))
+	if (kube_dig(pod, "metadata.deletionTimestamp"))
 		return "Terminating";
-	json_array_foreach(dig(pod, "status", "containerStatuses", NULL), i, c)
-		if (text_of(dig(c, "state", "waiting", NULL), "reason")[0])
-			return text_of(dig(c, "state", "waiting", NULL), "reason");
-	return text_of(json_object_get(pod, "status"), "phase");
+	json_array_foreach(kube_dig(pod, "status.containerStatuses"), i, c)
+	{
+		if (kube_text(kube_dig(c, "state.waiting"), "reason")[0])
+			return kube_text(kube_dig(c, "state.waiting"), "reason");
+	}
+	return kube_text(json_object_get(pod, "status"), "phase");
 }
 
 static int refuse_pods(const struct target *t, const char *namespace, const char *selector, const json_t *pods, struct error *err)
@@ -256,8 +246,8 @@ static int take_pod(const struct target *t, const json_t *pod, struct kube_place
 	if (kube_choose_container(pod, t->container, p, err) < 0)
 		return error_wrap(err, "target %s", t->text);
 	snprintf(p->pod, sizeof(p->pod), "%s", name_of(pod));
-	snprintf(p->uid, sizeof(p->uid), "%s", text_of(json_object_get(pod, "metadata"), "uid"));
-	snprintf(p->node, sizeof(p->node), "%s", text_of(json_object_get(pod, "spec"), "nodeName"));
+	snprintf(p->uid, sizeof(p->uid), "%s", kube_text(json_object_get(pod, "metadata"), "uid"));
+	snprintf(p->node, sizeof(p->node), "%s", kube_text(json_object_get(pod, "spec"), "nodeName"));
 	p->object = json_incref((json_t *)pod);
 	return 0;
 }
@@ -282,8 +272,8 @@ static int resolve_selector(struct kube *k, const struct target *t, const char *
 /* A service's selector is plain labels. */
 static int service_selector(const struct target *t, const json_t *object, char *out, size_t room, struct error *err)
 {
-	json_t *labels = json_pack("{s:O?}", "matchLabels", dig(object, "spec", "selector", NULL));
-	bool outside = strcmp(text_of(json_object_get(object, "spec"), "type"), "ExternalName") == 0;
+	json_t *labels = json_pack("{s:O?}", "matchLabels", kube_dig(object, "spec.selector"));
+	bool outside = strcmp(kube_text(json_object_get(object, "spec"), "type"), "ExternalName") == 0;
 
 	kube_selector_print(labels, out, room);
 	json_decref(labels);
@@ -298,9 +288,11 @@ static bool is_owned_by(const json_t *object, const char *uid)
 	json_t *owner;
 	size_t i;
 
-	json_array_foreach(dig(object, "metadata", "ownerReferences", NULL), i, owner)
-		if (strcmp(text_of(owner, "uid"), uid) == 0)
+	json_array_foreach(kube_dig(object, "metadata.ownerReferences"), i, owner)
+	{
+		if (strcmp(kube_text(owner, "uid"), uid) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -308,7 +300,7 @@ static bool is_owned_by(const json_t *object, const char *uid)
 static int cronjob_selector(struct kube *k, const struct target *t, const char *namespace, const json_t *object, char *out, size_t room,
 			    struct error *err)
 {
-	const char *uid = text_of(json_object_get(object, "metadata"), "uid"), *newest = "";
+	const char *uid = kube_text(json_object_get(object, "metadata"), "uid"), *newest = "";
 	struct kube_call c = { 0 };
 	json_t *jobs, *job;
 	size_t i;
@@ -318,9 +310,9 @@ static int cronjob_selector(struct kube *k, const struct target *t, const char *
 		return -1;
 	json_array_foreach(json_object_get(jobs, "items"), i, job)
 	{
-		const char *created = text_of(json_object_get(job, "metadata"), "creationTimestamp");
+		const char *created = kube_text(json_object_get(job, "metadata"), "creationTimestamp");
 
-		if (!is_owned_by(job, uid) || json_integer_value(dig(job, "status", "active", NULL)) < 1 || strcmp(created, newest) < 0)
+		if (!is_owned_by(job, uid) || json_integer_value(kube_dig(job, "status.active")) < 1 || strcmp(created, newest) < 0)
 			continue;
 		newest = created;
 		snprintf(out, room, "batch.kubernetes.io/job-name=%s", name_of(job));
@@ -336,19 +328,19 @@ static int cronjob_selector(struct kube *k, const struct target *t, const char *
 static int rollout_selector(struct kube *k, const struct target *t, const char *namespace, const json_t *object, char *out, size_t room,
 			    struct error *err)
 {
-	const char *name = text_of(dig(object, "spec", "workloadRef", NULL), "name");
+	const char *name = kube_text(kube_dig(object, "spec.workloadRef"), "name");
 	struct target deployment = *t;
 	json_t *referred;
 
 	if (!name[0]) {
-		kube_selector_print(dig(object, "spec", "selector", NULL), out, room);
+		kube_selector_print(kube_dig(object, "spec.selector"), out, room);
 		return 0;
 	}
 	deployment.kind = TARGET_DEPLOYMENT;
 	snprintf(deployment.name, sizeof(deployment.name), "%s", name);
 	if (get(k, &deployment, namespace, &referred, err) < 0)
 		return -1;
-	kube_selector_print(dig(referred, "spec", "selector", NULL), out, room);
+	kube_selector_print(kube_dig(referred, "spec.selector"), out, room);
 	json_decref(referred);
 	return 0;
 }
@@ -368,7 +360,7 @@ static int resolve_object(struct kube *k, const struct target *t, struct kube_pl
 	else if (t->kind == TARGET_ROLLOUT)
 		r = rollout_selector(k, t, p->namespace, object, selector, sizeof(selector), err);
 	else if (t->kind != TARGET_POD)
-		kube_selector_print(dig(object, "spec", "selector", NULL), selector, sizeof(selector));
+		kube_selector_print(kube_dig(object, "spec.selector"), selector, sizeof(selector));
 	if (r == 0 && t->kind == TARGET_POD)
 		r = take_pod(t, object, p, err);
 	else if (r == 0 && selector[0])

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/* Looking into objects of the API. */
+#include "kube/json.h"
+
+#include <string.h>
+
+json_t *kube_dig(const json_t *object, const char *path)
+{
+	char key[64];
+
+	while (object && *path) {
+		size_t n = strcspn(path, ".");
+
+		if (n >= sizeof(key))
+			return NULL;
+		memcpy(key, path, n);
+		key[n] = '\0';
+		object = json_object_get(object, key);
+		path += n + (path[n] == '.');
+	}
+	return (json_t *)object;
+}
+
+const char *kube_text_or_null(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text && *text ? text : NULL;
+}
+
+const char *kube_text(const json_t *object, const char *key)
+{
+	const char *text = kube_text_or_null(object, key);
+
+	return text ? text : "";
+}
+
+char *kube_copy(const json_t *object, const char *key)
+{
+	const char *text = kube_text_or_null(object, key);
+
+	return text ? strdup(text) : NULL;
+}
