@@ -110,7 +110,8 @@ static void set_json(void *arg, const char *value)
 
 #define ROW(group, setter, letter, name, argument, help) { group, letter, name, argument, help, config_set_##setter },
 #define OPTION_TARGET(setter, letter, name, argument, help, ...) ROW("Target", setter, letter, name, argument, help)
-#define OPTION_FILE(setter, letter, name, argument, help, ...)	 ROW("Configuration", setter, letter, name, argument, help)
+#define OPTION_FILE(setter, letter, name, argument, help, ...)                                     \
+	ROW("Configuration", setter, letter, name, argument, help)
 #define OWN_FILE						 OPTION_FILE
 #define OPTION_AGENT(setter, letter, name, argument, help, ...)	 ROW("Agent", setter, letter, name, argument, help)
 

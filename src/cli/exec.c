@@ -58,7 +58,8 @@ SETTER(quiet, true)
 
 #define ROW(group, setter, letter, name, argument, help) { group, letter, name, argument, help, config_set_##setter },
 #define OPTION_TARGET(setter, letter, name, argument, help, ...)  ROW("Target", setter, letter, name, argument, help)
-#define OPTION_FILE(setter, letter, name, argument, help, ...)	  ROW("Configuration", setter, letter, name, argument, help)
+#define OPTION_FILE(setter, letter, name, argument, help, ...)                                     \
+	ROW("Configuration", setter, letter, name, argument, help)
 #define OWN_FILE						  OPTION_FILE
 #define OPTION_NETWORK(setter, letter, name, argument, help, ...) ROW("Network", setter, letter, name, argument, help)
 #define OWN_NETWORK						  OPTION_NETWORK

@@ -6,6 +6,7 @@
 
 #include "base/nearest.h"
 #include "cli/config.h"
+#include "cli/diagnose.h"
 #include "cli/dump.h"
 #include "cli/exec.h"
 #include "cli/explain.h"
@@ -23,6 +24,7 @@ static const struct {
 	{ "exec", "run a program of this machine with the network of a target", cli_exec },
 	{ "ls", "list what could be a target in a cluster", cli_ls },
 	{ "dump", "show the live traffic of a target", cli_dump },
+	{ "diagnose", "whether a cluster can be worked with, and how fast", cli_diagnose },
 	{ "verify-config", "check a configuration file", cli_verify_config },
 	{ "explain", "where a destination would be reached from, and which rule says so", cli_explain },
 	{ "config", "what the keys of the configuration mean", cli_config },

@@ -147,10 +147,17 @@ static void note_warning(struct kube_call *c, const char *value, size_t len)
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
+	struct tm tm = { 0 };
+	char text[64];
 
 	n *= size;
 	if (n > 8 && strncasecmp(line, "Warning:", 8) == 0)
 		note_warning(t->call, line + 8, n - 8);
+	if (n > 5 && n < sizeof(text) && strncasecmp(line, "Date:", 5) == 0) {
+		snprintf(text, sizeof(text), "%.*s", (int)n, line);
+		if (strptime(text + 5, " %a, %d %b %Y %H:%M:%S GMT", &tm))
+			t->call->date = timegm(&tm);
+	}
 	if (n > 12 && strncasecmp(line, "Retry-After:", 12) == 0)
 		t->retry_after = strtol(line + 12, NULL, 10);
 	return n;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "kube/kubeconfig.h"
 
@@ -29,6 +30,7 @@ struct kube_call {
 	long status;
 	json_t *answer; /* owned (kube_call_fini); NULL when it is no JSON */
 	char warning[1024]; /* of its Warning headers, or "" */
+	time_t date;	    /* of the server's clock; 0: not told */
 };
 
 /* Makes the @n calls at the same time; each is repeated as the server asks for (429, 503) or a broken connection allows. Returns 0 when

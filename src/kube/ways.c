@@ -8,26 +8,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "kube/access_review.h"
 
 /* The questions. */
 enum { TRY_JOB, MAY_EXEC_THERE, MAY_ADD_CONTAINER, MAY_EXEC_HERE, JOB_NAMESPACE, TARGET_NAMESPACE, QUESTIONS };
-
-static void ask_access(struct kube_call *c, const char *namespace, const char *group, const char *resource, const char *subresource, const char *verb)
-{
-	c->method = "POST";
-	strcpy(c->path, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
-	c->body = json_pack("{s:s, s:s, s:{s:{s:s, s:s, s:s, s:s, s:s}}}", "apiVersion", "authorization.k8s.io/v1", "kind", "SelfSubjectAccessReview",
-			    "spec", "resourceAttributes", "namespace", namespace, "group", group, "resource", resource, "subresource", subresource,
-			    "verb", verb);
-}
-
-/* What wasn't answered counts as allowed. */
-static bool may(const struct kube_call *c)
-{
-	const json_t *status = json_object_get(c->answer, "status");
-
-	return !kube_call_succeeded(c) || !status || json_is_true(json_object_get(status, "allowed"));
-}
 
 /* Whether the namespace admits pods of level "privileged": the label says otherwise, where it may be read. */
 static bool admits_privileges(const struct kube_call *c)
@@ -45,8 +29,8 @@ static bool is_doubtful(const struct kube_call *namespace, const struct kube_cal
 
 static int choose(const struct kube_settings *s, const struct kube_call *c, enum kube_way ret[KUBE_WAYS_MAX])
 {
-	bool job = c[TRY_JOB].status != 403 && may(&c[MAY_EXEC_THERE]) && admits_privileges(&c[JOB_NAMESPACE]);
-	bool in_pod = may(&c[MAY_ADD_CONTAINER]) && may(&c[MAY_EXEC_HERE]), only_in_pod = s->ephemeral == KUBE_EPHEMERAL_YES;
+	bool job = c[TRY_JOB].status != 403 && kube_may(&c[MAY_EXEC_THERE]) && admits_privileges(&c[JOB_NAMESPACE]);
+	bool in_pod = kube_may(&c[MAY_ADD_CONTAINER]) && kube_may(&c[MAY_EXEC_HERE]), only_in_pod = s->ephemeral == KUBE_EPHEMERAL_YES;
 	bool last = is_doubtful(&c[JOB_NAMESPACE], &c[TRY_JOB]);
 	int n = 0;
 
@@ -77,9 +61,9 @@ int kube_ways_choose(struct kube *k, const struct kube_settings *s, const struct
 	c[TRY_JOB].method = "POST";
 	kube_path(c[TRY_JOB].path, sizeof(c[0].path), "/apis/batch/v1/namespaces/%s/jobs?dryRun=All", job_namespace);
 	c[TRY_JOB].body = kube_agent_job(KUBE_WAY_JOB, KUBE_AGENT_CONTAINER, s, p);
-	ask_access(&c[MAY_EXEC_THERE], job_namespace, "", "pods", "exec", "create");
-	ask_access(&c[MAY_ADD_CONTAINER], p->namespace, "", "pods", "ephemeralcontainers", "patch");
-	ask_access(&c[MAY_EXEC_HERE], p->namespace, "", "pods", "exec", "create");
+	kube_ask_access(&c[MAY_EXEC_THERE], job_namespace, "", "pods/exec", "create");
+	kube_ask_access(&c[MAY_ADD_CONTAINER], p->namespace, "", "pods/ephemeralcontainers", "patch");
+	kube_ask_access(&c[MAY_EXEC_HERE], p->namespace, "", "pods/exec", "create");
 	kube_path(c[JOB_NAMESPACE].path, sizeof(c[0].path), "/api/v1/namespaces/%s", job_namespace);
 	kube_path(c[TARGET_NAMESPACE].path, sizeof(c[0].path), "/api/v1/namespaces/%s", p->namespace);
 	n = kube_perform(k, c, QUESTIONS, err) < 0 ? -1 : choose(s, c, ret);

@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import subprocess
 
 from labkit.registry import expect, expect_in, test
 
@@ -93,6 +94,27 @@ OPTIONAL = [("", "pods/exec", "get"), ("", "pods/exec", "create")]
 def own_choice(kit):
     """Whatever is allowed is taken: a user who may make no job gets the ephemeral container."""
     enough(kit, [*EPHEMERAL, ("batch", "jobs", "list")], "an ephemeral container in the target's pod", "deployment/web")
+
+
+@test("permissions.diagnose")
+def diagnose(kit):
+    """What a user may do and how fast a target is reached, line by line."""
+    def run(kubeconfig, *options):
+        done = subprocess.run([kit.program, "diagnose", *options], capture_output=True, text=True, env=kit.environment(kubeconfig), cwd=kit.cluster.state)
+        return done.returncode, done.stdout + done.stderr
+
+    status, out = run(None, "-t", "deployment/web")
+    expect("status", status, 0, out)
+    for line in ("ok      the agent as a job: create jobs in namespace default", "Kubernetes v1.", "ok      the agent answers after ",
+                 "ok      a round trip through the tunnel"):
+        expect_in("a line", out, line)
+    with user(kit, EPHEMERAL) as kubeconfig:
+        status, out = run(kubeconfig)
+    expect("status", status, 1, out)
+    for line in ("missing the agent as a job: create jobs in namespace default", "without the job goes at once: delete jobs in namespace default",
+                 "ok      the agent in the target's pod: patch pods/ephemeralcontainers in namespace default", "may not be read"):
+        expect_in("a line", out, line)
+    expect_in("a wrong context", run(None, "--context", "none")[1], 'missing /')
 
 
 @test("permissions.nothing")
