@@ -163,8 +163,10 @@ while read -r path; do cat "$path"; echo; echo .; done
 class Reader:
     """A program under mirrord that reads files when it is told to."""
 
-    def __init__(self, lab, **more):
-        self.p = lab.start_mirrord(["/bin/sh", "-c", WATCHER], stdin=subprocess.PIPE, **more)
+    def __init__(self, lab, before=()):
+        """@before: words that the command line begins with."""
+        lab.forget_log()
+        self.p = lab.start([*before, *lab.command(["/bin/sh", "-c", WATCHER])], stdin=subprocess.PIPE)
 
     def read(self, path):
         self.p.stdin.write(path + "\n")
@@ -186,16 +188,16 @@ def replace(path, text):
     os.rename(path + ".new", path)
 
 
-def stays(lab, paths, change, times=1):
+def stays(lab, paths, change, times=1, before=(), seconds=2):
     """The program reads the target's files, also after @change of the host's; and the host keeps what it wrote."""
-    with Reader(lab) as reader:
-        before = {path: reader.read(path) for path in paths}
+    with Reader(lab, before) as reader:
+        own = {path: reader.read(path) for path in paths}
         for _ in range(times):
             change()
             for path in paths:
-                lab.wait_for(f"the target's {path}", lambda path=path: reader.read(path) == before[path], 2)
+                lab.wait_for(f"the target's {path}", lambda path=path: reader.read(path) == own[path], seconds)
         for path in paths:
-            expect(f"{path} is not the host's", before[path] != open(path).read() + "\n", True)
+            expect(f"{path} is not the host's", own[path] != open(path).read() + "\n", True)
 
 
 @test("host_files.replaced")
@@ -286,3 +288,11 @@ def resolver_later(lab):
                 shutil.rmtree("/run/nscd")
         finally:
             shutil.rmtree("/run/nscd", ignore_errors=True)
+
+
+@test("host_files.no_watch_to_be_had", needs=("deny",))
+def no_watch(lab):
+    """inotify(7) has limits; then the files are looked at every second."""
+    with own_etc():
+        stays(lab, ["/etc/resolv.conf"], lambda: replace("/etc/resolv.conf", "nameserver 192.0.2.1\n"), 2,
+              ["/tmp/lab/bin/deny", "inotify_init1=24", "--"], 5)
