@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,8 +37,9 @@
 #include "capture/intake.h"
 #include "capture/reassembly.h"
 #include "net/loop.h"
+#include "net/sock_diag.h"
 
-enum { CONTROL = 3, RING = 4, BLOCKS_A_TURN = 4, MESSAGES_A_TURN = 64, PROTOCOLS = 2, PORTS = 65536, WORD = 64, EXPIRE_ASKS = 64 };
+enum { CONTROL = 3, RING = 4, BLOCKS_A_TURN = 4, MESSAGES_A_TURN = 64, PROTOCOLS = 2, PORTS = 65536, WORD = 64, EXPIRE_ASKS = 512 };
 #define EXPIRE_STEP (5 * LOOP_SECOND)
 #define EXPIRE_AFTER (60 * LOOP_SECOND)
 
@@ -76,6 +78,7 @@ struct process {
 	struct list followers;
 	struct table asked;
 	struct timer expire;
+	struct sock_diag *diag; /* NULL: the kernel doesn't tell */
 	uint32_t last_id;
 	uint64_t watched[PROTOCOLS][PORTS / WORD];
 	uint8_t buffer[MIRROR_MESSAGE_MAX];
@@ -340,6 +343,25 @@ static void on_ring_packet(void *arg, const struct ring_packet *packet)
 	intake_add(p->intake, &c);
 }
 
+/* A connection that was silent for long may be gone without a packet that came by here. Its end in the target is asked for. */
+static bool is_gone(void *arg, const struct endpoint ends[SIDES])
+{
+	const struct process *p = arg;
+	int state = sock_diag_find(p->diag, &ends[SIDE_SERVER], &ends[SIDE_CLIENT], NULL);
+
+	return state == 0 || state == TCP_LISTEN || state == TCP_TIME_WAIT || state == TCP_CLOSE;
+}
+
+static void on_expire(struct timer *t)
+{
+	struct process *p = container_of(t, struct process, expire);
+	uint64_t now = loop_now(p->loop);
+
+	if (now > EXPIRE_AFTER)
+		reassembly_expire(p->reassembly, now - EXPIRE_AFTER, now, EXPIRE_ASKS, is_gone);
+	loop_arm(p->loop, t, now + EXPIRE_STEP);
+}
+
 /* What the agent says. */
 
 static void add_follower(struct process *p, const struct mirror_message *m)
@@ -488,6 +510,10 @@ static _Noreturn void run(int control, int ring)
 	if (!p->loop || !p->ring || !p->intake || !p->reassembly || !p->addresses)
 		_exit(1);
 	copies_init(&p->copies, p->loop);
+	p->diag = sock_diag_open(&err);
+	p->expire.on_due = on_expire;
+	if (p->diag)
+		loop_arm(p->loop, &p->expire, loop_now(p->loop) + EXPIRE_STEP);
 	if (loop_watch(p->loop, &p->control, CONTROL, EPOLLIN, on_control) < 0 || loop_watch(p->loop, &p->packets, RING, EPOLLIN, on_ring) < 0)
 		_exit(1);
 	loop_run(p->loop, &err);
