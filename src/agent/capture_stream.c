@@ -31,7 +31,7 @@
 
 enum { OUT = 3, OUT_MAX = 8 << 20, BLOCKS_A_TURN = 4, PORTS = 65536 };
 #define LOST_STEP LOOP_SECOND
-#define LAST_PACKETS (2 * RING_RETIRE_MS * (uint64_t)LOOP_MS)
+#define LAST_PACKETS (2 * (uint64_t)RING_RETIRE_MS * LOOP_MS)
 
 /* The process. */
 

@@ -80,6 +80,17 @@ static struct list *find(struct half *h, uint32_t seq)
 	return node;
 }
 
+/* Sequence numbers from @seq on that nothing is there for, before @node; 0 when @node has a byte for the first. */
+static size_t room_before(const struct half *h, struct list *node, uint32_t seq)
+{
+	int32_t room;
+
+	if (node == &h->waiting)
+		return SIZE_MAX;
+	room = ahead(segment_of(node)->seq, seq);
+	return room > 0 ? (size_t)room : 0;
+}
+
 int half_add(struct half *h, uint32_t seq, const uint8_t *data, size_t len)
 {
 	size_t had = h->bytes, part;
@@ -93,21 +104,18 @@ int half_add(struct half *h, uint32_t seq, const uint8_t *data, size_t len)
 		len -= part;
 	}
 	for (node = find(h, seq); len; seq += (uint32_t)part, data += part, len -= part) {
-		struct segment *s = node == &h->waiting ? NULL : segment_of(node);
-		size_t offset;
+		size_t room = room_before(h, node, seq);
+		const struct segment *s;
 
-		part = len;
-		if (!s || ahead(s->seq, seq) > 0) {
-			if (s && (size_t)ahead(s->seq, seq) < len)
-				part = (size_t)ahead(s->seq, seq);
+		if (room) {
+			part = room < len ? room : len;
 			if (!insert(h, node, seq, data, part))
 				return HALF_MEMORY;
 			continue;
 		}
-		offset = seq - s->seq;
-		if (s->len - offset < len)
-			part = s->len - offset;
-		if (memcmp(s->data + offset, data, part) != 0)
+		s = segment_of(node);
+		part = end_of(s) - seq < len ? end_of(s) - seq : len;
+		if (memcmp(s->data + (seq - s->seq), data, part) != 0)
 			return HALF_CONFLICT;
 		node = node->next;
 	}

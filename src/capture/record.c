@@ -10,7 +10,7 @@ size_t capture_request_encode(const struct capture_request *r, uint8_t *out)
 {
 	uint8_t *at = out + 4;
 
-	for (int p = 0; p < 2; p++) {
+	for (size_t p = 0; p < 2; p++) {
 		put16(out + 2 * p, (uint16_t)r->n[p]);
 		for (size_t i = 0; i < r->n[p]; i++, at += 2)
 			put16(at, r->ports[p][i]);
@@ -62,8 +62,8 @@ long record_decode(const uint8_t *data, size_t len, struct record *ret)
 		return -1;
 	if (len < RECORD_HEADER + (size_t)behind)
 		return 0;
-	*ret = (struct record){ .kind = data[4], .type = data[5] & (SUMMED - 1), .summed = data[5] & SUMMED, .hatype = get16(data + 6), .link = get32(data + 8),
-				.wire_len = get32(data + 12), .time = (uint64_t)get32(data + 16) << 32 | get32(data + 20),
-				.data = data + RECORD_HEADER, .len = behind };
+	*ret = (struct record){ .kind = data[4], .type = data[5] & (SUMMED - 1), .summed = data[5] & SUMMED, .hatype = get16(data + 6),
+				.link = get32(data + 8), .wire_len = get32(data + 12),
+				.time = (uint64_t)get32(data + 16) << 32 | get32(data + 20), .data = data + RECORD_HEADER, .len = behind };
 	return (long)(RECORD_HEADER + behind);
 }

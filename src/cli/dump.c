@@ -476,7 +476,7 @@ static int start_agent(struct dump *d, const struct target *target, const struct
 {
 	const struct kube_tunnel_options k = { .target = target, .settings = settings, .log_level = LOG_LEVEL_ERROR, .log_fd = -1,
 					       .progress = isatty(STDERR_FILENO) };
-	int tunnel, lend, rc = 0;
+	int tunnel = -1, lend = -1, rc = 0;
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);

@@ -54,8 +54,7 @@ void dump_print_open(enum dump_format format, uint64_t time, const struct dump_f
 static size_t utf8_length(const uint8_t *data, size_t len)
 {
 	static const struct {
-		uint8_t mask, lead;
-		size_t len;
+		uint8_t mask, lead, len;
 		uint32_t least;
 	} kinds[] = { { 0x80, 0, 1, 0 }, { 0xe0, 0xc0, 2, 0x80 }, { 0xf0, 0xe0, 3, 0x800 }, { 0xf8, 0xf0, 4, 0x10000 } };
 

@@ -35,7 +35,7 @@ static void say(struct log *l, const char *format, ...)
 static void end_count(struct log *l)
 {
 	if (l->last >= 0)
-		say(l, "%c%u ", "cs"[l->last], l->count);
+		say(l, l->last == SIDE_CLIENT ? "c%u " : "s%u ", l->count);
 	l->last = -1;
 	l->count = 0;
 }
