@@ -46,7 +46,10 @@ struct resolver {
 	struct table pending;
 	struct deferred give_up;
 	uint32_t next_id;
+	uid_t uid;
+	gid_t gid;
 	bool lost;
+	uint64_t born;
 };
 
 static enum resolver_status to_status(int error)
@@ -156,7 +159,7 @@ static void on_answer(struct watch *w, uint32_t events)
 	loop_defer(r->loop, &r->give_up, give_up);
 }
 
-static int start(struct resolver *r, uid_t uid, gid_t gid)
+static int start(struct resolver *r)
 {
 	int pair[2], size = BUFFER;
 	pid_t child;
@@ -168,14 +171,26 @@ static int start(struct resolver *r, uid_t uid, gid_t gid)
 	child = fork();
 	if (child == 0) {
 		close(pair[0]);
-		serve(pair[1], uid, gid);
+		serve(pair[1], r->uid, r->gid);
 	}
 	close(pair[1]);
 	r->sock = pair[0];
+	r->born = loop_now(r->loop);
+	r->lost = false;
 	if (child > 0 && loop_watch(r->loop, &r->watch, r->sock, EPOLLIN, on_answer) == 0)
 		return 0;
-	close(r->sock);
+	fd_closep(&r->sock);
+	r->lost = true;
 	return -1;
+}
+
+/* A module of this machine's that crashes is no reason to do without names for good; but not more often than once a second. */
+static void restart(struct resolver *r)
+{
+	if (loop_now(r->loop) - r->born < LOOP_SECOND)
+		return;
+	fd_closep(&r->sock);
+	start(r);
 }
 
 struct resolver *resolver_new(struct loop *loop, uid_t uid, gid_t gid, struct error *err)
@@ -187,8 +202,8 @@ struct resolver *resolver_new(struct loop *loop, uid_t uid, gid_t gid, struct er
 		free(r);
 		return NULL;
 	}
-	r->loop = loop;
-	if (start(r, uid, gid) == 0)
+	*r = (struct resolver){ .loop = loop, .sock = -1, .pending = r->pending, .uid = uid, .gid = gid };
+	if (start(r) == 0)
 		return r;
 	error_set(err, errno, "start the resolver");
 	table_fini(&r->pending);
@@ -203,7 +218,7 @@ void resolver_free(struct resolver *r)
 	if (!r->lost)
 		loop_unwatch(r->loop, &r->watch);
 	list_remove(&r->give_up.node);
-	close(r->sock);
+	fd_closep(&r->sock);
 	for (struct table_node *n; (n = table_first(&r->pending));) {
 		table_remove(&r->pending, n);
 		free(container_of(n, struct pending, node));
@@ -216,8 +231,11 @@ void resolver_ask(struct resolver *r, const char *name, resolver_done_fn done, v
 {
 	struct question q = { .id = r->next_id++ };
 	size_t len = strlen(name);
-	struct pending *p = r->pending.n < MAX_PENDING && len < sizeof(q.name) ? calloc(1, sizeof(*p)) : NULL;
+	struct pending *p;
 
+	if (r->lost)
+		restart(r);
+	p = r->pending.n < MAX_PENDING && len < sizeof(q.name) ? calloc(1, sizeof(*p)) : NULL;
 	if (!p) {
 		done(arg, RESOLVER_AGAIN, NULL, 0);
 		return;

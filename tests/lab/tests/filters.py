@@ -306,3 +306,70 @@ def many_questions(lab):
     with dnsmasq(lab, *[f"--host-record=h{i}.vpn.test,10.77.0.{i % 250}" for i in range(1, 200, 2)]):
         done = lab.mirrord([*PYTHON, "-c", PIPELINE, plan.HOSTS["dns"][0]], options=["-f", CONFIG], timeout=30)
         expect("answers, wrong ones", done.out, "200 []\n", str(done) + lab.log())
+
+
+def client(name, argv, needs):
+    """Real programs, each with its own way to look names up: a name here, then one there; a line of JSON from each place that is reached."""
+    @test("filters.client_" + name, needs=needs)
+    def run(lab):
+        configure({"outgoing": {"filter": {"local": ["*.example.test"]}}})
+        for host, side in (("laptop.example.test", "here"), ("payment", "target")):
+            done = lab.mirrord([a.replace("HOST", host).replace("PORT", str(plan.PEER)) for a in argv], options=["-f", CONFIG])
+            try:
+                seen = SIDES.get(json.loads(done.out.splitlines()[0])["peer"]["ip"])
+            except (ValueError, IndexError):
+                seen = done.out
+            expect(host, seen, side, str(done) + lab.log())
+
+
+client("curl", ["sh", "-c", "sleep 1 | timeout 5 curl -s -m 3 telnet://HOST:PORT"], ("curl",))
+client("netcat", ["sh", "-c", "sleep 1 | timeout 5 nc -w 2 HOST PORT"], ("nc",))
+client("node", ["node", "-e", "require('net').connect(PORT, 'HOST', function () { this.on('data', d => { console.log(String(d)); process.exit() }) })"], ("node",))
+client("node_own_resolver", ["node", "-e", "require('dns').resolve4('HOST', (e, a) => e && 'HOST'.includes('.') ? console.log(e) : "
+                             "require('net').connect(PORT, a ? a[0] : 'HOST', function () { this.on('data', d => { console.log(String(d)); process.exit() }) }))"],
+       ("node",))
+client("musl", ["/tmp/lab/bin/musl-resolve", "HOST", "PORT"], ("musl-resolve",))
+
+
+@test("filters.static_go", needs=("go-resolve",))
+def static_go(lab):
+    """A static program with a resolver of its own."""
+    configure({"dns": {"filter": {"local": ["*.example.test", "from-the-hosts-own-file"]}}})
+    for host, addresses in (("from-the-hosts-own-file", ["203.0.113.1"]), ("api.example.test", ["203.0.113.10"]), ("payment", [PAYMENT4, PAYMENT6])):
+        done = lab.mirrord(["/tmp/lab/bin/go-resolve", "lookup", host], options=["-f", CONFIG])
+        expect(host, sorted(done.out.split()), addresses, str(done) + lab.log())
+
+
+@test("filters.session_dies")
+def session_dies(lab):
+    """Its resolver goes with it. (What is left is looked for after each test.)"""
+    configure(DNS)
+    p = lab.start_mirrord([*PYTHON, "-c", "import socket, time; print(socket.gethostbyname('api.example.test'), flush=True); time.sleep(30)"],
+                          options=["-f", CONFIG])
+    expect("an answer of this machine's", p.stdout.readline(), "203.0.113.10\n", lab.log())
+    expect("the resolver", len(lab.processes("mirrord-resolve")), 1)
+    for pid in lab.processes("mirrord-session"):
+        os.kill(pid, 9)
+    p.communicate(timeout=20)
+    lab.wait_for("no resolver", lambda: not lab.processes("mirrord-resolve"))
+
+
+@test("filters.resolver_dies")
+def resolver_dies(lab):
+    """Everything else goes on, and a second later another one answers local names."""
+    configure(DNS)
+    script = ("import socket, sys\ndef look(n):\n try: print(socket.gethostbyname(n), flush=True)\n except OSError as e: print(e.args[1], flush=True)\n"
+              "for line in sys.stdin: look(line.strip())")
+    p = lab.start_mirrord([*PYTHON, "-c", script], options=["-f", CONFIG], stdin=subprocess.PIPE)
+
+    def look(name):
+        p.stdin.write(name + "\n")
+        p.stdin.flush()
+        return p.stdout.readline().strip()
+    expect("before", look("api.example.test"), "203.0.113.10", lab.log())
+    for pid in lab.processes("mirrord-resolve"):
+        os.kill(pid, 9)
+    lab.wait_for("its end", lambda: not lab.processes("mirrord-resolve"))
+    expect("another name", look("db.data.svc.cluster.test"), "10.0.20.6", lab.log())
+    lab.wait_for("another resolver", lambda: look("api.example.test") == "203.0.113.10", 10)
+    p.communicate(timeout=20)
