@@ -121,6 +121,8 @@ size_t h2_queue_len(const struct h2_queue *q)
 
 bool h2_queue_add(struct h2_queue *q, const uint8_t *data, size_t len)
 {
+	if (!len)
+		return true;
 	if (q->room - q->end < len && q->at) {
 		memmove(q->data, q->data + q->at, q->end - q->at);
 		q->end -= q->at;
@@ -144,6 +146,8 @@ size_t h2_queue_take(struct h2_queue *q, uint8_t *out, size_t len)
 {
 	size_t n = h2_queue_len(q) < len ? h2_queue_len(q) : len;
 
+	if (!n)
+		return 0;
 	memcpy(out, q->data + q->at, n);
 	q->at += n;
 	if (q->at == q->end)

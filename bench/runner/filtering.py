@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: MIT
+"""What HTTP filters cost: a server in the target behind a filter, beside proxies that decide by the same header.
+
+    direct     the server itself
+    never      a filter that matches nothing: the target's server answers
+    sixteen    16 filters of 4 sessions, none of which matches
+    all        a filter that matches all: an nginx under `mirrord exec` answers
+    haproxy    HTTP mode, an ACL on the same header        nginx      proxy_pass with keep-alive
+    nghttpx    HTTP/2                                      haproxy-tcp  for bulk: a plain pass-through
+"""
+import json
+import os
+import re
+import subprocess
+from statistics import median
+
+from .box import RUN, TARGET
+from .mirror import nginx
+from .process import Problem, Service, need, tree
+from .servers import write
+
+HOST = TARGET["haproxy"]
+H1, H2, PEERS, BULK = 8100, 8101, 8110, 1 << 30
+IDLE = 2000  # connections
+HEADER = "x-bench-user: nobody"
+
+SERVERS = """
+  server {{ listen {host}:{h1}{reuse}; root {run}; location / {{ return 200 "hello"; }} location /bulk {{ }} }}
+  server {{ listen {host}:{h2} http2; location / {{ return 200 "hello"; }} }}"""
+PROXY = """
+  upstream app {{ server {host}:{h1}; keepalive 64; }}
+  server {{ listen {host}:{port}; location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }} }}"""
+HAPROXY = """
+global
+  maxconn 4096
+  nbthread 1
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend h1
+  bind {host}:{p}
+  acl mine hdr(x-bench-user) -m str nobody
+  use_backend other if mine
+  default_backend app
+frontend h2
+  bind {host}:{p2} proto h2
+  default_backend app2
+frontend plain
+  bind {host}:{p3}
+  mode tcp
+  default_backend tcp
+backend app
+  http-reuse always
+  server a {host}:{h1}
+backend other
+  server o 127.0.0.1:9
+backend app2
+  http-reuse always
+  server a {host}:{h2} proto h2
+backend tcp
+  mode tcp
+  server a {host}:{h1}
+"""
+
+
+class Program:
+    """nginx under mirrord, which steals what @filter says."""
+
+    def __init__(self, t, mirrord, name, filter, ports=(H1, H2)):
+        config = write(f"{RUN}/{name}.json", json.dumps({"feature": {"network": {"publish": False, "incoming": {"mode": "steal", "http_filter": filter}}}}))
+        servers = (f'server {{ listen {ports[0]}; location / {{ return 200 "hello"; }} location /bulk {{ root {RUN}; }} }} '
+                   f'server {{ listen {ports[1]} http2; location / {{ return 200 "hello"; }} }}')
+        argv = nginx(name, servers)
+        self.log = f"{RUN}/{name}.log"
+        env = dict(os.environ, MIRRORD_LOG="info", MIRRORD_LOG_FILE=self.log)
+        self.service = Service(name, t.client, [mirrord, "exec", "-q", "-f", config, "-t", f"pid/{t.target.pid}", "--", *argv], "client", env)
+        listening = lambda: all(subprocess.run(t.client.within(["sh", "-c", f"grep -q 'port {p} is stolen' {self.log}"])).returncode == 0 for p in ports)
+        self.service.wait_for(listening, 20)
+
+    def agents(self):
+        """Pids of its agent."""
+        return [pid for pid in tree(self.service.process.pid) if open(f"/proc/{pid}/comm").read().startswith("mirrord-agent")]
+
+    def close(self):
+        self.service.process.terminate()
+        try:
+            self.service.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.service.process.kill()
+        Service.all.remove(self.service)
+
+
+def sh(t, argv, seconds):
+    done = subprocess.run(t.client.within(argv), capture_output=True, text=True, timeout=seconds + 60)
+    if done.returncode:
+        raise Problem(f"{argv[0]}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+    return done.stdout
+
+
+def wrk(t, port, connections, seconds):
+    out = sh(t, ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", f"http://{HOST}:{port}/"], seconds)
+    if "Socket errors" in out or "Non-2xx" in out:
+        raise Problem(re.search("(Socket errors|Non-2xx).*", out).group(0))
+    scale = {"us": 1, "ms": 1e3, "s": 1e6}
+    at = {p: float(v) * scale[u] for p, v, u in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", out)}
+    return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "p50": at["50"], "p99": at["99"]}
+
+
+def h2load(t, port, seconds):
+    out = sh(t, ["h2load", "-c8", "-m16", f"-D{max(1, round(seconds))}", f"http://{HOST}:{port}/"], seconds)
+    good = re.search(r"(\d+) succeeded, (\d+) failed", out)
+    if int(good.group(2)) or not int(good.group(1)):
+        raise Problem(f"h2load: {good.group(0)}")
+    return {"h2": float(re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", out).group(1))}
+
+
+def bulk(t, port):
+    return {"gbit": float(sh(t, ["curl", "-s", "-o", "/dev/null", "-w", "%{speed_download}", f"http://{HOST}:{port}/bulk"], 60)) * 8e-9}
+
+
+def memory(t, program):
+    """Bytes of the agent's for each idle keep-alive connection."""
+    def rss(pid):
+        with open(f"/proc/{pid}/status") as f:
+            return int(f.read().split("VmRSS:")[1].split()[0]) << 10
+
+    code = f"""
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (20000, 20000))
+all = []
+for n in range({IDLE}):
+    s = socket.create_connection(("{HOST}", {H1})); s.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n"); s.recv(4096); all.append(s)
+print("ready", flush=True); sys.stdin.read()
+"""
+    pid = program.agents()[0]
+    before = rss(pid)
+    holder = subprocess.Popen(t.client.within(["python3", "-c", code]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder.stdout.readline()
+    after = rss(pid)
+    holder.communicate("")
+    return {"idle": (after - before) / IDLE}
+
+
+def measure(t, ports, seconds, program=None):
+    r = {}
+    if ports.get("h1"):
+        many, one = wrk(t, ports["h1"], 32, seconds), wrk(t, ports["h1"], 1, seconds)
+        r.update(rate=many["rate"], p99=many["p99"], p50=one["p50"])
+    if ports.get("h2"):
+        r.update(h2load(t, ports["h2"], seconds))
+    if ports.get("bulk"):
+        r.update(bulk(t, ports["bulk"]))
+    if program:
+        r.update(memory(t, program))
+    return r
+
+
+OURS = {"h1": H1, "h2": H2, "bulk": H1}
+CASES = {
+    "direct": (OURS, []),
+    "never": (OURS, [{"header_filter": f"^{HEADER}$"}]),
+    "sixteen": ({"h1": H1}, [{"any_of": [{"header": f"^x-bench-{n}-{k}: {HEADER}$"} for k in range(4)]} for n in range(4)]),
+    "all": (OURS, [{"header_filter": "^host:"}]),
+    "haproxy": ({"h1": PEERS, "h2": PEERS + 1}, []),
+    "haproxy-tcp": ({"bulk": PEERS + 2}, []),
+    "nginx": ({"h1": PEERS + 3}, []),
+    "nghttpx": ({"h2": PEERS + 4}, []),
+}
+
+
+def one_case(t, mirrord, case, seconds):
+    ports, filters = CASES[case]
+    programs = []
+    try:
+        for n, f in enumerate(filters):
+            programs.append(Program(t, mirrord, f"{case}-{n}", f))
+        return measure(t, ports, seconds, programs[0] if case == "never" and programs[0].agents() else None)
+    finally:
+        for p in programs:
+            p.close()
+
+
+FIELDS = (("rate", "HTTP/1, 32 connections", "{:.0f}/s"), ("p50", "p50 of 1", "{:.0f} µs"), ("p99", "p99 of 32", "{:.0f} µs"), ("h2", "HTTP/2, 8 × 16", "{:.0f}/s"),
+          ("gbit", "1 GiB", "{:.1f} Gbit/s"), ("idle", "an idle connection", "{:.0f} bytes"))
+
+
+def lines_of(samples):
+    middle = lambda case, field: median(v) if (v := [r[case][field] for r in samples if field in r.get(case, {})]) else None
+    for case in CASES:
+        parts = []
+        for field, title, form in FIELDS:
+            value, direct = middle(case, field), middle("direct", field)
+            if value is not None:
+                parts.append(f"{title} {form.format(value)}" + (f" ({value / direct:.2f} ×)" if direct and case != "direct" else ""))
+        if parts:
+            yield f"{case}: " + ", ".join(parts)
+
+
+def start_peers(t):
+    write(f"{RUN}/filter.haproxy", HAPROXY.format(host=HOST, p=PEERS, p2=PEERS + 1, p3=PEERS + 2, h1=H1, h2=H2))
+    with open(f"{RUN}/bulk", "wb") as f:
+        f.truncate(BULK)
+    return [Service("filter-target", t.target, nginx("filtered", SERVERS.format(host=HOST, h1=H1, h2=H2, run=RUN, reuse="")), "server").wait_for_port(H1),
+            Service("filter-haproxy", t.target, ["haproxy", "-f", f"{RUN}/filter.haproxy"], "server").wait_for_port(PEERS),
+            Service("filter-nginx", t.target, nginx("proxy", PROXY.format(host=HOST, h1=H1, port=PEERS + 3)), "server").wait_for_port(PEERS + 3),
+            Service("filter-nghttpx", t.target, ["nghttpx", "-s", "--workers=1", "--no-ocsp", f"--frontend={HOST},{PEERS + 4};no-tls", f"--backend={HOST},{H2};;proto=h2",
+                                                 "--errorlog-file=/dev/null", "--accesslog-file=/dev/null"], "server").wait_for_port(PEERS + 4)]
+
+
+def report(t, mirrord, rounds, seconds):
+    """Text lines and data; the cases of a round follow each other."""
+    need("nginx", "haproxy", "nghttpx", "wrk", "h2load", "curl")
+    services = start_peers(t)
+    samples, problems = [], {}
+    for _ in range(rounds):
+        samples.append({})
+        for case in CASES:
+            try:
+                samples[-1][case] = one_case(t, mirrord, case, seconds)
+            except (Problem, subprocess.TimeoutExpired) as p:
+                problems[case] = str(p)
+    for s in services:
+        s.process.terminate()
+        s.process.wait()
+        Service.all.remove(s)
+    return list(lines_of(samples)) + [f"{case}: {why}" for case, why in problems.items()], {"samples": samples, "problems": problems}
