@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""fuzz/seeds_capture.py -- writes the inputs that fuzzing the reassembly starts from to fuzz/corpus/reassembly."""
+"""fuzz/seeds_capture.py -- writes the inputs that fuzzing reassembly and captures starts from to fuzz/corpus."""
 import pathlib
 import struct
 
-from seeds import A4, A6, B4, B6, TCP
+from seeds import A4, A6, B4, B6, PACKETS, TCP, THREE4, THREE6
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -51,11 +51,42 @@ INPUTS = {
 }
 
 
+def passed(*packets, how=0):
+    """Captured packets, as the capture target's intake wants them."""
+    return b"\0" + b"".join(bytes([how]) + struct.pack(">H", len(p)) + p for p in packets)
+
+
+def record(kind, data, type_=0, wire=0):
+    return struct.pack(">IBBHIIQ", len(data), kind, type_, 1, 2, wire or len(data), 1700000000123456789) + data
+
+
+def request(*ports, tcp=None):
+    n = len(ports) if tcp is None else tcp
+    return struct.pack(f">HH{len(ports)}H", n, len(ports) - n, *ports)
+
+
+CAPTURES = {
+    "in": passed(PACKETS["ack4"], PACKETS["syn6"], how=4),
+    "in-unsummed": passed(PACKETS["ack4"], PACKETS["udp4"], PACKETS["udp6"]),
+    "out": passed(PACKETS["ack4"], PACKETS["udp6"], how=1),
+    "lo": passed(PACKETS["ack4"], PACKETS["udp6"], how=2),
+    "fragments4": passed(*THREE4, how=4),
+    "fragments6": passed(*THREE6, how=4),
+    "head": passed(PACKETS["ack4"][:45], how=5),
+    "records": b"\1" + record(1, request(80, 53, tcp=1)) + record(2, PACKETS["ack4"], 4) + record(3, b"", wire=7) + record(4, b"text\0advice"),
+    "record-too-long": b"\1" + struct.pack(">IBBHIIQ", 0x40001, 2, 0, 0, 0, 0, 0),
+    "request": b"\2" + request(80, 443, 53, tcp=2),
+    "request-none": b"\2" + request(),
+    "request-too-many": b"\2" + struct.pack(">HH", 300, 101),
+}
+
+
 def main():
-    directory = CORPUS / "reassembly"
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, data in INPUTS.items():
-        (directory / name).write_bytes(data)
+    for target, inputs in {"reassembly": INPUTS, "capture": CAPTURES}.items():
+        directory = CORPUS / target
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, data in inputs.items():
+            (directory / name).write_bytes(data)
 
 
 if __name__ == "__main__":
