@@ -144,7 +144,7 @@ static nghttp2_option *make_options(void)
 		return made;
 	nghttp2_option_set_no_auto_window_update(made, 1);
 	nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(made, 1); /* it is for the server to say */
-	nghttp2_option_set_max_send_header_block_length(made, 2 * HTTP_HEAD_MAX);
+	nghttp2_option_set_max_send_header_block_length(made, 2 * (size_t)HTTP_HEAD_MAX);
 	return made;
 }
 

@@ -33,7 +33,8 @@ bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool 
 	}
 	line = b->text + b->len;
 	memcpy(line, name.at, name.len);
-	memcpy(line + name.len, ": ", 2);
+	line[name.len] = ':';
+	line[name.len + 1] = ' ';
 	if (value.len)
 		memcpy(line + name.len + 2, value.at, value.len);
 	b->fields[b->n].at = (uint32_t)b->len;
@@ -84,7 +85,7 @@ struct span h2_block_value(const struct h2_block *b, const char *name)
 void h2_block_view(const struct h2_block *b, struct http_request *ret)
 {
 	static struct http_field fields[HTTP_FIELDS_MAX + 1];
-	static char host[HTTP_HEAD_MAX + 8];
+	static char host[HTTP_HEAD_MAX + 8] = "host: ";
 	struct span authority = h2_block_value(b, ":authority");
 	bool add = authority.at && !h2_block_value(b, "host").at;
 	size_t n = 0;
@@ -96,7 +97,6 @@ void h2_block_view(const struct h2_block *b, struct http_request *ret)
 		if (add && *f.line != ':') { /* behind the pseudo-headers */
 			size_t len = 6 + authority.len;
 
-			memcpy(host, "host: ", 6);
 			memcpy(host + 6, authority.at, authority.len);
 			fields[n++] = (struct http_field){ host, 4, (uint32_t)len };
 			add = false;
@@ -104,7 +104,6 @@ void h2_block_view(const struct h2_block *b, struct http_request *ret)
 		fields[n++] = f;
 	}
 	if (add) {
-		memcpy(host, "host: ", 6);
 		memcpy(host + 6, authority.at, authority.len);
 		fields[n++] = (struct http_field){ host, 4, (uint32_t)(6 + authority.len) };
 	}

@@ -10,15 +10,16 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "http/regexp.h"
 
-#include <pcre2.h>
+#include <assert.h>
 #include <errno.h>
+#include <pcre2.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum {
 	SLICE_STEPS = 100000, /* 1 to 4 ns each */
-	SLICE_BYTES = 800000, /* run over, by half on average, 0.5 ns each */
+	SLICE_BYTES = 400000, /* run over, by half on average, 0.5 ns each */
 	SLOWER = 16,	      /* by so much is the interpreter, for a kernel that forbids the JIT */
 	DEPTH_MAX = 1000,     /* these two for the interpreter */
 	HEAP_MAX = 512,	      /* KiB */
@@ -187,6 +188,7 @@ int regex_search(const struct regex *r, struct span subject)
 
 	if (slice > places)
 		slice = places;
+	assert(slice > 0);
 	for (size_t at = 0; at < places && !found; at += slice) {
 		size_t to = at + slice < places ? at + slice : places;
 

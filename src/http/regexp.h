@@ -24,4 +24,4 @@ enum { REGEX_TOO_LONG = -1 };
 /* 1 when @subject has a match, 0 when not, or REGEX_TOO_LONG: it was given up after REGEX_LIMIT_US. Bytes that are not UTF-8
  * match nothing. */
 int regex_search(const struct regex *r, struct span subject);
-enum { REGEX_LIMIT_US = 500 };
+enum { REGEX_LIMIT_US = 700 };
