@@ -163,6 +163,44 @@ def ends(lab):
         expect("before and after", (got[0].get("name"), got[1].get("error", "")[:18]), ("here", "RemoteDisconnected"), str(got) + lab.log())
 
 
+class Second:
+    """Another session's program on the same port."""
+
+    def __init__(self, lab, incoming):
+        config = "/tmp/lab/home/second.json"
+        with open(config, "w") as f:
+            json.dump({"feature": {"network": {"incoming": incoming}}}, f)
+        os.chmod(config, 0o644)
+        self.process = lab.start_mirrord([*PYTHON, "-c", SERVER, "second", str(PORT)], options=("-f", config, "--no-publish"))
+        line = self.process.stdout.readline()
+        expect("the second program's first line", line, "ready\n", lab.log() + (self.process.stderr.read() if not line else ""))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.communicate(timeout=15)
+
+
+@test("http_filter.two_sessions")
+def two(lab):
+    """The one that was there first is asked first; when it goes, the other goes on."""
+    requests = (("GET", "/1", ALICE), ("GET", "/2", {"X-User": "bob"}), ("GET", "/3", {}))
+    with Pair(lab, {"header_filter": "^x-user: alice$"}) as pair, Second(lab, {"mode": "steal", "http_filter": {"header_filter": "^x-user:"}}):
+        got = ask(lab, *requests)
+        expect("who answered", [g.get("name") for g in got], ["here", "second", "real"], str(got) + lab.log())
+        pair.stop()
+        lab.wait_for("the second has its place", lambda: [g.get("name") for g in ask(lab, *requests)] == ["second", "second", "real"], 10)
+
+
+@test("http_filter.beside_a_steal_of_all")
+def beside(lab):
+    with Pair(lab, {"header_filter": "^x-user: alice$"}), Second(lab, {"mode": "steal"}):
+        got = ask(lab, ("GET", "/1", ALICE), ("GET", "/2", {}))
+        expect("who answered", [g.get("name") for g in got], ["here", "second"], str(got) + lab.log())
+
+
 @test("http_filter.refused")
 def refused(lab):
     """A filter that is none is refused before the program starts, with the place in it."""
