@@ -146,7 +146,7 @@ json_t *kube_agent_job(enum kube_way way, const char *name, const struct kube_se
 {
 	json_t *labels = job_labels(s), *annotations = job_annotations(s, p), *job;
 
-	job = json_pack("{s:s, s:s, s:{s:s, s:O, s:O}, s:{s:i, s:i, s:{s:{s:o, s:o}, s:o}}}", "apiVersion", "batch/v1", "kind", "Job", "metadata",
+	job = json_pack("{s:s, s:s, s:{s:s, s:O, s:O}, s:{s:i, s:i, s:{s:{s:O, s:O}, s:o}}}", "apiVersion", "batch/v1", "kind", "Job", "metadata",
 			 "name", name, "labels", labels, "annotations", annotations, "spec", "backoffLimit", 0, "ttlSecondsAfterFinished",
 			(int)s->ttl, "template", "metadata", "labels", labels, "annotations", annotations, "spec", pod_spec(way, s, p));
 	json_decref(labels);

@@ -37,13 +37,13 @@ static time_t parse_time(const char *text)
 {
 	struct tm tm = { 0 };
 	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	int hours, minutes;
+	long hours, minutes;
 	char sign;
 	time_t t = rest ? timegm(&tm) : 0;
 
 	if (rest && *rest == '.')
 		rest += 1 + strspn(rest + 1, "0123456789");
-	if (rest && sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
+	if (rest && sscanf(rest, "%c%2ld:%2ld", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
 		t -= (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
 	return t;
 }

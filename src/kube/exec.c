@@ -200,7 +200,7 @@ static int check_answer(struct kube_exec *e, const struct handshake_answer *a, c
 
 static int shake_hands(struct kube_exec *e, const char *path, long *ret_status, struct error *err)
 {
-	struct handshake_answer answer;
+	struct handshake_answer answer = { 0 };
 	char key[HANDSHAKE_KEY], accept[BASE64_ROOM_OF_20];
 	uint8_t random[16];
 	size_t len = 0;
