@@ -7,8 +7,8 @@
 
 struct steal;
 
-/* @alone: another agent is at work in the target, and nothing may be stolen. Watches @subscriptions; both stay the caller's and outlive it. Nothing is changed in the target before the first subscription. NULL
- * without memory. */
+/* Watches @subscriptions; both stay the caller's and outlive it. Nothing is changed in the target before the first subscription. @alone: another
+ * agent is at work in the target, and nothing may be stolen. NULL without memory. */
 struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone);
 /* Takes what it changed away; connections that wait for an answer are reset. */
 void steal_free(struct steal *s);

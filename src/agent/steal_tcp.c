@@ -277,11 +277,13 @@ static int listen_on(struct listener_of *l, enum steal_family family, bool redir
 	return 0;
 }
 
-static int descriptor_limit(void)
+static void read_limit(struct steal_tcp *t)
 {
+	enum { ENDLESS = 1 << 30 };
 	struct rlimit limit;
 
-	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 30 ? 1 << 30 : (int)limit.rlim_cur;
+	t->limit = getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > ENDLESS ? ENDLESS : (int)limit.rlim_cur;
+	t->reserve = t->limit / 4 < RESERVE ? t->limit / 4 : RESERVE;
 }
 
 struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *subscriptions, struct steal_http *http,
@@ -294,8 +296,7 @@ struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *s
 		return NULL;
 	*t = (struct steal_tcp){ .loop = loop, .subscriptions = subscriptions, .http = http, .events = *events, .redirect = redirect };
 	list_init(&t->taken);
-	t->limit = descriptor_limit();
-	t->reserve = t->limit / 4 < RESERVE ? t->limit / 4 : RESERVE;
+	read_limit(t);
 	for (int v = 0; v < 2; v++)
 		t->listeners[v] = (struct listener_of){ .tcp = t, .fd = -1 };
 	for (int v = 0; v < 2 && rc == 0; v++)
@@ -346,13 +347,14 @@ size_t steal_tcp_waiting(const struct steal_tcp *t)
 	return t->n_taken;
 }
 
-/* The lowest descriptors are given first: as many as two reserves must be below the last one. */
-bool steal_tcp_can_take(const struct steal_tcp *t)
+/* The lowest descriptors are given first: as many as a reserve must be below the last one. */
+bool steal_tcp_can_take(struct steal_tcp *t)
 {
-	int fds[2 * RESERVE], n = 0;
+	int fds[RESERVE], n = 0;
 	bool room = true;
 
-	while (room && n < 2 * t->reserve) {
+	read_limit(t);
+	while (room && n < t->reserve) {
 		int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
 
 		room = fd >= 0 && fd < t->limit - t->reserve;

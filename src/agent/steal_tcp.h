@@ -31,4 +31,4 @@ void steal_tcp_drop(struct steal_tcp *t, const struct subscriber *s);
 /* Connections that wait for an answer. */
 size_t steal_tcp_waiting(const struct steal_tcp *t);
 /* True when there are descriptors to spare again. */
-bool steal_tcp_can_take(const struct steal_tcp *t);
+bool steal_tcp_can_take(struct steal_tcp *t);
