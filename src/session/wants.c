@@ -172,7 +172,7 @@ static bool same_listener(const struct listener *a, const struct listener *b)
 /* Sets the listeners, each once. True when they have changed. */
 static bool set_listeners(struct entry *e, const struct wanted *w, size_t n)
 {
-	struct listener now[SUBSCRIPTION_LISTENERS];
+	struct listener now[SUBSCRIPTION_LISTENERS] = { 0 };
 	size_t n_now = 0;
 	bool same;
 
@@ -262,7 +262,7 @@ int wants_state(const struct wants *s, int protocol, uint16_t port)
 	if (!e || !*s->mux)
 		return 0;
 	if (e->refused)
-		return EADDRINUSE;
+		return e->wire.mode == SUBSCRIPTION_STEAL ? EADDRINUSE : 0;
 	return e->answered == e->asked ? 0 : EINPROGRESS;
 }
 

@@ -29,7 +29,8 @@ bool wants_used(const struct wants *s);
 
 /* Asks again for a port that was refused before. */
 void wants_retry(struct wants *s, int protocol, uint16_t port);
-/* How the last request for that port went: EINPROGRESS while the agent hasn't answered, EADDRINUSE when it refused, else 0. */
+/* How the last request for that port went: EINPROGRESS while the agent hasn't answered, EADDRINUSE when it refused to
+ * steal, else 0: a program runs as well without a copy. */
 int wants_state(const struct wants *s, int protocol, uint16_t port);
 /* SUBSCRIBED came. */
 void wants_on_answer(struct wants *s, const uint8_t *data, size_t len);

@@ -85,7 +85,7 @@ class Program:
         if self._line() != "ready":
             raise Failure("a ready program", self.process.stderr.read(), lab.log())
 
-    def _line(self, seconds=15):
+    def _line(self, seconds=60):
         if not select.select([self.process.stdout], [], [], seconds)[0]:
             raise Failure("an answer of the program's", f"none in {seconds} s", self.lab.log())
         line = self.process.stdout.readline()

@@ -193,6 +193,18 @@ static void test_limit(struct wants *w)
 	tap_str(heard(), "-6", "and end as one");
 }
 
+static void test_mirror(void)
+{
+	static struct incoming_options mirror = { .mode = INCOMING_MIRROR };
+	struct wants *w = wants_new(&session, &mirror);
+
+	UPDATE(w, "tcp 0.0.0.0 80 80");
+	tap_str(heard(), "+1 tcp 80 mirror 0.0.0.0:80", "a port is mirrored");
+	answer(w, 1, "no CAP_NET_RAW");
+	tap_int(wants_state(w, IPPROTO_TCP, 80), 0, "where it can't be, the program is let go on");
+	wants_free(w);
+}
+
 static void test_without_agent(void)
 {
 	struct mux *none = NULL;
@@ -223,6 +235,7 @@ int main(void)
 	test_refused(w);
 	test_limit(w);
 	wants_free(w);
+	test_mirror();
 	test_without_agent();
 	mux_free(session);
 	mux_free(agent);
