@@ -73,10 +73,10 @@ H2 = {
     "settings": pieces((2, frame(4, 0, 0, struct.pack(">HI", 4, 1))), (0, frame(4, 0, 0, struct.pack(">HI", 8, 1)))),
 }
 WORDS = {
-    "h1": ["GET ", "POST ", "HEAD ", "CONNECT ", " HTTP/1.1\\r\\n", " HTTP/1.0\\r\\n", "HTTP/1.1 200 OK\\r\\n", "HTTP/1.1 101 \\r\\n", "\\r\\n\\r\\n", "\\r\\n", "\\n\\n",
-           "Content-Length: ", "Transfer-Encoding: chunked\\r\\n", "Connection: close\\r\\n", "Connection: keep-alive\\r\\n", "Upgrade: h2c\\r\\n",
-           "Expect: 100-continue\\r\\n", "Host: a\\r\\n", "0\\r\\n\\r\\n", "5\\r\\nhello\\r\\n", ";x=y\\r\\n", "\\x00", "\\x7f"],
-    "sniff": ["GET /", "PRI * HTTP/2.0", "\\x16\\x03\\x01", "\\x00\\x00", "\\x00\\x10", "CONNECT ", " HTTP/1.1\\r\\n", "https://"],
+    "h1": ["GET ", "POST ", "HEAD ", "CONNECT ", " HTTP/1.1\\x0d\\x0a", " HTTP/1.0\\x0d\\x0a", "HTTP/1.1 200 OK\\x0d\\x0a", "HTTP/1.1 101 \\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "\\x0d\\x0a", "\\x0a\\x0a",
+           "Content-Length: ", "Transfer-Encoding: chunked\\x0d\\x0a", "Connection: close\\x0d\\x0a", "Connection: keep-alive\\x0d\\x0a", "Upgrade: h2c\\x0d\\x0a",
+           "Expect: 100-continue\\x0d\\x0a", "Host: a\\x0d\\x0a", "0\\x0d\\x0a\\x0d\\x0a", "5\\x0d\\x0ahello\\x0d\\x0a", ";x=y\\x0d\\x0a", "\\x00", "\\x7f"],
+    "sniff": ["GET /", "PRI * HTTP/2.0", "\\x16\\x03\\x01", "\\x00\\x00", "\\x00\\x10", "CONNECT ", " HTTP/1.1\\x0d\\x0a", "https://"],
     "filter": ["header_filter", "path_filter", "method_filter", "body_filter", "all_of", "any_of", "not", "header", "path", "method", "body", "json", "matches",
                "grpc", "service", "host", "cookie", "client", "sni", "ports", "(?i)", "(?=", "[a-z]+", ".*", "10.0.0.0/8"],
     "jsonpath": ["$", "@", "..", "[?", "[*]", "==", "!=", "<=", "&&", "||", "length(", "count(", "match(", "search(", "value(", "typeof(", "::-1", "\\\\u", "'", "null"],
