@@ -266,6 +266,61 @@ def from_before(lab):
         lab.cluster.pod.run(["nft", "delete", "table", "ip", "lab"])
 
 
+BULK_SERVER = f"""
+import hashlib, random, socket, sys
+size = int(sys.argv[1])
+l = socket.create_server(("0.0.0.0", {PORT}))
+print("ready", flush=True)
+c, _ = l.accept()
+c.sendall(b"220 who speaks first\\r\\n")
+h, block = hashlib.blake2b(), bytearray(1 << 20)
+while n := c.recv_into(block): h.update(memoryview(block)[:n])
+c.sendall(h.digest())
+r, h = random.Random(1), hashlib.blake2b()
+for _ in range(size >> 20):
+    block = r.randbytes(1 << 20); h.update(block); c.sendall(block)
+c.close()
+print(h.hexdigest(), flush=True)
+"""
+
+BULK_CLIENT = """
+import hashlib, random, socket, sys
+ip, port, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+c = socket.create_connection((ip, port), 20); c.settimeout(60)
+f = c.makefile("rb")
+print(f.readline().decode().strip())
+r, h = random.Random(2), hashlib.blake2b()
+for _ in range(size >> 20):
+    block = r.randbytes(1 << 20); h.update(block); c.sendall(block)
+c.shutdown(socket.SHUT_WR)
+print(f.read(64) == h.digest())
+h, n = hashlib.blake2b(), 0
+while block := f.read(1 << 20): h.update(block); n += len(block)
+print(n); print(h.hexdigest())
+"""
+
+
+def bulk(lab, size):
+    """Who speaks first, much there, a half-close, and much back."""
+    with Real(lab):
+        p = lab.start(lab.command([*PYTHON, "-c", BULK_SERVER, str(size)], options=("--steal",)))
+        expect("the program", p.stdout.readline(), "ready\n", lab.log())
+        caller = with_input(lab.cluster.services, [*PYTHON, "-c", BULK_CLIENT, "10.244.1.7", str(PORT), str(size)])
+        seen, _ = caller.communicate("", timeout=250)
+        sent, err = p.communicate(timeout=30)
+        expect("what the client saw", seen.split("\n")[:-1], ["220 who speaks first", "True", str(size), sent.strip()], err + lab.log())
+
+
+@test("steal.256_mib_both_ways", timeout=120)
+def some_mib(lab):
+    bulk(lab, 256 << 20)
+
+
+@test("steal.1_gib_both_ways", long=True, timeout=300)
+def a_gib(lab):
+    bulk(lab, 1 << 30)
+
+
 SIDECAR = f"""
 import socket, sys, threading
 l = socket.create_server(("0.0.0.0", 15006))
