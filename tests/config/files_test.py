@@ -8,11 +8,15 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
 import yaml
+
+try:
+    import tomllib
+except ImportError:  # before Python 3.11
+    tomllib = None
 
 MIRRORD, SOURCE = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2])
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -52,6 +56,8 @@ validator = jsonschema.Draft7Validator(schema)
 
 # The examples
 for path in sorted((SOURCE / "examples").glob("*.*")):
+    if path.suffix == ".toml" and not tomllib:
+        continue
     done = run("verify-config", "--file-alone", str(path))
     ok(done.returncode == 0 and "warning" not in done.stderr, f"{path.name} is good", done.stderr)
     result = json.loads(run("verify-config", "--file-alone", "--json", "--resolved", str(path)).stdout)
