@@ -348,7 +348,7 @@ static int rollout_selector(struct kube *k, const struct target *t, const char *
 static int resolve_object(struct kube *k, const struct target *t, struct kube_place *p, struct error *err)
 {
 	char selector[SELECTOR_MAX] = "";
-	json_t *object;
+	json_t *object = NULL;
 	int r = 0;
 
 	if (get(k, t, p->namespace, &object, err) < 0)
