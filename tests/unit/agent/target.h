@@ -58,11 +58,13 @@ static inline bool build_places(void)
 {
 	static const char *const aliases[] = { "244.0.0.1", "fd00:6d::1" }; /* of loopback destinations towards a twin, net/loopback.h */
 	struct error err = { 0 };
+	uid_t uid = geteuid();
 	struct rtnl *nl;
 
 	for (int p = 0; p < PLACES; p++) {
 		if (!isolate())
 			return false;
+		become_its_root(uid);
 		places[p] = this_namespace();
 		nl = rtnl_open(&err);
 		if (p == OUTSIDE) {

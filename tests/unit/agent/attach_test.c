@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+/* Two agents of one target: who is found, what is handed over, and who may not. */
+#include "agent/attach.h"
+
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "relay/isolate.h"
+#include "relay/loop_thread.h"
+#include "relay/peers.h"
+#include "tap.h"
+
+static struct attach_listener *listener;
+static volatile int sessions;
+static struct attach_session got;
+static int got_sock;
+static char got_info[16];
+
+static void on_session(void *arg, const struct attach_session *s, int sock)
+{
+	got = *s;
+	got_sock = sock;
+	snprintf(got_info, sizeof(got_info), "%.*s", (int)s->info_len, (const char *)s->info);
+	free(s->info);
+	sessions++;
+}
+
+static void start(void *arg)
+{
+	static const struct attach_listener_events events = { .on_session = on_session };
+	struct error err = { 0 };
+
+	listener = attach_listen(loop, *(int *)arg, &events, &err);
+}
+
+static void stop(void *arg)
+{
+	attach_listener_free(listener);
+}
+
+/* The other agent, a process of its own: as @uid. It exits with what it found. */
+static pid_t find_as(uid_t uid, int transport, bool lend)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct attach_session mine = { .transport = { transport, transport, lend ? transport : -1 }, .log = STDERR_FILENO,
+					       .info = (uint8_t *)strdup("target"), .info_len = 6 };
+		int sock = -1, found;
+
+		if (uid != geteuid() && (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
+			_exit(99);
+		found = attach_find(&mine, &sock);
+		if (found == ATTACH_HANDED)
+			attach_wait(sock);
+		_exit(found);
+	}
+	return child;
+}
+
+static int exit_of(pid_t child)
+{
+	int status;
+
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_handed_over(bool lend)
+{
+	int pair[2], before = sessions;
+	char text[8] = "";
+	pid_t child;
+
+	unix_pair(pair, 0);
+	child = find_as(geteuid(), pair[1], lend);
+	tap_int(await(&sessions, before + 1), before + 1, "a session is handed over");
+	tap_str(got_info, "target", "with what its target is like");
+	tap_int(got.transport.lend >= 0, lend, "and a lender, if it has one");
+	tap_ok(write(got.transport.out, "hello", 5) == 5 && read(pair[0], text, 5) == 5 && strcmp(text, "hello") == 0, "what we write it reads");
+	tap_int(waitpid(child, NULL, WNOHANG), 0, "who brought it waits");
+	close(got_sock);
+	tap_int(exit_of(child), ATTACH_HANDED, "until the session is over");
+	close(got.transport.in);
+	close(got.transport.out);
+	fd_closep(&got.transport.lend);
+	close(got.log);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* Who says something else, or nothing. */
+static void test_noise(void)
+{
+	struct sockaddr_un { sa_family_t family; char path[108]; } sa = { AF_UNIX, "\0mirrord-agent" };
+	int before = sessions, fd;
+	char byte;
+
+	for (int what = 0; what < 2; what++) {
+		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		set_patience(fd);
+		if (connect(fd, (struct sockaddr *)&sa, sizeof(sa_family_t) + 14) < 0)
+			abort();
+		if (what == 0)
+			send(fd, "hello", 5, 0);
+		else
+			shutdown(fd, SHUT_WR);
+		tap_int(recv(fd, &byte, 1, 0), 0, "noise is hung up on");
+		close(fd);
+	}
+	tap_int(sessions, before, "and is no session");
+}
+
+int main(void)
+{
+	struct attach_session mine = { .transport = { 0, 1, -1 } };
+	int sock = -1, before, found;
+	uid_t uid = geteuid();
+
+	if (!isolate()) {
+		printf("1..0 # SKIP no network namespace is to be had\n");
+		return 0;
+	}
+	become_its_root(uid);
+	loop_thread_start();
+	before = open_descriptors();
+	found = attach_find(&mine, &sock);
+	tap_int(found, ATTACH_NONE, "nobody is there");
+	on_loop(start, &sock);
+	test_handed_over(false);
+	test_handed_over(true);
+	test_noise();
+	if (geteuid() == 0 && setegid(1234) == 0 && setegid(0) == 0) {
+		int pair[2];
+
+		unix_pair(pair, 0);
+		tap_int(exit_of(find_as(1234, pair[1], false)), ATTACH_STRANGER, "another user is not served");
+		close(pair[0]);
+		close(pair[1]);
+	}
+	on_loop(stop, NULL);
+	tap_int(sessions, 2, "sessions in all");
+	tap_int(open_descriptors(), before, "no descriptor is left");
+	loop_thread_stop();
+	return tap_done();
+}
