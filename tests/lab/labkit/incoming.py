@@ -44,9 +44,9 @@ threading.Event().wait()
 
 CLIENT = """
 import errno, json, socket, sys
-ip, port, data, kind, source = json.loads(sys.argv[1])
+ip, port, data, kind, source, patience = (json.loads(sys.argv[1]) + [4])[:6]
 s = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, getattr(socket, kind))
-s.settimeout(4)
+s.settimeout(patience)
 try:
     if source:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
