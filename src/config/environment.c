@@ -127,7 +127,7 @@ static int compile_mapping(struct maker *m, struct error *err)
 {
 	const struct config_map *map = &m->c->env_mapping;
 
-	m->mapping = arena_alloc(m->arena, (map->n + 1) * sizeof(*m->mapping));
+	m->mapping = arena_alloc(m->arena, (map->n + 1) * sizeof(void *));
 	for (size_t i = 0; i < map->n; i++) {
 		m->mapping[i] = regex_compile((struct span){ map->items[i].name, strlen(map->items[i].name) }, 0, err);
 		if (!m->mapping[i])

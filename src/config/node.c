@@ -57,7 +57,7 @@ static void index_add(struct node *object, struct node *child)
 static void index_grow(struct arena *a, struct node *object)
 {
 	object->index_size = object->n * 4;
-	object->index = arena_alloc(a, object->index_size * sizeof(struct node *));
+	object->index = arena_alloc(a, object->index_size * sizeof(void *));
 	for (struct node *c = object->child; c; c = c->next)
 		index_add(object, c);
 }
