@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "relay/sockets.h"
+#include "tunnel/greeting.h"
 
 #define LEAVE_TIME (10 * LOOP_SECOND)
 #define LEAVE_STEP (20 * (uint64_t)LOOP_MS)
@@ -30,6 +31,7 @@ struct agent {
 	struct steal *steal;
 	struct attach_listener *listener; /* NULL: nobody can come */
 	struct list sessions;		  /* the oldest first */
+	struct list streams;		  /* that haven't said yet which session they are of */
 	struct timer leave;
 	uint64_t leave_until;
 };
@@ -40,6 +42,12 @@ struct session {
 	struct agent *agent;
 	struct client *client;
 	int sock, log; /* -1: the first one's */
+};
+
+struct stream_taken {
+	struct list node;
+	struct agent *agent;
+	struct greeting *greeting;
 };
 
 static struct session *session_of(struct agent *a, const struct client *c)
@@ -114,6 +122,51 @@ static void on_bringer(struct watch *w, uint32_t events)
 	session_end(container_of(w, struct session, watch));
 }
 
+static void on_greeted(void *arg, int in, int out, const struct hello *hello)
+{
+	struct stream_taken *t = arg;
+	struct agent *a = t->agent;
+
+	list_remove(&t->node);
+	free(t);
+	for (struct list *n = a->sessions.next; hello && n != &a->sessions; n = n->next) {
+		struct client *c = container_of(n, struct session, node)->client;
+
+		if (!client_resumes(c, hello))
+			continue;
+		client_resume(c, in, out, hello);
+		return;
+	}
+	greeting_refuse(in, out);
+}
+
+void agent_take_stream(struct agent *a, int in, int out)
+{
+	struct stream_taken *t = calloc(1, sizeof(*t));
+
+	if (t)
+		t->greeting = greeting_new(a->loop, in, out, on_greeted, t);
+	if (!t || !t->greeting) {
+		free(t);
+		greeting_refuse(in, out);
+		return;
+	}
+	t->agent = a;
+	list_append(&a->streams, &t->node);
+}
+
+static void on_stream(void *arg, int in, int out)
+{
+	agent_take_stream(arg, in, out);
+}
+
+void agent_drop_own(struct agent *a)
+{
+	for (struct list *n = a->sessions.next; n != &a->sessions; n = n->next)
+		if (container_of(n, struct session, node)->sock < 0)
+			client_give_up(container_of(n, struct session, node)->client);
+}
+
 struct agent *agent_new(struct loop *loop, bool have_target, bool alone, struct error *err)
 {
 	struct agent *a = calloc(1, sizeof(*a));
@@ -125,6 +178,7 @@ struct agent *agent_new(struct loop *loop, bool have_target, bool alone, struct 
 	a->loop = loop;
 	a->leave.on_due = on_leave;
 	list_init(&a->sessions);
+	list_init(&a->streams);
 	a->services = (struct client_services){ .loop = loop, .on_end = on_end, .on_quiet = on_quiet, .arg = a };
 	a->services.subscriptions = subscriptions_new(client_lose);
 	if (a->services.subscriptions) {
@@ -149,6 +203,13 @@ void agent_free(struct agent *a)
 	attach_listener_free(a->listener);
 	while (!list_empty(&a->sessions))
 		session_end(container_of(a->sessions.next, struct session, node));
+	while (!list_empty(&a->streams)) {
+		struct stream_taken *t = container_of(a->streams.next, struct stream_taken, node);
+
+		greeting_free(t->greeting);
+		list_remove(&t->node);
+		free(t);
+	}
 	loop_disarm(a->loop, &a->leave);
 	steal_free(a->steal);
 	mirror_free(a->mirror);
@@ -194,7 +255,7 @@ static void on_session(void *arg, const struct attach_session *session, int sock
 
 int agent_listen(struct agent *a, int sock, struct error *err)
 {
-	const struct attach_listener_events events = { .on_session = on_session, .arg = a };
+	const struct attach_listener_events events = { .on_session = on_session, .on_stream = on_stream, .arg = a };
 
 	a->listener = attach_listen(a->loop, sock, &events, err);
 	if (!a->listener)

@@ -12,5 +12,9 @@ void agent_free(struct agent *a);
 /* Serves a session; owns what it brings, but for its standard error when that is ours. @sock as in attach.h, or -1. The client is the
  * agent's; NULL with @err. */
 struct client *agent_serve(struct agent *a, const struct attach_session *session, int sock, struct error *err);
+/* A byte stream that goes on with a session that is here, or is refused; owned. */
+void agent_take_stream(struct agent *a, int in, int out);
+/* The session that came first-hand won't come back: it is over if its byte stream broke. */
+void agent_drop_own(struct agent *a);
 /* Other sessions may come; owns @sock. Returns 0, or -1 with @err. */
 int agent_listen(struct agent *a, int sock, struct error *err);

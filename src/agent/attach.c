@@ -35,7 +35,7 @@ static const char name[] = "mirrord-agent";
 struct attach_message {
 	char version[32];
 };
-static const struct attach_message message = { .version = "mirrord-agent attach 1" };
+static const struct attach_message message = { .version = "mirrord-agent attach 1" }, stream_message = { .version = "mirrord-agent stream 1" };
 
 struct attach_listener {
 	struct loop *loop;
@@ -132,14 +132,18 @@ enum attach_result attach_find(const struct attach_session *mine, int *ret_sock)
 	return ATTACH_STRANGER;
 }
 
-void attach_wait(int sock)
+int attach_hand_stream(int in, int out)
 {
-	struct timeval forever = { 0 };
-	char byte;
+	struct sockaddr_un sa;
+	socklen_t len = address_of(&sa);
+	_cleanup_fd_ int there = make_socket();
+	const int fds[] = { in, out };
+	char taken;
 
-	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
-	while (recv(sock, &byte, 1, 0) < 0 && errno == EINTR)
-		;
+	if (there < 0 || connect(there, (struct sockaddr *)&sa, len) < 0 || !is_trusted(there, geteuid()) ||
+	    fd_send(there, &stream_message, sizeof(stream_message), fds, 2) < 0)
+		return -1;
+	return recv(there, &taken, 1, 0) == 1 ? 0 : -1;
 }
 
 static void waiting_free(struct waiting *w)
@@ -180,6 +184,11 @@ static void on_message(struct watch *watch, uint32_t events)
 			log_debug("attach: another session");
 		l->events.on_session(l->events.arg, &session, sock);
 		return;
+	}
+	if (len == sizeof(m) && n == 2 && memcmp(&m, &stream_message, sizeof(m)) == 0) {
+		send(sock, "", 1, MSG_NOSIGNAL);
+		l->events.on_stream(l->events.arg, fds[FD_IN], fds[FD_OUT]);
+		n = 0;
 	}
 	for (size_t i = 0; len >= 0 && i < n; i++)
 		close(fds[i]);

@@ -26,11 +26,11 @@ enum attach_result {
 	ATTACH_NONE,	/* there is none, and we are the one that is found from now on */
 	ATTACH_STRANGER /* there is somebody else's: we serve alone, and change nothing in the target */
 };
-/* To be called in the target's network namespace, before agent_settle(). *ret_sock: of ATTACH_HANDED, what attach_wait() wants; of ATTACH_NONE
+/* To be called in the target's network namespace, before agent_settle(). *ret_sock: of ATTACH_HANDED, what ends when the other agent is done with our session; of ATTACH_NONE
  * what attach_listen() wants. */
 enum attach_result attach_find(const struct attach_session *mine, int *ret_sock);
-/* Waits until the other agent is done with our session. */
-void attach_wait(int sock);
+/* After ATTACH_HANDED: another byte stream for that session, whose first one broke. The descriptors stay the caller's. Returns 0, or -1. */
+int attach_hand_stream(int in, int out);
 
 /* Takes sessions over. */
 struct attach_listener;
@@ -38,6 +38,8 @@ struct attach_listener_events {
 	/* The descriptors and the memory are the callee's. @sock is to be closed when the session is over; its end says that who brought it has
 	 * ended. */
 	void (*on_session)(void *arg, const struct attach_session *session, int sock);
+	/* A byte stream that goes on with a session that is here; the callee's. */
+	void (*on_stream)(void *arg, int in, int out);
 	void *arg;
 };
 /* Owns @sock. NULL with @err. */

@@ -163,7 +163,20 @@ static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 		on_unsubscribe(c, data, len);
 }
 
-static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
+/* The session may come back (where it can: in a cluster). Until then nothing moves, and nothing is lost. */
+static void on_suspended(void *arg, const struct error *why)
+{
+	log_info("client: %s", why->text);
+}
+
+static void on_resumed(void *arg)
+{
+	log_info("client: the session is back");
+}
+
+static const struct mux_events mux_events = {
+	.on_open = on_open, .on_info = on_info, .on_gone = on_gone, .on_suspended = on_suspended, .on_resumed = on_resumed
+};
 
 static void send_totals(struct client *c)
 {
@@ -256,6 +269,22 @@ void client_free(struct client *c)
 		mux_free(c->mux);
 	fd_closep(&c->unserved);
 	free(c);
+}
+
+bool client_resumes(const struct client *c, const struct hello *hello)
+{
+	return mux_resumes(c->mux, hello);
+}
+
+void client_resume(struct client *c, int in, int out, const struct hello *hello)
+{
+	mux_resume(c->mux, in, out, hello);
+}
+
+void client_give_up(struct client *c)
+{
+	if (mux_is_suspended(c->mux))
+		client_end(c);
 }
 
 int client_tell_target(struct client *c, const uint8_t *info, size_t len)

@@ -8,6 +8,7 @@
 #include "agent/subscriptions.h"
 #include "net/loop.h"
 #include "relay/egress.h"
+#include "tunnel/hello.h"
 #include "tunnel/info.h"
 
 struct capture_streams;
@@ -35,6 +36,12 @@ struct client_transport {
 struct client *client_new(const struct client_services *services, const struct client_transport *transport, struct error *err);
 /* Ends its subscriptions, resets its streams, and hangs up. Not from inside one of its own calls, but for on_end. */
 void client_free(struct client *c);
+
+/* Whether @hello, which came on a new byte stream, goes on with this client's tunnel; and that it does. The descriptors are owned. */
+bool client_resumes(const struct client *c, const struct hello *hello);
+void client_resume(struct client *c, int in, int out, const struct hello *hello);
+/* Ends the client when its byte stream broke: nobody will make another one. */
+void client_give_up(struct client *c);
 
 /* What the session hears first: what the target (@info, encoded) is like, or why there is none. Returns 0 or -errno. */
 int client_tell_target(struct client *c, const uint8_t *info, size_t len);

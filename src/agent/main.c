@@ -12,6 +12,7 @@
 
 #include "agent/agent.h"
 #include "agent/container.h"
+#include "agent/door.h"
 #include "agent/enter.h"
 #include "agent/idle.h"
 #include "agent/inspect.h"
@@ -19,15 +20,75 @@
 #include "base/log.h"
 #include "net/loop.h"
 
-enum { LEND_FD = 3 };
+enum { LEND_FD = 3, ABOVE_STANDARD = 10 };
 
 struct arguments {
 	struct target target;
 	const char *container; /* the target is the container of this id, or NULL */
 	const char *log;       /* NULL: as MIRRORD_LOG says */
+	const char *idle;      /* in a cluster: the container, whose first process waits for us; NULL */
 	bool lend;
 	bool attach; /* to an agent that is there, or not at all */
 };
+
+/* What later processes of our container find behind the door: the agent, or its being elsewhere. */
+struct host {
+	struct loop *loop;
+	struct door *door;
+	struct agent *agent; /* NULL: another process has our session */
+	struct watch elsewhere;
+};
+
+static void on_stream(void *arg, int in, int out)
+{
+	struct host *h = arg;
+
+	if (h->agent) {
+		agent_take_stream(h->agent, in, out);
+		return;
+	}
+	if (attach_hand_stream(in, out) < 0)
+		log_warn("hand a byte stream to the agent that has the session: %s", strerror(errno));
+	close(in);
+	close(out);
+}
+
+/* Where another agent has the session, our end is what it is told by. */
+static void on_drop(void *arg)
+{
+	struct host *h = arg;
+
+	if (h->agent)
+		agent_drop_own(h->agent);
+	else
+		loop_stop(h->loop);
+}
+
+static const struct door_events door_events = { .on_stream = on_stream, .on_drop = on_drop };
+
+static void on_elsewhere(struct watch *w, uint32_t events)
+{
+	loop_stop(container_of(w, struct host, elsewhere)->loop);
+}
+
+/* Another agent has the session: our end would be that of the byte stream, for who started us. */
+static int wait_elsewhere(struct host *h, int sock, struct error *err)
+{
+	int r = loop_watch(h->loop, &h->elsewhere, sock, EPOLLRDHUP, on_elsewhere);
+
+	return r < 0 ? error_set(err, -r, "wait for the other agent") : loop_run(h->loop, err);
+}
+
+/* Moves a standard descriptor, in whose place stays /dev/null: once the byte stream is closed, its number is nobody else's. */
+static int take_standard(int fd)
+{
+	_cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int taken = fcntl(fd, F_DUPFD_CLOEXEC, ABOVE_STANDARD);
+
+	if (taken >= 0 && null >= 0)
+		dup2(null, fd);
+	return taken;
+}
 
 /* In the target's own pod its network is ours already; the process tells more, where we may look into it. */
 static int find_and_enter(const struct arguments *arguments, struct entry *ret, struct error *err)
@@ -75,9 +136,10 @@ static int serve_failure(struct loop *loop, const struct attach_session *session
 }
 
 /* As the agent of the target: found by others by @sock (-1: not). */
-static int serve_target(struct loop *loop, const struct attach_session *session, int sock, struct error *err)
+static int serve_target(struct host *h, const struct attach_session *session, int sock, struct error *err)
 {
-	struct agent *a = agent_new(loop, true, sock < 0, err);
+	struct loop *loop = h->loop;
+	struct agent *a = h->agent = agent_new(loop, true, sock < 0, err);
 	int rc = -1;
 
 	if (a && agent_serve(a, session, -1, err) && (sock < 0 || agent_listen(a, sock, err) == 0))
@@ -86,9 +148,10 @@ static int serve_target(struct loop *loop, const struct attach_session *session,
 	return rc;
 }
 
-static int serve(struct loop *loop, const struct arguments *arguments, struct error *err)
+static int serve_session(struct host *h, const struct arguments *arguments, struct error *err)
 {
-	struct attach_session session = { .transport = { STDIN_FILENO, STDOUT_FILENO, arguments->lend ? LEND_FD : -1 },
+	struct attach_session session = { .transport = { take_standard(STDIN_FILENO), take_standard(STDOUT_FILENO),
+							 arguments->lend ? LEND_FD : -1 },
 					  .log = STDERR_FILENO };
 	struct error failure = { 0 };
 	enum attach_result found = ATTACH_STRANGER;
@@ -98,9 +161,10 @@ static int serve(struct loop *loop, const struct arguments *arguments, struct er
 	if (rc == 0)
 		found = attach_find(&session, &sock);
 	if (found == ATTACH_HANDED) {
-		attach_wait(sock);
+		close(session.transport.in);
+		close(session.transport.out);
 		free(session.info);
-		return 0;
+		return wait_elsewhere(h, sock, err);
 	}
 	session.log = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LEND_FD + 1);
 	if (rc == 0 && arguments->attach)
@@ -110,10 +174,24 @@ static int serve(struct loop *loop, const struct arguments *arguments, struct er
 	if (rc < 0) {
 		free(session.info);
 		session.info = NULL;
-		return serve_failure(loop, &session, &failure, err);
+		return serve_failure(h->loop, &session, &failure, err);
 	}
-	rc = serve_target(loop, &session, sock, err);
+	rc = serve_target(h, &session, sock, err);
 	free(session.info);
+	return rc;
+}
+
+static int serve(struct loop *loop, const struct arguments *arguments, struct error *err)
+{
+	struct host h = { .loop = loop };
+	struct error failure = { 0 };
+	int rc;
+
+	/* In the container's own network, before the target's is entered. Without it a break is the end, later than it need be. */
+	if (arguments->idle && !(h.door = door_open(loop, arguments->idle, &door_events, &h, &failure)))
+		log_warn("%s", failure.text);
+	rc = serve_session(&h, arguments, err);
+	door_close(h.door);
 	return rc;
 }
 
@@ -123,7 +201,8 @@ static int usage(void)
 			"usage: mirrord-agent --target TEXT (--pid N | --netns PATH [--etc DIR] | --container-id ID) [--lend]\n"
 			"                     [--log LEVEL] [--idle NAME]\n"
 			"       mirrord-agent attach (the same)\n"
-			"       mirrord-agent idle --name NAME --wait SECONDS\n");
+			"       mirrord-agent idle --name NAME --wait SECONDS\n"
+			"       mirrord-agent resume --idle NAME [--drop]\n");
 	return 2;
 }
 
@@ -153,7 +232,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret)
 		else if (c == 'g')
 			ret->log = optarg;
 		else if (c == 'i')
-			agent_idle_hold(optarg);
+			agent_idle_hold(ret->idle = optarg);
 		else
 			return -1;
 	}
@@ -177,6 +256,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "idle") == 0)
 		return agent_idle(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "resume") == 0)
+		return door_knock(argc - 1, argv + 1);
 	arguments.attach = argc > 1 && strcmp(argv[1], "attach") == 0;
 	if (parse_arguments(argc - arguments.attach, argv + arguments.attach, &arguments) < 0)
 		return usage();

@@ -26,5 +26,10 @@ struct kube_exec_events {
 /* What comes by @fd (a socket; owned, also when this fails) is the command's input, and its output goes there. The end of the one closes the
  * other. Returns 0, or -1 with @err. */
 int kube_exec_join(struct kube_exec *e, struct loop *loop, int fd, const struct kube_exec_events *events, void *arg, struct error *err);
+/* Ends it as if the stream had broken: on_end follows. */
+void kube_exec_hang_up(struct kube_exec *e);
+/* After on_end: why, as there; and whether it was the stream that broke, and the command may run on without it. */
+const struct error *kube_exec_why(const struct kube_exec *e);
+bool kube_exec_broke(const struct kube_exec *e);
 /* Hangs up. The command gets the end of its input, and nothing else. */
 void kube_exec_free(struct kube_exec *e);

@@ -24,7 +24,7 @@ struct kube_exec {
 	struct watch sock_watch, local_watch;
 	struct deferred end;
 	struct error why;
-	bool local_ended, local_gone, ended;
+	bool local_ended, local_gone, ended, broke;
 
 	uint8_t in[EXEC_IN];
 	size_t in_at, in_len;

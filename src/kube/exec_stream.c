@@ -55,18 +55,23 @@ static void break_off(struct kube_exec *e, const char *why)
 {
 	if (!e->ended && !error_is_set(&e->why))
 		error_set(&e->why, 0, "%s", why);
+	e->broke = true;
 	finish(e);
 }
 
-/* {"status":"Failure","message":"command terminated with exit code 1",…} */
+/* {"status":"Failure","message":"command terminated with exit code 1","reason":"NonZeroExitCode",…}. Another reason is that of servers between
+ * us and the command, and tells nothing of it. */
 static void read_status(struct kube_exec *e)
 {
 	json_t *status = json_loadb(e->status, e->status_len, 0, NULL);
 	const char *word = json_string_value(json_object_get(status, "status")), *message = json_string_value(json_object_get(status, "message"));
+	const char *reason = json_string_value(json_object_get(status, "reason"));
 
 	log_debug("kube: exec: %.*s", (int)e->status_len, e->status);
-	if (!word || strcmp(word, "Success") != 0)
+	if (!word || strcmp(word, "Success") != 0) {
 		error_set(&e->why, 0, "%s", message ? message : "the command failed");
+		e->broke = !reason || strcmp(reason, "NonZeroExitCode") != 0;
+	}
 	json_decref(status);
 	finish(e);
 }
@@ -311,6 +316,21 @@ int kube_exec_join(struct kube_exec *e, struct loop *loop, int fd, const struct 
 	if (r == 0)
 		r = loop_watch(loop, &e->local_watch, fd, EPOLLIN, on_local);
 	return r < 0 ? error_set(err, -r, "watch the exec stream") : 0;
+}
+
+void kube_exec_hang_up(struct kube_exec *e)
+{
+	break_off(e, "nothing comes");
+}
+
+const struct error *kube_exec_why(const struct kube_exec *e)
+{
+	return &e->why;
+}
+
+bool kube_exec_broke(const struct kube_exec *e)
+{
+	return e->broke;
 }
 
 void kube_exec_free(struct kube_exec *e)

@@ -2,12 +2,16 @@
 /* The process between a session and its agent in a cluster.
  *
  *   STARTING  blocking calls: find the target, bring the agent, start it by exec. They give up when the session is gone.
- *   CARRYING  a loop between the session's socket and the exec stream. Ends: the session is gone → ENDING; the stream broke → LOST, ENDING
- *   ENDING    the agent has seen the end of its input. When it ends in time, nobody else uses it, and its job is deleted; else the job stays,
- *             ends by itself, and goes by its ttl. */
+ *   CARRYING  a loop between the session's socket and the exec stream. Ends: the session is gone → ENDING; the agent ended → LOST, ENDING;
+ *             the stream broke → AGAIN
+ *   AGAIN     a new exec leads to the agent that runs (`mirrord-agent resume`). Ends: it does → CARRYING, with another socket for the session;
+ *             it can't be, or not in time → LOST, ENDING
+ *   ENDING    the agent has seen the end of its input; one that keeps its tunnel for a session that might come back is told that none will. When
+ *             it ends in time, nobody else uses it, and its job is deleted; else the job stays, ends by itself, and goes by its ttl. */
 #include "kube/tunnel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +28,9 @@
 #include "kube/probes.h"
 
 #define END_TIME (3 * LOOP_SECOND)
+#define DROP_TIME (300 * (uint64_t)LOOP_MS) /* until an agent that still runs is one that waits */
 enum { EXEC_ATTEMPTS = 20, EXEC_PAUSE_MS = 100 };
+enum { AGAIN_MS = 30000, AGAIN_PAUSE_MS = 50, AGAIN_PAUSE_MAX_MS = 1000 };
 
 struct tunnel {
 	const struct kube_tunnel_options *options;
@@ -32,16 +38,17 @@ struct tunnel {
 	struct kube *kube;
 	struct kube_place place;
 	struct kube_agent agent;
-	struct kube_exec *exec;
+	struct kube_exec *exec, *dropping;
 	struct loop *loop;
 	struct watch control_watch;
 	struct timer end;
-	bool deployed, ended, session_gone;
+	unsigned int stream; /* the number of the exec stream */
+	bool deployed, ended, session_gone, dropped;
 };
 
 static void say(struct tunnel *t, enum kube_message_kind kind, const struct error *e, int fd)
 {
-	struct kube_message m = { .kind = kind };
+	struct kube_message m = { .kind = kind, .stream = t->stream };
 
 	if (e)
 		m.error = *e;
@@ -135,57 +142,207 @@ static void on_end(void *arg, const struct error *why)
 	struct tunnel *t = arg;
 
 	t->ended = true;
-	if (!t->session_gone && error_is_set(why))
-		say(t, KUBE_MESSAGE_LOST, why, -1);
 	loop_stop(t->loop);
 }
 
 static const struct kube_exec_events exec_events = { .on_stderr = on_stderr, .on_end = on_end };
 
+/* Another exec into the agent's container, beside the agent. NULL with @err and what the server answered. */
+static struct kube_exec *open_beside(struct tunnel *t, const char *option, long *ret_status, struct error *err)
+{
+	const char *const command[] = { "mirrord-agent", "resume", "--idle", t->agent.container, option, NULL };
+	const struct kube_exec_target target = { t->agent.namespace, t->agent.pod, t->agent.container, command };
+
+	return kube_exec_open(t->kube, &target, ret_status, err);
+}
+
+static void on_dropped(void *arg, const struct error *why)
+{
+	struct tunnel *t = arg;
+
+	if (!t->exec)
+		loop_stop(t->loop);
+}
+
+/* The agent is told that its session won't come back. */
+static void drop(struct tunnel *t)
+{
+	static const struct kube_exec_events events = { .on_stderr = on_stderr, .on_end = on_dropped };
+	struct error err = { 0 };
+	int pair[2] = { -1, -1 };
+	long status = 0;
+
+	t->dropped = true;
+	kube_set_cancel(t->kube, -1);
+	t->dropping = open_beside(t, "--drop", &status, &err);
+	if (t->dropping && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0)
+		kube_exec_join(t->dropping, t->loop, pair[0], &events, t, &err);
+	fd_closep(&pair[1]);
+	if (error_is_set(&err))
+		log_debug("kube: tell the agent that the session is gone: %s", err.text);
+}
+
 static void on_end_time(struct timer *timer)
 {
-	loop_stop(container_of(timer, struct tunnel, end)->loop);
+	struct tunnel *t = container_of(timer, struct tunnel, end);
+
+	if (t->dropped) {
+		loop_stop(t->loop);
+		return;
+	}
+	drop(t);
+	loop_arm(t->loop, timer, loop_now(t->loop) + END_TIME);
+}
+
+/* Returns whether there was something. */
+static bool take_control(struct tunnel *t)
+{
+	struct kube_message m;
+	size_t n;
+	ssize_t len = fd_receive(t->control, &m, sizeof(m), NULL, 0, &n, MSG_DONTWAIT);
+
+	if (len < 0 && errno == EAGAIN)
+		return false;
+	if (len != (ssize_t)sizeof(m)) {
+		t->session_gone = true;
+		return false;
+	}
+	if (m.kind == KUBE_MESSAGE_QUIET)
+		fd_drop_stderr();
+	if (m.kind == KUBE_MESSAGE_AGAIN && m.stream == t->stream && t->loop && !t->ended) {
+		kube_exec_hang_up(t->exec);
+		log_debug("kube: the session hears nothing of exec stream %u", t->stream);
+	}
+	return true;
 }
 
 static void on_control(struct watch *w, uint32_t events)
 {
 	struct tunnel *t = container_of(w, struct tunnel, control_watch);
-	struct kube_message m;
-	size_t n;
-	ssize_t len = fd_receive(w->fd, &m, sizeof(m), NULL, 0, &n, MSG_DONTWAIT);
 
-	if (len < 0 && errno == EAGAIN)
+	take_control(t);
+	if (!t->session_gone)
 		return;
-	if (len == (ssize_t)sizeof(m)) {
-		if (m.kind == KUBE_MESSAGE_QUIET)
-			fd_drop_stderr();
-		return;
-	}
-	t->session_gone = true;
 	loop_unwatch(t->loop, w);
-	loop_arm(t->loop, &t->end, loop_now(t->loop) + END_TIME);
+	loop_arm(t->loop, &t->end, loop_now(t->loop) + DROP_TIME);
 }
 
-static int carry(struct tunnel *t, struct error *err)
+/* The session gets the other end of a new exec stream. */
+static int join(struct tunnel *t, struct error *err)
 {
-	int pair[2], r;
+	int pair[2];
 
-	t->loop = loop_new(err);
-	if (!t->loop)
-		return -1;
+	t->ended = false;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "make the tunnel");
 	if (kube_exec_join(t->exec, t->loop, pair[0], &exec_events, t, err) < 0) {
 		close(pair[1]);
 		return -1;
 	}
+	t->stream++;
 	say(t, KUBE_MESSAGE_TUNNEL, NULL, pair[1]);
 	close(pair[1]);
+	return 0;
+}
+
+static bool session_waits(struct tunnel *t, int ms)
+{
+	struct pollfd p = { .fd = t->control, .events = POLLIN };
+
+	if (!t->session_gone && poll(&p, 1, ms) > 0)
+		while (take_control(t))
+			;
+	return !t->session_gone;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* A kubelet that has just been started doesn't know its pods yet, and answers exec as if there were none. */
+static bool agent_is_gone(struct tunnel *t)
+{
+	struct kube_call call = { 0 };
+	struct error err;
+	bool gone;
+
+	kube_path(call.path, sizeof(call.path), "/api/v1/namespaces/%s/pods/%s", t->agent.namespace, t->agent.pod);
+	if (kube_perform(t->kube, &call, 1, &err) < 0)
+		return false;
+	gone = call.status == 404;
+	kube_call_fini(&call);
+	return gone;
+}
+
+/* The exec stream broke: another one. -1 with @err when there will be none. */
+static int again(struct tunnel *t, struct error *err)
+{
+	int64_t until = now_ms() + AGAIN_MS;
+	int pause = 0;
+
+	kube_exec_free(t->exec);
+	t->exec = NULL;
+	while (session_waits(t, pause)) {
+		long status = 0;
+
+		*err = (struct error){ 0 };
+		t->exec = open_beside(t, NULL, &status, err);
+		if (t->exec)
+			return join(t, err);
+		log_debug("kube: exec again: %s", err->text);
+		if (status == 401 || status == 403 || now_ms() > until || (status == 404 && agent_is_gone(t)))
+			break;
+		pause = pause * 2 < AGAIN_PAUSE_MS ? AGAIN_PAUSE_MS : pause * 2 < AGAIN_PAUSE_MAX_MS ? pause * 2 : AGAIN_PAUSE_MAX_MS;
+	}
+	return -1;
+}
+
+/* The loop stops when the stream has ended, or the time of ENDING is over. */
+static int carry_on(struct tunnel *t, struct error *err)
+{
+	while (loop_run(t->loop, err) == 0) {
+		struct error why = *kube_exec_why(t->exec);
+
+		if (t->session_gone)
+			return 0;
+		if (!kube_exec_broke(t->exec)) {
+			if (!error_is_set(&why))
+				error_set(&why, 0, "it ended");
+			say(t, KUBE_MESSAGE_LOST, &why, -1);
+			return 0;
+		}
+		log_info("kube: the exec stream broke: %s", why.text);
+		if (again(t, err) == 0)
+			continue;
+		if (!t->session_gone) {
+			say(t, KUBE_MESSAGE_LOST, err, -1);
+			*err = (struct error){ 0 };
+			return 0;
+		}
+		*err = (struct error){ 0 };
+		loop_unwatch(t->loop, &t->control_watch);
+		loop_arm(t->loop, &t->end, 0);
+		return loop_run(t->loop, err);
+	}
+	return -1;
+}
+
+static int carry(struct tunnel *t, struct error *err)
+{
+	int r;
+
+	t->loop = loop_new(err);
+	if (!t->loop || join(t, err) < 0)
+		return -1;
 	t->end.on_due = on_end_time;
 	r = loop_watch(t->loop, &t->control_watch, t->control, EPOLLIN | EPOLLRDHUP, on_control);
 	if (r < 0)
 		return error_set(err, -r, "watch the session");
-	return loop_run(t->loop, err);
+	return carry_on(t, err);
 }
 
 void kube_tunnel_run(const struct kube_tunnel_options *options, int control)
@@ -204,8 +361,9 @@ void kube_tunnel_run(const struct kube_tunnel_options *options, int control)
 		carry(&t, &err);
 	if (error_is_set(&err))
 		say(&t, KUBE_MESSAGE_FAILED, &err, -1);
+	kube_exec_free(t.dropping);
 	kube_exec_free(t.exec);
-	if (t.deployed && (t.ended || !t.exec)) {
+	if (t.deployed && (t.ended || !t.stream)) {
 		kube_set_cancel(t.kube, -1);
 		kube_agent_remove(t.kube, &t.agent);
 	}

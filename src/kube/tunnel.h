@@ -2,8 +2,9 @@
 /* The process between a session and its agent in a cluster: brings the agent there, carries the tunnel, cleans up. What it says to the session
  * and hears from it, over a SOCK_SEQPACKET pair:
  *
- *   → session   TUNNEL, with a socket that speaks the tunnel; FAILED, with the error; LOST, with the reason, before the tunnel's end
- *   ← session   QUIET: the program has ended, nobody reads our stderr any more
+ *   → session   TUNNEL, with a socket that speaks the tunnel, and again with another one when the byte stream broke; FAILED, with the error;
+ *               LOST, with the reason: there will be no other one
+ *   ← session   QUIET: the program has ended, nobody reads our stderr any more; AGAIN: the byte stream of this number broke
  *
  * The end of the session's side ends the process, after the agent has been taken away. */
 #pragma once
@@ -14,10 +15,11 @@
 #include "kube/settings.h"
 #include "target/target.h"
 
-enum kube_message_kind { KUBE_MESSAGE_TUNNEL = 1, KUBE_MESSAGE_FAILED, KUBE_MESSAGE_LOST, KUBE_MESSAGE_QUIET };
+enum kube_message_kind { KUBE_MESSAGE_TUNNEL = 1, KUBE_MESSAGE_FAILED, KUBE_MESSAGE_LOST, KUBE_MESSAGE_QUIET, KUBE_MESSAGE_AGAIN };
 
 struct kube_message {
 	enum kube_message_kind kind;
+	unsigned int stream; /* TUNNEL, AGAIN: byte streams are counted, so that neither is about another than meant */
 	struct error error;
 };
 

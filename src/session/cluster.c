@@ -16,7 +16,7 @@ struct cluster {
 	struct watch watch;
 	const struct cluster_events *events;
 	void *arg;
-	bool running; /* the tunnel was handed over */
+	unsigned int stream; /* the number of the last one */
 	struct error why;
 };
 
@@ -51,18 +51,16 @@ static void on_control(struct watch *w, uint32_t events)
 
 	if (r == 0)
 		return;
-	if (r < 0 || m.kind == KUBE_MESSAGE_FAILED) {
+	if (r < 0 || m.kind == KUBE_MESSAGE_FAILED || m.kind == KUBE_MESSAGE_LOST) {
 		loop_unwatch(c->loop, w);
 		if (r < 0)
 			error_set(&m.error, 0, "the process that carries the tunnel died");
-		if (!c->running)
-			c->events->on_failed(c->arg, &m.error);
+		c->why = m.error;
+		c->events->on_failed(c->arg, &m.error);
 	} else if (m.kind == KUBE_MESSAGE_TUNNEL && fd >= 0) {
-		c->running = true;
+		c->stream = m.stream;
 		c->events->on_tunnel(c->arg, fd);
 		return;
-	} else if (m.kind == KUBE_MESSAGE_LOST) {
-		c->why = m.error;
 	}
 	fd_closep(&fd);
 }
@@ -93,11 +91,26 @@ struct cluster *cluster_start(struct loop *loop, const struct kube_tunnel_option
 	return NULL;
 }
 
-void cluster_quiet(struct cluster *c)
+static void say(struct cluster *c, enum kube_message_kind kind)
 {
-	const struct kube_message m = { .kind = KUBE_MESSAGE_QUIET };
+	const struct kube_message m = { .kind = kind, .stream = c->stream };
 
 	fd_send(c->control, &m, sizeof(m), NULL, 0);
+}
+
+void cluster_again(struct cluster *c)
+{
+	say(c, KUBE_MESSAGE_AGAIN);
+}
+
+bool cluster_is_lost(const struct cluster *c)
+{
+	return error_is_set(&c->why);
+}
+
+void cluster_quiet(struct cluster *c)
+{
+	say(c, KUBE_MESSAGE_QUIET);
 }
 
 bool cluster_why(struct cluster *c, struct error *ret)

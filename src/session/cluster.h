@@ -8,15 +8,19 @@
 struct cluster;
 
 struct cluster_events {
-	/* The agent runs; @fd (the owner's from here) speaks the tunnel. */
+	/* The agent runs; @fd (the owner's from here) speaks the tunnel. Again, when that broke and there is another byte stream. */
 	void (*on_tunnel)(void *arg, int fd);
-	/* It never will. No call comes afterwards. */
+	/* It never will, or there will be no other one. No call comes afterwards. */
 	void (*on_failed)(void *arg, const struct error *why);
 };
 
 /* NULL with @err. */
 struct cluster *cluster_start(struct loop *loop, const struct kube_tunnel_options *options, const struct cluster_events *events, void *arg,
 			      struct error *err);
+/* The byte stream that on_tunnel brought last is of no use any more: on_tunnel or on_failed follows. */
+void cluster_again(struct cluster *c);
+/* on_failed was called. */
+bool cluster_is_lost(const struct cluster *c);
 /* The program has ended: stderr is let go of. */
 void cluster_quiet(struct cluster *c);
 /* Why the tunnel ended, if the process has said so. */

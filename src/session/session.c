@@ -499,7 +499,27 @@ static void on_open(void *arg, struct stream *stream, const struct stream_reques
 		stream_reset(stream, ECONNREFUSED);
 }
 
+/* The byte stream to a cluster broke: connections wait until there is another one. */
+static void on_suspended(void *arg, const struct error *why)
+{
+	struct session *s = arg;
+
+	log_info("session: %s; the tunnel waits for another byte stream", why->text);
+	if (cluster_is_lost(s->cluster))
+		on_gone(s, why);
+	else
+		cluster_again(s->cluster);
+}
+
+static void on_resumed(void *arg)
+{
+	log_info("session: the tunnel goes on");
+}
+
 static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
+static const struct mux_events cluster_mux_events = {
+	.on_open = on_open, .on_info = on_info, .on_gone = on_gone, .on_suspended = on_suspended, .on_resumed = on_resumed
+};
 
 static void on_lender_gone(void *arg)
 {
@@ -512,7 +532,7 @@ static void on_lender_gone(void *arg)
 
 static int take_tunnel(struct session *s, int tunnel, struct error *err)
 {
-	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, &mux_events, s, err);
+	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, s->cluster ? &cluster_mux_events : &mux_events, s, err);
 	loop_arm(s->loop, &s->timer, loop_now(s->loop) + START_TIME);
 	return s->mux ? 0 : -1;
 }
@@ -522,13 +542,23 @@ static void on_tunnel(void *arg, int fd)
 	struct session *s = arg;
 	struct error err = { 0 };
 
-	if (take_tunnel(s, fd, &err) < 0)
+	if (s->mux)
+		mux_resume(s->mux, fd, fd, NULL);
+	else if (s->state != STARTING)
+		close(fd);
+	else if (take_tunnel(s, fd, &err) < 0)
 		give_up(s, &err);
 }
 
+/* What came before may still be unread, and say more: then it is the mux that tells the end. */
 static void on_failed(void *arg, const struct error *why)
 {
-	fail(arg, why);
+	struct session *s = arg;
+
+	if (!s->mux)
+		fail(s, why);
+	else if (mux_is_suspended(s->mux))
+		on_gone(s, why);
 }
 
 static const struct cluster_events cluster_events = { .on_tunnel = on_tunnel, .on_failed = on_failed };

@@ -118,6 +118,17 @@ class Node:
         """Inside the node."""
         return _run("nsenter", "-t", str(self.init), "-m", "-n", "-p", "-u", "-i", *command, **more)
 
+    def kill(self, program):
+        """One of allkube's programs; the node starts it again."""
+        for pid in self.groups.processes():
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    words = f.read().split(b"\0")
+                if words[0] == PROGRAM.encode() and words[1] == program.encode():
+                    os.kill(pid, signal.SIGKILL)
+            except (OSError, IndexError):
+                pass
+
     def alive(self):
         return self.outer is not None and self.outer.poll() is None
 

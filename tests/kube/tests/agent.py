@@ -96,22 +96,21 @@ def await_sleep(kit, p):
     kit.wait_for("the program", is_it)
 
 
-@test("agent.goes", timeout=120)
+@test("agent.goes", timeout=240)
 def goes(kit):
-    """Also when the session is killed, or what carries its tunnel, or all of ours at once: the agent hears the end of its input."""
-    for options in WAYS.values():
-        for victims in ("mirrord-session", "mirrord-kube", "mirrord-"):
-            p = kit.start_mirrord(["sleep", "1000"], "pod/client", options)
-            await_sleep(kit, p)
-            expect("agents", len(kit.agents()), lambda n: n > 0)
-            for pid in ours(kit, victims):
-                os.kill(pid, signal.SIGKILL)
-            try:
-                if victims != "mirrord-":
-                    expect(f"{victims}: the program", p.wait(20), -signal.SIGTERM)
-            finally:
-                p.kill()
-            kit.wait_clean()
+    """When the session is killed, at once; with what carries its tunnel, or all of ours, when nobody has come back for half a minute."""
+    for way, victims in (("job", "mirrord-session"), ("ephemeral", "mirrord-session"), ("job", "mirrord-kube"), ("ephemeral", "mirrord-")):
+        p = kit.start_mirrord(["sleep", "1000"], "pod/client", WAYS[way])
+        await_sleep(kit, p)
+        expect("agents", len(kit.agents()), lambda n: n > 0)
+        for pid in ours(kit, victims):
+            os.kill(pid, signal.SIGKILL)
+        try:
+            if victims != "mirrord-":
+                expect(f"{victims}: the program", p.wait(20), -signal.SIGTERM)
+        finally:
+            p.kill()
+        kit.wait_clean(15 if victims == "mirrord-session" else 60)
 
 
 def ours(kit, name):

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""The exec stream breaks and the session doesn't: connections go on where they were, bytes and all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from labkit.registry import expect, expect_in, test
+
+CUTS = 20
+
+# Sends a pattern to an echo server without a pause and compares what comes back, byte by byte, until it is told to end; then says how much
+# it was. A new connection and a name are asked for all the while.
+LOAD = """
+import random, select, signal, socket, sys
+end = []
+signal.signal(signal.SIGUSR1, lambda *_: end.append(1))
+pattern = random.Random(7).randbytes(1 << 20)
+c = socket.create_connection((sys.argv[1], 7007), 20)
+c.setblocking(False)
+sent = received = 0
+print("begun", flush=True)
+while not end or received < sent:
+    r, w, _ = select.select([c], [c] if not end and sent - received < 4 << 20 else [], [], 40)
+    if not r and not w:
+        sys.exit(f"nothing moved: {sent} sent, {received} received")
+    if w:
+        at = sent % len(pattern)
+        sent += c.send(pattern[at:at + 65536])
+    if r:
+        at = received % len(pattern)
+        got = c.recv(min(65536, len(pattern) - at))
+        if got != pattern[at:at + len(got)] or not got:
+            sys.exit(f"other bytes at {received}: {got[:20]}")
+        received += len(got)
+print(received, flush=True)
+"""
+
+def start_load(kit, target="pod/client", options=()):
+    p = kit.start_mirrord([sys.executable, "-c", LOAD, kit.pod_address("echo")], target, options)
+    expect("its first line", p.stdout.readline(), "begun\n", "" if p.poll() is None else p.stderr.read() + kit.session_log())
+    return p
+
+
+def finish_load(kit, p, least):
+    p.send_signal(signal.SIGUSR1)
+    out, err = p.communicate(timeout=60)
+    expect("status", p.returncode, 0, f"{out}\n{err}\n{kit.session_log()}")
+    expect("bytes", int(out), lambda n: n > least, kit.session_log())
+    expect("stderr", err, "")
+
+
+def connections_to_api(kit):
+    """The sockets of this machine's carriers to the API server."""
+    found = []
+    for line in subprocess.run(["ss", "-Htnp", "dst", kit.cluster.address, "dport", "=", ":6443"], stdout=subprocess.PIPE, text=True).stdout.splitlines():
+        if '"mirrord-kube"' in line:
+            found.append(line.split()[3].rsplit(":", 1)[1])
+    return found
+
+
+def cut(kit):
+    """Resets every connection of the carrier's, as a NAT that forgets does."""
+    for port in connections_to_api(kit):
+        subprocess.run(["ss", "-K", "dst", kit.cluster.address, "dport", "=", ":6443", "sport", "=", f":{port}"], stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+
+
+def resumed(kit):
+    return kit.session_log(100000).count("session: the tunnel goes on")
+
+
+@test("resume.cuts", timeout=240)
+def cuts(kit):
+    """Twenty cuts under load, by either way of the agent."""
+    for options in ((), ("-e",)):
+        p = start_load(kit, options=options)
+        for i in range(CUTS // 2):
+            time.sleep(0.3)
+            cut(kit)
+            kit.wait_for(f"resumption {i + 1}", lambda: resumed(kit) == i + 1 or p.poll() is not None)
+        finish_load(kit, p, 1 << 20)
+        expect("resumptions", resumed(kit), CUTS // 2, kit.session_log())
+        kit.wait_clean()
+
+
+@test("resume.idle")
+def idle(kit):
+    """A session in which nothing moves, and what it does afterwards."""
+    script = "echo begun; read line; curl -sS --max-time 10 http://web/"
+    p = kit.start_mirrord(["bash", "-c", script], "pod/client", stdin=subprocess.PIPE)
+    expect("its first line", p.stdout.readline(), "begun\n")
+    cut(kit)
+    kit.wait_for("resumption", lambda: resumed(kit) == 1)
+    out, err = p.communicate("\n", timeout=30)
+    expect("whom the server saw", json.loads(out or "{}").get("peer"), kit.pod_address("client"), err + kit.session_log())
+
+
+@test("resume.api_server", timeout=180)
+def api_server(kit):
+    """The API server is killed and comes back."""
+    p = start_load(kit)
+    kit.cluster.nodes[0].kill("kube-apiserver")
+    kit.wait_for("resumption", lambda: resumed(kit) >= 1 or p.poll() is not None, 60)
+    finish_load(kit, p, 1 << 16)
+
+
+@test("resume.kubelet", timeout=180)
+def kubelet(kit):
+    """The kubelet of the agent's node, through which the stream goes."""
+    p = start_load(kit)
+    node = kit.get("pod", "client")["spec"]["nodeName"]
+    next(n for n in kit.cluster.nodes if n.name == node).kill("kubelet")
+    kit.wait_for("resumption", lambda: resumed(kit) >= 1 or p.poll() is not None, 60)
+    finish_load(kit, p, 1 << 16)
+
+
+@test("resume.silence", timeout=120)
+def silence(kit):
+    """The connection's packets vanish: nobody is told, and the session finds out itself."""
+    node = kit.cluster.nodes[0]
+    p = start_load(kit)
+    try:
+        for line in ("add table inet silence", "add chain inet silence in { type filter hook prerouting priority -200; }",
+                     *(f"add rule inet silence in tcp sport {port} tcp dport 6443 drop" for port in connections_to_api(kit))):
+            node.run("nft", line)
+        kit.wait_for("resumption", lambda: resumed(kit) == 1 or p.poll() is not None, 60)
+        finish_load(kit, p, 1 << 16)
+    finally:
+        node.run("nft", "delete table inet silence")
+
+
+@test("resume.agent_killed")
+def agent_killed(kit):
+    """An agent that dies is no break: it is said at once, and the program told to end."""
+    p = kit.start_mirrord(["sleep", "1000"], "pod/client")
+    kit.wait_for("the agent", lambda: kit.agents())
+    agent = kit.wait_for("its process", lambda: find_agents(kit))
+    for pid in agent:
+        os.kill(pid, signal.SIGKILL)
+    out, err = p.communicate(timeout=20)
+    expect("status", p.returncode, -signal.SIGTERM, f"{err}\n{kit.session_log()}")
+    expect_in("stderr", err, "lost the agent")
+
+
+def find_agents(kit):
+    """Agents that serve, in any node."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+            if words[0] == b"mirrord-agent" and b"--target" in words and int(pid) in kit.cluster.nodes[0].groups.processes() | kit.cluster.nodes[1].groups.processes():
+                found.append(int(pid))
+        except OSError:
+            pass
+    return found
