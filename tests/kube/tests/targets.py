@@ -148,7 +148,7 @@ def ls(kit):
         return done.returncode, done.stdout, done.stderr
 
     web = [f"pod/{p['metadata']['name']}" for p in kit.pods("app=web")]
-    pods = ["pod/client", "pod/shell/container/first", "pod/shell/container/second", *web]
+    pods = ["pod/client", "pod/echo", "pod/shell/container/first", "pod/shell/container/second", *web]
     p = kit.start_mirrord(["sleep", "1000"], "pod/client")
     try:
         kit.wait_for("an agent", kit.agents)
