@@ -28,7 +28,7 @@
 #include "tunnel/mux.h"
 
 enum { FD_IN, FD_OUT, FD_LOG, FD_INFO, FD_LEND, FDS, FDS_LEAST = FD_LEND };
-enum { TRIES = 50, PAUSE_MS = 20, PATIENCE_S = 5, BACKLOG = 16, WAITING = 16, UNMAPPED = 65534 };
+enum { TRIES = 50, PATIENCE_S = 5, BACKLOG = 16, WAITING = 16, UNMAPPED = 65534 };
 
 static const char name[] = "mirrord-agent";
 /* Both ends come from one build, or don't understand each other. */
@@ -120,6 +120,8 @@ static int try(const struct attach_session *mine, int *ret_sock)
 
 enum attach_result attach_find(const struct attach_session *mine, int *ret_sock)
 {
+	static const struct timespec pause = { .tv_nsec = 20000000 };
+
 	if (geteuid() == UNMAPPED)
 		return ATTACH_STRANGER;
 	for (int i = 0; i < TRIES; i++) {
@@ -127,7 +129,7 @@ enum attach_result attach_find(const struct attach_session *mine, int *ret_sock)
 
 		if (r >= 0)
 			return r;
-		nanosleep(&(struct timespec){ .tv_nsec = PAUSE_MS * LOOP_MS }, NULL);
+		nanosleep(&pause, NULL);
 	}
 	return ATTACH_STRANGER;
 }
