@@ -53,7 +53,7 @@ static pid_t find_as(uid_t uid, int transport, bool lend)
 			_exit(99);
 		found = attach_find(&mine, &sock);
 		if (found == ATTACH_HANDED)
-			attach_wait(sock);
+			read_outcome(sock); /* until its end */
 		_exit(found);
 	}
 	return child;
