@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The lender: makes sockets where it is, for a borrower elsewhere. It keeps none, and knows nothing of what becomes of them. */
+/* The lender: makes sockets where it is, for a borrower elsewhere. It keeps none, and knows nothing of what becomes of them.
+ *
+ * Of the descriptors that all processes of a user have on their way at a time, there may be no more than one process may have open. Those of
+ * other sessions arrive soon: so an answer that doesn't go is tried again for a while, and no other question is read meanwhile. */
 #include "relay/lender.h"
 
 #include <errno.h>
@@ -12,8 +15,14 @@
 #include "base/log.h"
 #include "relay/lend_internal.h"
 
+#define RETRY (2 * (uint64_t)LOOP_MS)
+enum { TRIES = 250 };
+
 struct lender {
 	struct loop *loop;
+	struct timer retry;
+	struct lend_request unanswered; /* while @retry is armed */
+	int tries;
 	struct watch watch;
 	enum lend_what what;
 	int fd;
@@ -23,6 +32,7 @@ struct lender {
 
 static void hang_up(struct lender *l)
 {
+	loop_disarm(l->loop, &l->retry);
 	loop_unwatch(l->loop, &l->watch);
 	fd_closep(&l->fd);
 }
@@ -66,6 +76,26 @@ static size_t make_batch(enum lend_what what, const struct lend_request *request
 	return n;
 }
 
+/* Returns 0, or -1 with errno. */
+static int try_later(struct lender *l, const struct lend_request *request)
+{
+	int r = loop_rewatch(l->loop, &l->watch, 0);
+
+	l->unanswered = *request;
+	if (r == 0)
+		r = loop_arm(l->loop, &l->retry, loop_now(l->loop) + RETRY);
+	errno = -r;
+	return r < 0 ? -1 : 0;
+}
+
+/* None, and the reason. */
+static int refuse(struct lender *l, struct lend_answer *a)
+{
+	l->tries = 0;
+	a->error = EMFILE;
+	return fd_send(l->fd, a, sizeof(*a), NULL, 0);
+}
+
 static void answer(struct lender *l, const struct lend_request *request)
 {
 	int fds[LEND_BATCH] = { 0 };
@@ -73,10 +103,10 @@ static void answer(struct lender *l, const struct lend_request *request)
 	size_t n = make_batch(l->what, request, fds, &a);
 	int r = fd_send(l->fd, &a, sizeof(a), fds, n);
 
-	/* So many are on their way already that the kernel takes no more: none then, and the reason. */
 	if (r < 0 && errno == ETOOMANYREFS) {
-		a.error = EMFILE;
-		r = fd_send(l->fd, &a, sizeof(a), NULL, 0);
+		r = ++l->tries < TRIES ? try_later(l, request) : refuse(l, &a);
+	} else {
+		l->tries = 0;
 	}
 	if (r < 0) {
 		log_warn("lender: answer the borrower: %m");
@@ -86,14 +116,28 @@ static void answer(struct lender *l, const struct lend_request *request)
 		close(fds[--n]);
 }
 
+static void on_retry(struct timer *t)
+{
+	struct lender *l = container_of(t, struct lender, retry);
+
+	answer(l, &l->unanswered);
+	if (l->fd >= 0 && !l->retry.index && loop_rewatch(l->loop, &l->watch, EPOLLIN) < 0)
+		hang_up(l);
+}
+
 static void on_request(struct watch *w, uint32_t events)
 {
 	struct lender *l = container_of(w, struct lender, watch);
 	struct lend_request request;
 	_cleanup_fd_ int fd = -1;
 	size_t n = 0;
-	ssize_t r = fd_receive(l->fd, &request, sizeof(request), &fd, 1, &n, MSG_DONTWAIT);
+	ssize_t r;
 
+	if (l->retry.index) { /* the borrower has gone meanwhile: nothing else is watched for */
+		hang_up(l);
+		return;
+	}
+	r = fd_receive(l->fd, &request, sizeof(request), &fd, 1, &n, MSG_DONTWAIT);
 	if (r < 0 && errno == EAGAIN)
 		return;
 	if (r == sizeof(request) && request.kind == LEND_OFFER && n) {
@@ -118,7 +162,7 @@ struct lender *lender_new(struct loop *loop, int fd, enum lend_what what, struct
 	int r = -ENOMEM;
 
 	if (l) {
-		*l = (struct lender){ .loop = loop, .what = what, .fd = fd };
+		*l = (struct lender){ .loop = loop, .what = what, .fd = fd, .retry.on_due = on_retry };
 		r = fd_set_nonblocking(fd, true) < 0 ? -errno : loop_watch(loop, &l->watch, fd, EPOLLIN, on_request);
 	}
 	if (r < 0) {

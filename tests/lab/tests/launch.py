@@ -54,6 +54,17 @@ def least_hard_limit(lab):
     expect("a connection", (done.status, done.out, done.err), (0, "hello\n", ""), str(done) + lab.log())
 
 
+@test("launch.descriptors_of_others_on_their_way", modes=("user",))
+def others_descriptors(lab):
+    """A user's processes may have no more descriptors on their way than one may have open: while others' are, mirrord waits for them."""
+    code = ("import socket, time\npair = socket.socketpair()\nfor _ in range(11): socket.send_fds(pair[0], [b'x'], [0] * 10)\n"
+            "print('sent', flush=True); time.sleep(0.3)\n")
+    other = lab.start([*PYTHON, "-c", code])
+    expect("the other's first line", other.stdout.readline(), "sent\n")
+    least_hard_limit(lab)
+    other.communicate()
+
+
 @test("launch.session_keeps_no_descriptor")
 def session_keeps_no_descriptor(lab):
     """A pipe's end at any number: whoever reads the other sees the end when the program closes it."""
