@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,15 +141,16 @@ static int log_level(bool to_file, enum log_level *ret, struct error *err)
 	return 0;
 }
 
-/* "ann@laptop: node": what another session hears that finds a port taken. */
-static void say_who(uid_t uid, const char *program, char ret[SUBSCRIPTION_WHO_MAX + 1])
+/* "ann@laptop: node": what another session hears that finds a port taken. No more than words, so nobody looks the user up: that may take
+ * seconds where the users are on another machine. */
+static void say_who(uid_t uid, bool sudo, const char *program, char ret[SUBSCRIPTION_WHO_MAX + 1])
 {
-	struct passwd *user = getpwuid(uid);
+	const char *user = getenv(sudo ? "SUDO_USER" : "USER");
 	struct utsname machine;
 	char number[16];
 
 	snprintf(number, sizeof(number), "uid %u", uid);
-	snprintf(ret, SUBSCRIPTION_WHO_MAX + 1, "%s@%s: %s", user ? user->pw_name : number, uname(&machine) == 0 ? machine.nodename : "?", program);
+	snprintf(ret, SUBSCRIPTION_WHO_MAX + 1, "%s@%s: %s", user && *user ? user : number, uname(&machine) == 0 ? machine.nodename : "?", program);
 }
 
 static struct incoming_options incoming_of(const struct config *c, bool show)
@@ -314,7 +314,7 @@ static int become(const struct exec_options *o, const struct config *c, const st
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	if (fill_session(o, c, &s, err) < 0)
 		return -1;
-	say_who(s.uid, argv[0], who);
+	say_who(s.uid, s.sudo, argv[0], who);
 	s.incoming.who = who;
 	if (s.progress)
 		fprintf(stderr, "mirrord: entering the network of %s …\n", s.target.text);
