@@ -28,9 +28,8 @@ def kill(lab, names):
     """All at once: none of them acts on another's death."""
     pids = []
     for name in names:
-        found = lab.processes(name)
-        expect(f"processes named {name}", len(found), lambda n: n >= 1, lab.log())
-        pids += found
+        lab.wait_for(f"a process named {name}", lambda name=name: lab.processes(name))
+        pids += lab.processes(name)
     for s in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             os.kill(pid, s)
