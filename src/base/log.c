@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -69,8 +70,30 @@ void log_line(enum log_level level, const char *format, ...)
 	if ((size_t)n > sizeof(line) - 2)
 		n = (int)sizeof(line) - 2;
 	line[n++] = '\n';
-	(void)!write(sink.fd, line, (size_t)n);
+	log_write(sink.fd, 0, line, (size_t)n);
 	errno = saved;
+}
+
+/* A pipe with room takes a page, a terminal that is stopped (Ctrl-S) isn't writable. */
+void log_write(int fd, int patience, const void *text, size_t len)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	if (poll(&p, 1, patience) > 0 && p.revents & POLLOUT)
+		(void)!write(fd, text, len);
+}
+
+void log_tell(int patience, const char *format, ...)
+{
+	char text[2048];
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	if (n > 0)
+		log_write(STDERR_FILENO, patience, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
 bool log_limit_pass(struct log_limit *limit, enum log_level level)

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -15,7 +16,7 @@ const char *log_level_name(enum log_level level);
 /* Level from its name ("error", "warn", "info", "debug"); -1 for any other. */
 int log_level_parse(const char *name);
 
-/* Saves errno; allocates nothing. */
+/* Saves errno; allocates nothing. Never waits: a line that its reader has no room for is lost. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
@@ -26,6 +27,13 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 		if (log_enabled(LOG_LEVEL_DEBUG))                                                  \
 			log_line(LOG_LEVEL_DEBUG, __VA_ARGS__);                                    \
 	} while (0)
+
+/* A message to the user, on stderr, which is the program's, too: whoever reads it may have stopped, and nothing else may stop for that. It is
+ * waited for room for @patience milliseconds (0: not at all), then the message is lost. */
+enum { LOG_LAST_WORDS = 500 }; /* the patience of who says why all is over */
+void log_tell(int patience, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for text that is there already, to any @fd. */
+void log_write(int fd, int patience, const void *text, size_t len);
 
 /* For what a peer can trigger: at most LOG_BURST lines a second from one call site, then a count of those left out. */
 enum { LOG_BURST = 10 };

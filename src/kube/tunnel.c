@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "kube/deploy.h"
 #include "kube/exec.h"
 #include "kube/open.h"
@@ -60,7 +61,7 @@ static void on_progress(void *arg, const char *line)
 	struct tunnel *t = arg;
 
 	if (t->options->progress)
-		dprintf(STDERR_FILENO, "mirrord: agent: %s\n", line);
+		log_tell(0, "mirrord: agent: %s\n", line);
 }
 
 static int find_target(struct tunnel *t, struct error *err)
@@ -86,7 +87,7 @@ static void warn_of_probes(const struct tunnel *t)
 		return;
 	log_warn("kube: the kubelet probes port %s", probes);
 	if (t->options->progress)
-		dprintf(STDERR_FILENO,
+		log_tell(0,
 			"mirrord: the kubelet probes port %s of this pod: when your program takes that port, it has to answer, or the pod goes "
 			"out of service\n",
 			probes);
@@ -134,7 +135,7 @@ static void on_stderr(void *arg, const char *text, size_t len)
 {
 	struct tunnel *t = arg;
 
-	(void)!write(t->options->log_fd >= 0 ? t->options->log_fd : STDERR_FILENO, text, len);
+	log_write(t->options->log_fd >= 0 ? t->options->log_fd : STDERR_FILENO, 0, text, len);
 }
 
 static void on_end(void *arg, const struct error *why)

@@ -398,7 +398,7 @@ bool incoming_on_info(struct incoming *in, uint16_t topic, const uint8_t *data, 
 		notice_decode(data, len, text);
 		log_info("agent: %s", text);
 		if (in->c.options->show && !in->draining)
-			dprintf(STDERR_FILENO, "mirrord: %s\n", text);
+			log_tell(0, "mirrord: %s\n", text);
 		return true;
 	default:
 		return false;
@@ -441,7 +441,7 @@ void incoming_say_counters(const struct incoming *in)
 			continue;
 		log_info("incoming: %s: %llu", counter_text(i), (unsigned long long)in->counters[i]);
 		if (in->c.options->show)
-			dprintf(STDERR_FILENO, "mirrord: %s: %llu\n", counter_text(i),
+			log_tell(0, "mirrord: %s: %llu\n", counter_text(i),
 				(unsigned long long)in->counters[i]);
 	}
 }

@@ -197,7 +197,7 @@ static void say(const struct entry *e)
 {
 	log_info("publish: port %u is at localhost:%u", e->port, e->published);
 	if (e->all->options->show && e->published != e->port)
-		dprintf(STDERR_FILENO, "mirrord: port %u of the program is at localhost:%u here\n", e->port,
+		log_tell(0, "mirrord: port %u of the program is at localhost:%u here\n", e->port,
 			e->published);
 }
 
@@ -206,7 +206,7 @@ static void fail(struct entry *e, uint16_t wanted, int error)
 {
 	e->error = error;
 	log_warn("publish: port %u at localhost:%u: %s", e->port, wanted, strerror(error));
-	dprintf(STDERR_FILENO, "mirrord: publish port %u of the program at localhost:%u, as listen_ports says: %s\n",
+	log_tell(0, "mirrord: publish port %u of the program at localhost:%u, as listen_ports says: %s\n",
 		e->port, wanted, strerror(error));
 }
 

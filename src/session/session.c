@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/orphan.h"
 #include "net/loop.h"
 #include "relay/lender.h"
@@ -157,12 +158,12 @@ static void fail(struct session *s, const struct error *why)
 	if (s->state != RUNNING)
 		return;
 	s->state = FAILED;
-	dprintf(STDERR_FILENO, "mirrord: %s: the program has lost its network and is being terminated\n", why->text);
 	log_info("session: %s", why->text);
 	close_flows(s, ENETUNREACH);
 	gate_flush(s->gate);
 	if (s->keeper < 0 || post_cut(s->keeper) < 0)
 		post_cut(s->guard);
+	log_tell(LOG_LAST_WORDS, "mirrord: %s: the program has lost its network and is being terminated\n", why->text);
 	if (s->program >= 0)
 		syscall(SYS_pidfd_send_signal, s->program, SIGTERM, NULL, 0);
 }

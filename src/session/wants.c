@@ -285,9 +285,9 @@ static void on_refused(struct entry *e, const struct error *why)
 	e->refused = true;
 	e->answered = e->asked;
 	log_warn("incoming: %s %u is not subscribed: %s", protocol_name(e), e->key.port, why->text);
-	dprintf(STDERR_FILENO, "mirrord: %s %u of the target: %s\n", protocol_name(e), e->key.port, why->text);
+	log_tell(0, "mirrord: %s %u of the target: %s\n", protocol_name(e), e->key.port, why->text);
 	if (why->hint[0])
-		dprintf(STDERR_FILENO, "  %s\n", why->hint);
+		log_tell(0, "  %s\n", why->hint);
 }
 
 static void on_subscribed(struct wants *s, struct entry *e)
@@ -300,7 +300,7 @@ static void on_subscribed(struct wants *s, struct entry *e)
 		return;
 	log_info("incoming: %s %u is %s", protocol_name(e), e->key.port, what);
 	if (s->options->show)
-		dprintf(STDERR_FILENO, "mirrord: %s %u is %s\n", protocol_name(e), e->key.port, what);
+		log_tell(0, "mirrord: %s %u is %s\n", protocol_name(e), e->key.port, what);
 }
 
 void wants_on_answer(struct wants *s, const uint8_t *data, size_t len)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "twin/build.h"
 
 enum { SESSION_END = 2000, CUT_TIME = 1000 }; /* milliseconds */
@@ -69,7 +70,7 @@ void post_end_program(struct post *p)
 	/* All sockets of the dying session are closed, and the connections reset, when its process has ended. */
 	poll(&session, 1, SESSION_END);
 	twin_cut(p->net_ns);
-	(void)!write(STDERR_FILENO, why, sizeof(why) - 1);
+	log_write(STDERR_FILENO, LOG_LAST_WORDS, why, sizeof(why) - 1);
 	syscall(SYS_pidfd_send_signal, p->program, SIGTERM, NULL, 0);
 	if (p->guard >= 0)
 		post_quit(fd_steal(&p->guard));

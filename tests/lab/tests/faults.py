@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Deaths: whoever of us dies, the program's connections end with an error, new ones fail at once, and nothing is left."""
 
+import contextlib
 import json
 import os
 import signal
@@ -80,6 +81,29 @@ for _family in (4, 6):
     death_test("all_but_guard", [AGENT, SESSION, KEEPER], _family)
     death_test("all_but_keeper", [AGENT, SESSION, GUARD], _family)
 death_test("all", OURS, 4)
+
+
+@test("faults.nobody_reads_stderr", timeout=120)
+def nobody_reads_stderr(lab):
+    """A reader that has stopped (less, Ctrl-S) doesn't stop us: the program gets its SIGTERM."""
+    for victims in ([AGENT], [SESSION], [KEEPER], [SESSION, KEEPER]):
+        reader, stderr = os.pipe()
+        p = start_victim(lab, 4, stderr=stderr)
+        os.set_blocking(stderr, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(stderr, bytes(4096))
+        os.set_blocking(stderr, True)
+        os.close(stderr)
+        kill(lab, victims)
+        try:
+            out, _ = p.communicate(timeout=25 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            raise Failure(f"the program's end after {victims} were killed", "none", lab.log()) from None
+        finally:
+            os.close(reader)
+        expect("SIGTERM came", json.loads(out.splitlines()[-1])["terminated"], True, out)
 
 
 @test("faults.guard_killed")
