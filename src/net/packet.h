@@ -98,6 +98,9 @@ void packet_error_from_errno(int error, int family, uint8_t *ret_type, uint8_t *
  * checksum (the complement) of the result, in host order. */
 uint64_t packet_sum_add(uint64_t sum, const void *data, size_t len);
 uint16_t packet_sum_fold(uint64_t sum);
+/* Cuts off @data's payload: of a parsed TCP segment that is no fragment, its header is left. Its checksum is to be completed. Returns
+ * the packet's new length. */
+size_t packet_cut_payload(uint8_t *data, const struct packet *p);
 /* Fills in the checksum of a parsed packet's TCP, UDP or ICMP header in place, whatever is in the field; @data is the packet.
  * Leaves alone a fragment, and UDP over IPv4 whose sender wanted none (0, RFC 768). */
 void packet_complete_sum(uint8_t *data, const struct packet *p);

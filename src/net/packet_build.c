@@ -108,6 +108,19 @@ static void complete_ip4(uint8_t *ip, size_t header)
 	put16(ip + 10, packet_sum_fold(packet_sum_add(0, ip, header)));
 }
 
+size_t packet_cut_payload(uint8_t *data, const struct packet *p)
+{
+	size_t len = p->len - p->payload_len;
+
+	if (ip_is_v4(&p->src.ip)) {
+		put16(data + 2, (uint16_t)len);
+		complete_ip4(data, (size_t)(data[0] & 15) * 4);
+	} else {
+		put16(data + 4, (uint16_t)(len - IP6_HEADER));
+	}
+	return len;
+}
+
 /* Writes the header of a packet with @len bytes behind it; returns the header's length, or 0 when there can't be one.
  * IPv4 with "don't fragment" and no identification: an atomic datagram (RFC 6864). */
 static size_t write_ip(uint8_t *ip, const struct ip *src, const struct ip *dst, struct packet_marks marks,

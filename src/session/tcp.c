@@ -12,6 +12,8 @@
  *
  * A SYN with another sequence number is another connection: the old flow is abandoned.
  *
+ * Data in a SYN (TCP Fast Open without a cookie, RFC 7413) is left out, as a server without Fast Open does: it is sent again.
+ *
  * A descriptor for the connection to come is kept from the first SYN on. So where descriptors run out, connect() fails, and nothing is
  * offered that can't be accepted. */
 #include "session/tcp.h"
@@ -207,13 +209,15 @@ static void dial(struct flow *f)
 
 static struct flow *flow_new(struct tcp *t, const struct key *key, const struct packet *syn)
 {
-	struct flow *f = syn->len <= SYN_MAX && t->flows.n < MAX_FLOWS ? calloc(1, sizeof(*f)) : NULL;
+	size_t len = syn->len - syn->payload_len;
+	struct flow *f = len <= SYN_MAX && t->flows.n < MAX_FLOWS ? calloc(1, sizeof(*f)) : NULL;
 	struct packet copy;
 
 	if (!f)
 		return NULL;
-	*f = (struct flow){ .tcp = t, .key = *key, .place = -1, .seq = syn->tcp_seq, .syn_len = syn->len, .timer.on_due = on_timeout };
-	memcpy(f->syn, syn->ip, syn->len);
+	*f = (struct flow){ .tcp = t, .key = *key, .place = -1, .seq = syn->tcp_seq, .syn_len = len, .timer.on_due = on_timeout };
+	memcpy(f->syn, syn->ip, len);
+	packet_cut_payload(f->syn, syn);
 	if (packet_parse(f->syn, f->syn_len, &copy) == 0)
 		packet_complete_sum(f->syn, &copy);
 	table_add(&t->flows, &f->node, &f->key, sizeof(f->key));

@@ -388,6 +388,16 @@ def connect_fast_open(p):
 
 
 @probe()
+def connect_fast_open_without_cookie(p):
+    """The SYN has data in it."""
+    s = p.tcp()
+    p.call("TCP_FASTOPEN_NO_COOKIE", s.setsockopt, socket.IPPROTO_TCP, 34, 1)
+    p.call("sendto", s.sendto, b"hello" * 200, 0x20000000, p.to("payment", plan.ECHO))
+    p.call("recv", s.recv, 1000, socket.MSG_WAITALL)
+    p.names(s)
+
+
+@probe()
 def connect_fast_open_option(p):
     s = p.tcp()
     p.call("TCP_FASTOPEN_CONNECT", s.setsockopt, socket.IPPROTO_TCP, 30, 1)

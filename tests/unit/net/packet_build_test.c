@@ -366,6 +366,34 @@ static void test_icmp_error_udp(const char *name, const char *offender, const ch
 }
 
 /* From Linux' icmp_err_convert and tab_unreach; that sockets report them is tested in packet_kernel_test.c. */
+/* SYNs with data; @header: what is left. */
+static const struct {
+	const char *name, *hex;
+	size_t header;
+} cuts[] = {
+	{ "IPv4", "4500002b 00000000 40060000" IP4 TCP "616263", 40 },
+	{ "IPv4, options", "4600002f 00000000 40060000" IP4 "01010101" TCP "616263", 44 },
+	{ "IPv4, no data", "45000028 00000000 40060000" IP4 TCP, 40 },
+	{ "IPv6", "60000000 0017 06 40" IP6 TCP "616263", 60 },
+	{ "IPv6, extension header", "60000000 001f 3c 40" IP6 "0600 010400000000" TCP "616263", 68 },
+};
+
+static void test_cut_payload(size_t row)
+{
+	uint8_t bytes[128];
+	size_t len = hex_bytes(cuts[row].hex, bytes, sizeof(bytes));
+	struct packet p, q;
+
+	packet_parse(bytes, len, &p);
+	len = packet_cut_payload(bytes, &p);
+	tap_int(len, cuts[row].header, "cut %s: length", cuts[row].name);
+	tap_int(packet_parse(guard_copy(bytes, len), len, &q), 0, "cut %s: parses", cuts[row].name);
+	tap_int(q.payload_len, 0, "cut %s: no payload", cuts[row].name);
+	packet_parse(bytes, len, &q);
+	packet_complete_sum(bytes, &q);
+	tap_int(verify(bytes, &q), 0, "cut %s: checksums", cuts[row].name);
+}
+
 static const struct {
 	int error;
 	uint8_t type4, code4, type6, code6;
@@ -423,6 +451,8 @@ int main(void)
 	test_sums();
 	for (size_t i = 0; i < COUNT(sums); i++)
 		test_complete(i);
+	for (size_t i = 0; i < COUNT(cuts); i++)
+		test_cut_payload(i);
 	test_builders();
 	test_errors();
 	return tap_done();
