@@ -279,11 +279,15 @@ static const char *protocol_name(const struct entry *e)
 	return e->key.protocol == IPPROTO_UDP ? "UDP port" : "port";
 }
 
-/* The user must know, also who wants no progress. */
+/* The user must know, also who wants no progress; but not of a thousand. */
 static void on_refused(struct entry *e, const struct error *why)
 {
+	static struct log_limit limit;
+
 	e->refused = true;
 	e->answered = e->asked;
+	if (!log_limit_pass(&limit, LOG_LEVEL_WARN))
+		return;
 	log_warn("incoming: %s %u is not subscribed: %s", protocol_name(e), e->key.port, why->text);
 	log_tell(0, "mirrord: %s %u of the target: %s\n", protocol_name(e), e->key.port, why->text);
 	if (why->hint[0])

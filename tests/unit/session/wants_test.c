@@ -216,6 +216,32 @@ static void test_without_agent(void)
 	wants_free(w);
 }
 
+/* A program with hundreds of ports, none of which is to be had. */
+static void test_hundreds_refused(void)
+{
+	struct wants *w = wants_new(&session, &options);
+	int ends[2], saved = dup(STDERR_FILENO), lines = 0;
+	char spec[64], text[65536];
+	ssize_t n;
+
+	if (pipe(ends) < 0 || dup2(ends[1], STDERR_FILENO) < 0)
+		abort();
+	for (unsigned int i = 1; i <= 200; i++) {
+		snprintf(spec, sizeof(spec), "udp :: %u %u", i, i);
+		UPDATE(w, spec);
+		answer(w, i, "no room");
+	}
+	dup2(saved, STDERR_FILENO);
+	close(ends[1]);
+	while ((n = read(ends[0], text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			lines += text[i] == '\n';
+	tap_ok(lines >= 1 && lines < 100, "two hundred refusals are not two hundred lines");
+	close(ends[0]);
+	close(saved);
+	wants_free(w);
+}
+
 int main(void)
 {
 	struct error err = { 0 };
@@ -237,6 +263,7 @@ int main(void)
 	wants_free(w);
 	test_mirror();
 	test_without_agent();
+	test_hundreds_refused();
 	mux_free(session);
 	mux_free(agent);
 	loop_free(loop);
