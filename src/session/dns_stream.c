@@ -140,6 +140,8 @@ static void settle(struct stream_pair *p)
 			return;
 		}
 		pass_end(p, (enum side_name)i);
+		if (s->ended && s->shut) /* nothing more happens there, and its hang-up would be reported all the time */
+			loop_unwatch(p->all->loop, &s->watch);
 		loop_rewatch(p->all->loop, &s->watch, (room && !s->ended ? EPOLLIN : 0u) | (backlog_len(&s->out) ? EPOLLOUT : 0u));
 	}
 	if (p->sides[PROGRAM].shut && p->sides[SERVER].shut && p->due == 0)
