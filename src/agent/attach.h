@@ -26,8 +26,8 @@ enum attach_result {
 	ATTACH_NONE,	/* there is none, and we are the one that is found from now on */
 	ATTACH_STRANGER /* there is somebody else's: we serve alone, and change nothing in the target */
 };
-/* To be called in the target's network namespace, before agent_settle(). *ret_sock: of ATTACH_HANDED, what ends when the other agent is done with our session; of ATTACH_NONE
- * what attach_listen() wants. */
+/* To be called in the target's network namespace, before agent_settle(). *ret_sock: of ATTACH_HANDED, what ends when the other agent is done
+ * with our session; of ATTACH_NONE what attach_listen() wants. */
 enum attach_result attach_find(const struct attach_session *mine, int *ret_sock);
 /* After ATTACH_HANDED: another byte stream for that session, whose first one broke. The descriptors stay the caller's. Returns 0, or -1. */
 int attach_hand_stream(int in, int out);

@@ -110,20 +110,18 @@ static bool switch_upstream(struct http_conn *c)
 	struct http_upstream *u = c->current;
 
 	/* Answers come in order because nobody else has any to give. */
-	if (c->n_waiting)
+	if (u && c->n_waiting)
 		return u->taker == t;
 	if (!c->tried || !u || u->taker != t)
 		u = c->current = http_upstream_to(c, t);
 	c->tried = true;
-	if (!u)
+	if (!u || (u->failed && !u->taker))
 		http_reset(c);
 	else if (is_orphan(c))
 		http_upstream_drop(u);
-	else if (u->failed && u->taker)
-		http_fail(c, u, "can't be connected to", u->failed);
 	else if (u->failed)
-		http_reset(c);
-	return c->stage == HTTP_DIVIDES && c->current && u->end.watch.fd >= 0;
+		http_fail(c, u, "can't be connected to", u->failed);
+	return c->stage == HTTP_DIVIDES && c->current && c->current->end.watch.fd >= 0;
 }
 
 static void begin_request(struct http_conn *c)

@@ -182,16 +182,13 @@ static int announce(struct subscriptions *r, struct subscriber *s, struct error 
 
 static int add(struct subscriptions *r, struct client *client, struct list *of_client, struct subscription *want, struct error *err)
 {
-	struct subscriber *s = NULL;
-	struct place *p;
-	int rc = settle_rivalry(r, want, err);
+	bool rival = settle_rivalry(r, want, err) < 0;
+	struct subscriber *s = rival ? NULL : calloc(1, sizeof(*s));
+	struct place *p = s ? place_get(r, want->protocol, want->port) : NULL;
 
-	if (rc == 0 && !(s = calloc(1, sizeof(*s))))
-		rc = error_set(err, ENOMEM, "subscribe to port %u", want->port);
-	p = rc == 0 ? place_get(r, want->protocol, want->port) : NULL;
-	if (rc == 0 && !p)
-		rc = error_set(err, ENOMEM, "subscribe to port %u", want->port);
-	if (rc < 0) {
+	if (!rival && !p)
+		error_set(err, ENOMEM, "subscribe to port %u", want->port);
+	if (!p) {
 		free(s);
 		subscription_fini(want);
 		return -1;

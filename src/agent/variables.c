@@ -58,7 +58,7 @@ void variables_read(const struct entry *e, struct target_info *info)
 	size_t len = 0;
 
 	if (fd >= 0)
-		text = fd_read_all(fd, 2 * INFO_VARIABLES_MAX, &len);
+		text = fd_read_all(fd, (size_t)2 * INFO_VARIABLES_MAX, &len);
 	if (e->process >= 0 && !text)
 		log_warn("inspect: the environment of the target's process: %s", strerror(errno));
 	if (text)

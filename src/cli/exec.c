@@ -357,7 +357,8 @@ int cli_exec(int argc, char **argv)
 	if (!config.target_path)
 		return usage("the target (-t TARGET)");
 	inherited_set_aside(&inherited);
-	if (check_descriptors(&err) == 0 && set_environment(&config, NULL, &err) == 0 && refuse_nesting(&err) == 0 && command_find(argv[at], path, &err) == 0)
+	if (check_descriptors(&err) == 0 && set_environment(&config, NULL, &err) == 0 && refuse_nesting(&err) == 0 &&
+	    command_find(argv[at], path, &err) == 0)
 		become(&o, &config, &inherited, argv + at, path, &err);
 	return print_error(&err);
 }

@@ -52,7 +52,7 @@ static const char *describe_object(const struct value_context *c, const struct n
 {
 	if (n->kind != NODE_OBJECT)
 		return node_describe(c->config->arena, n);
-	if (n->n == 0)
+	if (!n->child)
 		return "an empty object";
 	return n->n > 1 ? "more than one key" : arena_format(c->config->arena, "the key \"%.40s\"", n->child->key);
 }

@@ -75,8 +75,10 @@ static char *read_file(struct arena *a, const char *name, size_t *ret_len, struc
 	char *text, *copy;
 	int fd = STDIN_FILENO;
 
-	if (strcmp(name, "-") != 0)
-		fd = opened = open(name, O_RDONLY | O_CLOEXEC);
+	if (strcmp(name, "-") != 0) {
+		opened = open(name, O_RDONLY | O_CLOEXEC);
+		fd = opened;
+	}
 	text = fd < 0 ? NULL : fd_read_all(fd, FILE_MAX, ret_len);
 	if (!text) {
 		problem_add(problems, PROBLEM_ERROR, name, 0, 0, NULL, "read the configuration: %s", strerror(errno));

@@ -7,25 +7,23 @@
 
 /* @when: "true", "false", or "*" for a string. @to NULL: the string itself. */
 static const struct {
-	enum config_key section;
-	const char *when;
-	enum config_key key;
-	const char *to;
+	const char *when, *to;
+	enum config_key section, key;
 } rows[] = {
-	{ KEY_network, "false", KEY_incoming_mode, "off" },
-	{ KEY_network, "false", KEY_outgoing_tcp, "false" },
-	{ KEY_network, "false", KEY_outgoing_udp, "false" },
-	{ KEY_network, "false", KEY_dns_enabled, "false" },
-	{ KEY_incoming, "false", KEY_incoming_mode, "off" },
-	{ KEY_incoming, "*", KEY_incoming_mode, NULL },
-	{ KEY_outgoing, "false", KEY_outgoing_tcp, "false" },
-	{ KEY_outgoing, "false", KEY_outgoing_udp, "false" },
-	{ KEY_dns, "false", KEY_dns_enabled, "false" },
-	{ KEY_env, "false", KEY_env_exclude, "*" },
-	{ KEY_fs, "true", KEY_fs_mode, "read" },
-	{ KEY_fs, "false", KEY_fs_mode, "local" },
-	{ KEY_fs, "*", KEY_fs_mode, NULL },
-	{ KEY_target, "*", KEY_target_path, NULL },
+	{ "false", "off", KEY_network, KEY_incoming_mode },
+	{ "false", "false", KEY_network, KEY_outgoing_tcp },
+	{ "false", "false", KEY_network, KEY_outgoing_udp },
+	{ "false", "false", KEY_network, KEY_dns_enabled },
+	{ "false", "off", KEY_incoming, KEY_incoming_mode },
+	{ "*", NULL, KEY_incoming, KEY_incoming_mode },
+	{ "false", "false", KEY_outgoing, KEY_outgoing_tcp },
+	{ "false", "false", KEY_outgoing, KEY_outgoing_udp },
+	{ "false", "false", KEY_dns, KEY_dns_enabled },
+	{ "false", "*", KEY_env, KEY_env_exclude },
+	{ "true", "read", KEY_fs, KEY_fs_mode },
+	{ "false", "local", KEY_fs, KEY_fs_mode },
+	{ "*", NULL, KEY_fs, KEY_fs_mode },
+	{ "*", NULL, KEY_target, KEY_target_path },
 };
 
 static bool known(const char *shorts, const struct node *n)

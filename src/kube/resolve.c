@@ -330,7 +330,7 @@ static int rollout_selector(struct kube *k, const struct target *t, const char *
 {
 	const char *name = kube_text(kube_dig(object, "spec.workloadRef"), "name");
 	struct target deployment = *t;
-	json_t *referred;
+	json_t *referred = NULL;
 
 	if (!name[0]) {
 		kube_selector_print(kube_dig(object, "spec.selector"), out, room);

@@ -302,7 +302,9 @@ void datagrams_on_packet(struct datagrams *d, const struct packet *p)
 	struct key key = { .local = p->src, .kind = udp ? PORT_UDP : PORT_ECHO };
 	struct endpoint remote = { .ip = loopback_from_alias(&p->dst.ip), .port = p->dst.port };
 	/* A packet of the twin's lo lost one hop when dup sent it here. */
-	struct packet_marks marks = { .ttl = (uint8_t)(p->ttl + (p->ttl < 255 && routing_is_local(d->c.routing, &remote.ip))), .tos = p->tos, .dont_fragment = p->dont_fragment };
+	struct packet_marks marks = { .ttl = (uint8_t)(p->ttl + (p->ttl < 255 && routing_is_local(d->c.routing, &remote.ip))),
+				      .tos = p->tos,
+				      .dont_fragment = p->dont_fragment };
 	const uint8_t *data = p->payload;
 	size_t len = p->payload_len;
 	struct mapping *m;

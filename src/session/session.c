@@ -360,7 +360,8 @@ static void on_local_answer(void *arg, const struct dns_asker *who, const uint8_
 /* Where this machine answers some names, its resolver is asked beside us. */
 static int open_dns(struct session *s, struct error *err)
 {
-	struct dns_local_context c = { .loop = s->loop, .rules = &s->dns_rules, .host = &s->exits[EXIT_HOST], .on_answer = on_local_answer, .arg = s };
+	struct dns_local_context c = { .loop = s->loop, .rules = &s->dns_rules, .host = &s->exits[EXIT_HOST],
+				       .on_answer = on_local_answer, .arg = s };
 
 	if (s->dns_rules.side == FILTER_NONE && s->routing.rules.side == FILTER_NONE)
 		return 0;
@@ -408,7 +409,8 @@ static int open_incoming(struct session *s, const struct target_info *info, stru
 
 static int open_flows(struct session *s, const struct target_info *info, struct error *err)
 {
-	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits, .dns_streams = &s->dns_streams, .dns = &s->dns };
+	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits,
+				 .dns_streams = &s->dns_streams, .dns = &s->dns };
 
 	if (open_routing(s, info, err) < 0 || open_exits(s, err) < 0 || open_dns(s, err) < 0 || open_background(s, info, err) < 0)
 		return -1;

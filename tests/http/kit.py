@@ -15,8 +15,14 @@ import threading
 import time
 import traceback
 
+GET = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+MINE = b"GET /%d HTTP/1.1\r\nHost: a\r\nX-User: alice\r\n\r\n"
 TESTS = []
 PATIENCE = 20  # seconds, of a machine that is busy otherwise
+
+
+def text(answer):
+    return answer[1].split(b"\r\n\r\n", 1)[1]
 
 
 def test(function):

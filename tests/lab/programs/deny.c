@@ -17,7 +17,8 @@ static const struct {
 	const char *name;
 	unsigned int nr;
 } calls[] = {
-	{ "unshare", SYS_unshare }, { "inotify_init1", SYS_inotify_init1 }, { "clone", SYS_clone }, { "clone3", SYS_clone3 }, { "setns", SYS_setns }, { "mount", SYS_mount },
+	{ "unshare", SYS_unshare }, { "inotify_init1", SYS_inotify_init1 }, { "clone", SYS_clone }, { "clone3", SYS_clone3 },
+	{ "setns", SYS_setns }, { "mount", SYS_mount },
 	{ "seccomp", SYS_seccomp },
 	{ "socket", SYS_socket }, { "pidfd_open", SYS_pidfd_open }, { "memfd_create", SYS_memfd_create }, { "bind", SYS_bind },
 	{ "sethostname", SYS_sethostname }, { "prlimit64", SYS_prlimit64 }, { "setsockopt", SYS_setsockopt },

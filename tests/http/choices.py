@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""choices.py DIVERT -- HTTP/1 through the filter: bodies that decide, several sessions, TLS by its server name, many connections."""
+import sys
+import threading
+import time
+
+from kit import GET, MINE, PATIENCE, Server, expect, main, naming, reply, scene, test, text
+
+BODY = {"body_filter": {"body": "json", "query": "$.user", "matches": "^alice$"}}
+
+
+def post(body, chunked=False, fields=b""):
+    head = b"POST / HTTP/1.1\r\nHost: a\r\n" + fields
+    if chunked:
+        parts = b"".join(b"%x\r\n%s\r\n" % (len(body[at : at + 7]), body[at : at + 7]) for at in range(0, len(body), 7))
+        return head + b"Transfer-Encoding: chunked\r\n\r\n" + parts + b"0\r\n\r\n"
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+@test
+def bodies_decide():
+    with scene(filter=BODY) as (d, app, program):
+        c = d.connect()
+        sent = {b"app": b"", b"program": b""}
+        for body, name in ((b'{"user": "alice"}', b"program"), (b'{"user": "bob"}', b"app"), (b"no JSON", b"app"), (b"", b"app"),
+                           (b'{"x": "' + b"x" * 60000 + b'", "user": "alice"}', b"program"), (b'{"x": "' + b"x" * 70000 + b'", "user": "alice"}', b"app")):
+            for chunked in (False, True):
+                request = post(body, chunked)
+                if len(request) > 65536 and chunked:
+                    continue
+                for piece in (1 << 20, 4000):
+                    for at in range(0, len(request), piece):
+                        c.send(request[at : at + piece])
+                    expect(f"{body[:20]}", text(c.answer()), name + b" POST / HTTP/1.1")
+                    sent[name] += request
+        expect("the program's bytes", program.received, [sent[b"program"]])
+        expect("the app's bytes", app.received, [sent[b"app"]])
+
+
+@test
+def a_body_that_does_not_come_is_not_waited_for():
+    with scene(filter=BODY, app=naming("app")) as (d, app, program):
+        c = d.connect()
+        request = post(b'{"user": "alice"}')
+        c.send(request[:-5])
+        time.sleep(1.5)
+        expect("what came is at the app", app.received, [request[:-5]])
+        c.send(request[-5:])
+        expect("answer", text(c.answer()), b"app POST / HTTP/1.1")
+
+
+@test
+def a_filter_on_bodies_says_continue_itself():
+    def program(c, number):
+        head = c.until(b"\r\n\r\n")
+        c.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        c.send(reply(b"got " + c.body(head)))
+        c.message()
+
+    with scene(filter=BODY, program=program) as (d, app, p):
+        c = d.connect()
+        request = post(b'{"user": "alice"}', fields=b"Expect: 100-continue\r\n")
+        head, body = request.split(b"\r\n\r\n")
+        c.send(head + b"\r\n\r\n")
+        expect("interim", c.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n")
+        c.send(body)
+        expect("one interim answer, one final", c.until(b"}"), b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\ngot " + body)
+
+
+@test
+def several_sessions():
+    """The first that wants a request gets it; the others are told."""
+    second, third = Server(naming("second")), Server(naming("third"))
+    filters = (({"header_filter": "^x-user: (alice|bob)"}, second), ({"path_filter": "^/3"}, third))
+    with scene(more=filters) as (d, app, program):
+        c = d.connect()
+        for path, user, name in ((1, b"alice", b"program"), (2, b"bob", b"second"), (3, b"carl", b"third"), (3, b"bob", b"second"), (4, b"carl", b"app")):
+            c.send(b"GET /%d HTTP/1.1\r\nX-User: %s\r\n\r\n" % (path, user))
+            expect(f"{path} {user}", text(c.answer()).split()[0], name)
+        d.counters()
+        expect("stolen", [s["stolen"] for s in d.all], [1, 2, 1])
+        expect("lost", [s["lost"] for s in d.all], [0, 1, 1])
+    second.close()
+    third.close()
+
+
+@test
+def a_session_that_takes_the_rest():
+    rest = Server(naming("rest"))
+    with scene(more=((True, rest),)) as (d, app, program):
+        c = d.connect()
+        c.send(GET % 1)
+        expect("no filter's", text(c.answer()), b"rest GET /1 HTTP/1.1")
+        c.send(MINE % 2)
+        expect("the filter's", text(c.answer()), b"program GET /2 HTTP/1.1")
+        expect("the app", app.connections, 0)
+    rest.close()
+
+
+@test
+def a_session_that_goes():
+    """What it has got it keeps; what comes then is the app's."""
+    import signal
+
+    release = threading.Event()
+
+    def program(c, number):
+        c.message()
+        release.wait(PATIENCE)
+        c.send(reply("late"))
+        c.rest()
+
+    with scene(program=program) as (d, app, p):
+        c = d.connect()
+        c.send(MINE % 1)
+        d.counters(("stolen", 1))
+        d.process.send_signal(signal.SIGUSR1)
+        d.process.stdout.readline()
+        release.set()
+        expect("its answer", text(c.answer()), b"late")
+        expect("then an end, as of an idle connection", c.rest(), b"")
+        c = d.connect()
+        c.send(MINE % 2)
+        expect("the app's", text(c.answer()), b"app GET /2 HTTP/1.1")
+    other = Server(naming("other"))
+    with scene(more=(({"header_filter": "^x-user:"}, other),)) as (d, app, p):
+        c = d.connect()
+        c.send(MINE % 1)
+        expect("the first", text(c.answer()), b"program GET /1 HTTP/1.1")
+        d.process.send_signal(signal.SIGUSR1)
+        d.process.stdout.readline()
+        d.process.stdout.readline()
+        c.send(MINE % 2)
+        expect("the second, on the same connection", text(c.answer()), b"other GET /2 HTTP/1.1")
+    other.close()
+
+
+@test
+def tls_goes_by_its_server_name():
+    import ssl
+
+    def hello(name):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.create_default_context()
+        o = context.wrap_bio(incoming, outgoing, server_hostname=name)
+        try:
+            o.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        return outgoing.read()
+
+    def handler(name):
+        def run(c, number):
+            c.fill()
+            c.send(name)
+            c.rest()
+
+        return run
+
+    with scene(handler(b"A"), handler(b"P"), filter={"sni": "^mine\\."}) as (d, app, program):
+        for name, who in (("mine.test", b"P"), ("other.test", b"A")):
+            c = d.connect()
+            bytes_ = hello(name)
+            c.send(bytes_[:50])
+            time.sleep(0.02)
+            c.send(bytes_[50:])
+            expect(name, c.exactly(1), who)
+    with scene(handler(b"A"), handler(b"P"), filter={"not": {"header": "x"}}) as (d, app, program):
+        c = d.connect()
+        c.send(hello("mine.test"))
+        expect("a filter that can't see isn't asked", c.exactly(1), b"A")
+
+
+@test
+def many_connections_at_once():
+    def client(d, n, failures):
+        try:
+            c = d.connect()
+            for k in range(20):
+                mine = (n + k) % 2
+                c.send((MINE if mine else GET) % k)
+                got = text(c.answer())
+                if got != b"%s GET /%d HTTP/1.1" % (b"program" if mine else b"app", k):
+                    failures.append(got)
+            c.close()
+        except Exception as e:
+            failures.append(repr(e))
+
+    with scene() as (d, app, program):
+        failures = []
+        threads = [threading.Thread(target=client, args=(d, n, failures)) for n in range(60)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        expect("failures", failures, [])
+        d.wait_closed()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
