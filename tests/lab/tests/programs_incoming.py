@@ -29,9 +29,11 @@ def prepare(**files):
 
 
 def write(name, text):
-    with open(f"{HOME}/{name}", "w") as f:
+    """Whole at once: a server that loads the file meanwhile sees the old text or the new one."""
+    with open(f"{HOME}/{name}.new", "w") as f:
         f.write(text)
-    os.chmod(f"{HOME}/{name}", 0o644)
+    os.chmod(f"{HOME}/{name}.new", 0o644)
+    os.rename(f"{HOME}/{name}.new", f"{HOME}/{name}")
 
 
 @contextlib.contextmanager
@@ -93,11 +95,15 @@ server {{ listen {PORT}; listen [::]:{PORT}; location = /who {{ return 200 "$rem
         expect("a large file", got, large)
         out = there(lab, ["wrk", "-t2", "-c64", "-d2", f"http://10.244.1.7:{PORT}/who"])
         expect("errors of wrk", re.findall(r"Socket errors.*|Non-2xx.*", out), [], out + lab.log())
-        with open(f"{HOME}/pid") as f:
-            os.kill(int(f.read()), signal.SIGHUP)
+        master = pid_in_file()
+        workers = children(master)
+        expect("workers", len(workers), 2)
+        os.kill(master, signal.SIGHUP)
         for _ in range(20):
             expect("during a reload", curl(lab, path="/who"), f"{CLIENT} 10.244.1.7:{PORT}\n", lab.log())
             time.sleep(0.05)
+        wait_for_end(lab, master, workers)
+        expect("from new workers", curl(lab, path="/who"), f"{CLIENT} 10.244.1.7:{PORT}\n", lab.log())
     with Real(lab):
         expect("the target's own, afterwards", there(lab, [*PYTHON, "-c", "import socket; s = socket.create_connection(('10.244.1.7', 21000), 5); "
                                                            "s.sendall(b'x'); print(s.recv(9))"]), "b'real:x'\n", lab.log())
@@ -165,6 +171,11 @@ def wsgi(environ, start):
 """
 
 
+def app_environment(lab):
+    """Without __pycache__: its entries are valid for every text of the same size and the same second."""
+    return lab.environment(PYTHONDONTWRITEBYTECODE="1")
+
+
 def has_module(lab, name):
     if lab.run(["/usr/bin/python3", "-c", f"import {name}"]).status != 0:
         raise Skip(f"not installed: python3-{name}")
@@ -176,11 +187,17 @@ def uvicorn(lab):
     has_module(lab, "uvicorn")
     prepare(app__py=APP.replace("VERSION", "one"))
     with local(lab, ["/usr/bin/python3", "-m", "uvicorn", "app:app", "--reload", "--host", "0.0.0.0", "--port", str(PORT), "--log-level", "warning"],
-               env=lab.environment(PYTHONDONTWRITEBYTECODE="1")):
+               env=app_environment(lab)):
         again(lab, lambda: curl_or_not(lab) == f"one {CLIENT}\n", "the first version")
-        time.sleep(1.1)
-        write("app.py", APP.replace("VERSION", "second"))
-        again(lab, lambda: curl_or_not(lab) == f"second {CLIENT}\n", "the second version", 30)
+        again(lab, lambda: second_after_save(lab), "the second version", 30)
+
+
+def second_after_save(lab):
+    """Saves the second version as long as the first one answers: the watcher doesn't notice what changed before its first look."""
+    answer = curl_or_not(lab)
+    if answer == f"one {CLIENT}\n":
+        write("app.py", APP.replace("VERSION", "two"))
+    return answer == f"two {CLIENT}\n"
 
 
 def curl_or_not(lab):
@@ -194,21 +211,36 @@ def curl_or_not(lab):
 def gunicorn(lab):
     """Workers that are forked from who listens; a reload; the death of a worker."""
     prepare(app__py=APP.replace("VERSION", "one"))
-    with local(lab, ["gunicorn", "-w", "3", "-b", f"0.0.0.0:{PORT}", "app:wsgi", "--log-level", "error", "-p", f"{HOME}/pid"]):
+    # Gunicorn loses a SIGTERM that comes right after a fork, and then waits as long as --graceful-timeout says.
+    with local(lab, ["gunicorn", "-w", "3", "-b", f"0.0.0.0:{PORT}", "app:wsgi", "--log-level", "error", "--graceful-timeout", "1", "-p", f"{HOME}/pid"],
+               env=app_environment(lab)):
         again(lab, lambda: curl_or_not(lab) == f"one {CLIENT}\n", "the first version")
+        master = pid_in_file()
+        again(lab, lambda: len(children(master)) == 3, "three workers")
+        workers = children(master)
         write("app.py", APP.replace("VERSION", "two"))
-        with open(f"{HOME}/pid") as f:
-            master = int(f.read())
         os.kill(master, signal.SIGHUP)
+        wait_for_end(lab, master, workers)
         again(lab, lambda: curl_or_not(lab) == f"two {CLIENT}\n", "the second version", 30)
-        for pid in children(master):
+        workers = children(master)
+        for pid in workers:
             os.kill(pid, signal.SIGKILL)
+        wait_for_end(lab, master, workers)
         again(lab, lambda: curl_or_not(lab) == f"two {CLIENT}\n", "new workers", 30)
+
+
+def pid_in_file():
+    with open(f"{HOME}/pid") as f:
+        return int(f.read())
 
 
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as f:
         return [int(p) for p in f.read().split()]
+
+
+def wait_for_end(lab, master, workers):
+    again(lab, lambda: not set(workers) & set(children(master)), "the old workers have ended", 30)
 
 
 @test("steal.go_static", needs=("curl", "h2load"), timeout=90)
