@@ -218,6 +218,14 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
 		loop_arm(s->loop, &s->tidy, loop_now(s->loop) + TIDY_STEP);
 }
 
+static void on_client_end(struct subscriptions_watcher *w, const struct client *c)
+{
+	struct steal *s = steal_of(w);
+
+	if (s->udp)
+		steal_udp_end_client(s->udp, c);
+}
+
 static void note_half_open(void *arg, const struct diag_socket *d)
 {
 	*(bool *)arg = true;
@@ -260,7 +268,7 @@ struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, 
 	}
 	*s = (struct steal){ .loop = loop, .http = s->http, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due,
 			    .watchdog.fd = -1, .alone = alone };
-	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_remove = on_remove };
+	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_remove = on_remove, .on_client_end = on_client_end };
 	subscriptions_watch(subscriptions, &s->watcher);
 	return s;
 }

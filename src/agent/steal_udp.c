@@ -10,10 +10,15 @@
  * from the target's address with that socket's port, as it would in the target.
  *
  * What nobody takes goes to the target's program with the client's own address and port. Its answers go to the client by themselves: for a
- * datagram there is no connection that both of us could not have. */
+ * datagram there is no connection that both of us could not have. So does what the program refused: between its close() and the end of
+ * the subscription is a moment in which its port is still ours. The refusal quotes the datagram; one that is too long for that is lost.
+ *
+ * What the program sent last, and its refusals, may still be on their way when its subscription ends. So flows outlive it, for a moment. */
 #include "agent/steal_udp.h"
 
 #include <errno.h>
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,10 +35,13 @@
 enum { DATAGRAM_MAX = 65536, CONTROL_MAX = 256, TURN = 64, PEERS = 8 };
 #define FLOW_IDLE (120 * LOOP_SECOND)
 #define REFUSED_FOR LOOP_SECOND
+#define OUTLIVES LOOP_SECOND
+/* Of 576 bytes, which an ICMP error of Linux' has at most (icmp_send; over IPv6 it has more), what headers leave for a datagram's payload. */
+#define QUOTE_MAX (576 - (20 + 8) - (20 + 8))
 
 /* No padding: the key of a table. */
 struct flow_key {
-	const struct subscriber *subscriber;
+	const void *owner;  /* the struct subscriber, or, of one that outlives it, the struct client */
 	uint8_t client[24]; /* the endpoint, zeroes behind it */
 };
 
@@ -44,7 +52,7 @@ struct flow_peer {
 
 struct flow {
 	struct table_node node;
-	struct list by_age;
+	struct list by_age; /* in by_age or outliving of @all */
 	struct deferred broken;
 	struct steal_udp *all;
 	struct flow_key key;
@@ -53,6 +61,7 @@ struct flow {
 	struct flow_peer peers[PEERS];
 	size_t n_peers;
 	uint64_t last, refused_until;
+	bool outlives;
 };
 
 struct source {
@@ -68,8 +77,8 @@ struct steal_udp {
 	struct source sources[2]; /* by enum steal_family */
 	struct raw_udp answers, passes;
 	struct table flows;
-	struct list by_age;
-	struct timer idle;
+	struct list by_age, outliving;
+	struct timer idle, over;
 	uint8_t data[DATAGRAM_MAX];
 };
 
@@ -86,9 +95,9 @@ static bool equal(const struct table_node *node, const void *key)
 	return memcmp(&container_of(node, struct flow, node)->key, key, sizeof(struct flow_key)) == 0;
 }
 
-static struct flow_key key_of(const struct subscriber *s, const struct endpoint *client)
+static struct flow_key key_of(const void *owner, const struct endpoint *client)
 {
-	struct flow_key k = { .subscriber = s };
+	struct flow_key k = { .owner = owner };
 
 	memcpy(k.client, client, sizeof(*client));
 	return k;
@@ -103,26 +112,57 @@ static void flow_close(struct flow *f)
 	free(f);
 }
 
+static struct flow *find(struct steal_udp *u, const void *owner, const struct endpoint *client)
+{
+	const struct flow_key key = key_of(owner, client);
+	struct table_node *node = table_find(&u->flows, &key, sizeof(key));
+
+	return node ? container_of(node, struct flow, node) : NULL;
+}
+
+static struct flow *first_of(struct list *l)
+{
+	return list_empty(l) ? NULL : container_of(l->next, struct flow, by_age);
+}
+
 static struct flow *oldest(struct steal_udp *u)
 {
-	return list_empty(&u->by_age) ? NULL : container_of(u->by_age.next, struct flow, by_age);
+	struct flow *f = first_of(&u->outliving);
+
+	return f ? f : first_of(&u->by_age);
+}
+
+/* Closes those of @l that were silent for @patience, and comes again for the next one. */
+static void close_silent(struct steal_udp *u, struct list *l, uint64_t patience, struct timer *t)
+{
+	struct flow *f;
+
+	while ((f = first_of(l)) && f->last + patience <= loop_now(u->loop))
+		flow_close(f);
+	if (f)
+		loop_arm(u->loop, t, f->last + patience);
 }
 
 static void on_idle(struct timer *t)
 {
 	struct steal_udp *u = container_of(t, struct steal_udp, idle);
-	struct flow *f;
 
-	while ((f = oldest(u)) && f->last + FLOW_IDLE <= loop_now(u->loop))
-		flow_close(f);
-	if (f)
-		loop_arm(u->loop, t, f->last + FLOW_IDLE);
+	close_silent(u, &u->by_age, FLOW_IDLE, t);
+}
+
+static void on_over(struct timer *t)
+{
+	struct steal_udp *u = container_of(t, struct steal_udp, over);
+
+	close_silent(u, &u->outliving, OUTLIVES, t);
 }
 
 static void touch(struct flow *f)
 {
 	struct steal_udp *u = f->all;
 
+	if (f->outlives)
+		return;
 	f->last = loop_now(u->loop);
 	list_remove(&f->by_age);
 	list_append(&u->by_age, &f->by_age);
@@ -145,14 +185,6 @@ static void on_answer(void *arg, const struct endpoint *from, struct packet_mark
 		log_limited(LOG_LEVEL_DEBUG, "steal: answer from UDP port %u: %s", as.port, strerror(error));
 }
 
-/* Nobody is there: the next ones go to the target's program. */
-static void on_error(void *arg, const struct endpoint *to, const struct icmp_error *error, const uint8_t *data, size_t len)
-{
-	struct flow *f = arg;
-
-	f->refused_until = loop_now(f->all->loop) + REFUSED_FOR;
-}
-
 static void close_broken(struct deferred *d)
 {
 	flow_close(container_of(d, struct flow, broken));
@@ -166,14 +198,19 @@ static void on_broken(void *arg, int error)
 	loop_defer(f->all->loop, &f->broken, close_broken);
 }
 
+static void on_error(void *arg, const struct endpoint *to, const struct icmp_error *error, const uint8_t *data, size_t len);
+
 static const struct port_events events = { .on_datagram = on_answer, .on_error = on_error, .on_broken = on_broken };
 
 /* NULL when there is none to be had. */
 static struct flow *flow_open(struct steal_udp *u, const struct subscriber *s, const struct endpoint *client, const struct endpoint *local)
 {
 	struct egress *program = client_program(s->client);
-	struct flow *f = calloc(1, sizeof(*f));
+	struct flow *f = find(u, s->client, client);
 
+	if (f)
+		flow_close(f); /* it has the client's port there */
+	f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
 	*f = (struct flow){ .all = u, .key = key_of(s, client), .client = *client };
@@ -204,9 +241,7 @@ static void note_peer(struct flow *f, const struct endpoint *destination, const 
 
 static bool send_to(struct steal_udp *u, const struct subscriber *s, const struct datagram *d)
 {
-	const struct flow_key key = key_of(s, &d->client);
-	struct table_node *node = table_find(&u->flows, &key, sizeof(key));
-	struct flow *f = node ? container_of(node, struct flow, node) : NULL;
+	struct flow *f = find(u, s, &d->client);
 	struct endpoint local, remote;
 
 	if (f && loop_now(u->loop) < f->refused_until)
@@ -220,9 +255,9 @@ static bool send_to(struct steal_udp *u, const struct subscriber *s, const struc
 	return f->port->egress->ops->send(f->port, &remote, d->marks, d->data, d->len) == 0;
 }
 
-static void deliver(struct steal_udp *u, const struct datagram *d)
+/* To the first from @s on who takes it, or to the target's program. */
+static void deliver(struct steal_udp *u, struct subscriber *s, const struct datagram *d)
 {
-	struct subscriber *s = subscribers_of(u->subscriptions, IPPROTO_UDP, d->destination.port);
 	int error;
 
 	for (; s; s = subscribers_next(u->subscriptions, s))
@@ -231,6 +266,30 @@ static void deliver(struct steal_udp *u, const struct datagram *d)
 	error = raw_udp_send(&u->passes, &d->client, &d->destination, d->marks, d->data, d->len);
 	if (error)
 		log_limited(LOG_LEVEL_DEBUG, "steal: pass a datagram on to port %u: %s", d->destination.port, strerror(error));
+}
+
+static bool is_port_unreachable(const struct endpoint *to, const struct icmp_error *e)
+{
+	if (ip_is_v4(&to->ip))
+		return e->type == ICMP_DEST_UNREACH && e->code == ICMP_PORT_UNREACH;
+	return e->type == ICMPV6_DEST_UNREACH && e->code == ICMPV6_PORT_UNREACH;
+}
+
+/* Nobody is there: this one and the next ones go to whoever comes after. */
+static void on_error(void *arg, const struct endpoint *to, const struct icmp_error *error, const uint8_t *data, size_t len)
+{
+	struct flow *f = arg;
+	struct datagram d = { .client = f->client, .data = data, .len = len };
+	size_t i = 0;
+
+	f->refused_until = loop_now(f->all->loop) + REFUSED_FOR;
+	while (i < f->n_peers && !endpoint_equal(&f->peers[i].remote, to))
+		i++;
+	if (i == f->n_peers || len >= QUOTE_MAX || !is_port_unreachable(to, error))
+		return;
+	d.destination = f->peers[i].destination;
+	touch(f); /* another flow that is opened now doesn't close this one */
+	deliver(f->all, f->outlives ? NULL : subscribers_next(f->all->subscriptions, f->key.owner), &d);
 }
 
 /* One byte or an int, as the kernel likes. */
@@ -283,7 +342,7 @@ static void on_datagrams(struct watch *w, uint32_t ready)
 			return;
 		d.len = (size_t)n;
 		if (endpoint_from_sockaddr(&from, &d.client) && read_control(&msg, &d))
-			deliver(u, &d);
+			deliver(u, subscribers_of(u->subscriptions, IPPROTO_UDP, d.destination.port), &d);
 	}
 }
 
@@ -336,7 +395,9 @@ struct steal_udp *steal_udp_new(struct loop *loop, const struct subscriptions *s
 	u->loop = loop;
 	u->subscriptions = subscriptions;
 	u->idle.on_due = on_idle;
+	u->over.on_due = on_over;
 	list_init(&u->by_age);
+	list_init(&u->outliving);
 	u->answers = u->passes = (struct raw_udp){ { -1, -1 } };
 	for (int v = 0; v < 2; v++)
 		u->sources[v] = (struct source){ .all = u, .fd = -1 };
@@ -364,6 +425,7 @@ void steal_udp_free(struct steal_udp *u)
 	raw_udp_close(&u->answers);
 	raw_udp_close(&u->passes);
 	loop_disarm(u->loop, &u->idle);
+	loop_disarm(u->loop, &u->over);
 	table_fini(&u->flows);
 	free(u);
 }
@@ -373,13 +435,42 @@ uint16_t steal_udp_port(const struct steal_udp *u, enum steal_family family)
 	return u->sources[family].port;
 }
 
+static void outlive(struct flow *f, const struct client *client)
+{
+	struct steal_udp *u = f->all;
+	struct flow *other = find(u, client, &f->client);
+
+	if (other)
+		flow_close(other);
+	table_remove(&u->flows, &f->node);
+	f->key = key_of(client, &f->client);
+	table_add(&u->flows, &f->node, &f->key, sizeof(f->key));
+	f->outlives = true;
+	f->last = loop_now(u->loop);
+	list_remove(&f->by_age);
+	list_append(&u->outliving, &f->by_age);
+	if (!u->over.index)
+		loop_arm(u->loop, &u->over, f->last + OUTLIVES);
+}
+
 void steal_udp_drop(struct steal_udp *u, const struct subscriber *s)
 {
 	for (struct list *n = u->by_age.next, *next; n != &u->by_age; n = next) {
 		struct flow *f = container_of(n, struct flow, by_age);
 
 		next = n->next;
-		if (f->key.subscriber == s)
+		if (f->key.owner == s)
+			outlive(f, s->client);
+	}
+}
+
+void steal_udp_end_client(struct steal_udp *u, const struct client *client)
+{
+	for (struct list *n = u->outliving.next, *next; n != &u->outliving; n = next) {
+		struct flow *f = container_of(n, struct flow, by_age);
+
+		next = n->next;
+		if (f->key.owner == client)
 			flow_close(f);
 	}
 }

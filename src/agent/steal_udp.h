@@ -17,5 +17,7 @@ struct steal_udp *steal_udp_new(struct loop *loop, const struct subscriptions *s
 void steal_udp_free(struct steal_udp *u);
 /* The port that the rules lead to, 0 when there is none (a host without IPv6). */
 uint16_t steal_udp_port(const struct steal_udp *u, enum steal_family family);
-/* Ends the subscriber's flows. */
+/* Nothing more goes to the subscriber. What its program has sent still leaves. */
 void steal_udp_drop(struct steal_udp *u, const struct subscriber *s);
+/* Its programs have ended, and its egress does: closes what is left of its flows. */
+void steal_udp_end_client(struct steal_udp *u, const struct client *client);

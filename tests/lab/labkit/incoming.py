@@ -10,7 +10,7 @@ import time
 
 from . import plan
 from .lab import PYTHON
-from .registry import Failure, expect
+from .registry import PATIENCE, Failure, expect
 
 FIRST, LAST = 21000, 21040  # ports where the target's own program answers, TCP and UDP
 TOKENS = itertools.count(1)
@@ -138,11 +138,11 @@ class Program:
             self.end()
 
 
-def client(lab, port, ip="pod", node="services", data=None, kind="SOCK_STREAM", source=None, family=4):
+def client(lab, port, ip="pod", node="services", data=None, kind="SOCK_STREAM", source=None, family=4, patience=4):
     """One exchange with @ip (a name of plan.HOSTS or an address). Returns ({"answer", "own"} or {"error"}, what was sent)."""
     data = data or f"token-{next(TOKENS)}"
     ip = plan.address(ip, family) if ip in plan.HOSTS else ip
-    done = lab.cluster.nodes[node].run([*PYTHON, "-c", CLIENT, json.dumps([ip, port, data, kind, source])])
+    done = lab.cluster.nodes[node].run([*PYTHON, "-c", CLIENT, json.dumps([ip, port, data, kind, source, patience])])
     return json.loads(done), data
 
 
@@ -166,10 +166,11 @@ def left_alone(lab, program, port, **more):
 
 
 def wait_left_alone(lab, program, port, seconds=3, **more):
-    """The same, from some time on."""
-    end = time.monotonic() + seconds
+    """The same, from some time on. Whoever comes before may get no answer: a datagram that a socket has when it is closed is lost, so a client
+    of UDP asks again."""
+    end = time.monotonic() + seconds * PATIENCE
     while True:
-        answer, data = client(lab, port, **more)
+        answer, data = client(lab, port, patience=1, **more)
         if answer.get("answer") == "real:" + data and program.saw(data) is None:
             return
         if time.monotonic() > end:

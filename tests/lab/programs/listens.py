@@ -72,6 +72,16 @@ def serve_udp(s, name="u"):
     return s
 
 
+def answer_once(*sockets):
+    """Each answers one datagram and is closed."""
+    def answer(s):
+        data, peer = s.recvfrom(65536)
+        s.sendto(b"here:" + data, peer)
+        s.close()
+    for s in sockets:
+        threading.Thread(target=answer, args=(s,), daemon=True).start()
+
+
 def bound(ip, port, kind=socket.SOCK_STREAM, protocol=0, reuseport=False, v6only=None):
     s = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, kind, protocol)
     if kind == socket.SOCK_STREAM:

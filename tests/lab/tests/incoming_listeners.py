@@ -2,8 +2,12 @@
 """Whatever way a program comes to listen, the target's clients reach it when the call has returned; and when nobody listens any more, they
 reach the target's own program."""
 
+import json
+
+from labkit import plan
 from labkit.incoming import FIRST, Program, Real, left_alone, taken, wait_left_alone
-from labkit.registry import Skip, expect, test
+from labkit.lab import PYTHON
+from labkit.registry import Failure, Skip, expect, test
 
 PORT = FIRST
 MODES = ("mirror", "steal")
@@ -62,7 +66,6 @@ def last_process(lab, program, take):
 
 def answer_only(lab, take):
     """The child has its own memory: a client that is answered has reached it."""
-    from labkit.registry import Failure
     try:
         take()
     except Failure as f:
@@ -120,7 +123,6 @@ def loopback(lab, program, take):
 
 
 def reach_loopback(lab, program, take, **options):
-    from labkit.registry import Failure
     try:
         return take(**options)
     except Failure as f:
@@ -162,7 +164,6 @@ def ipv6(lab, program, take):
 
 def answered4(program, lab, take):
     """On a socket of both families the client's IPv4 address has its mapped form."""
-    from labkit.registry import Failure
     try:
         take(family=4)
     except Failure as f:
@@ -233,6 +234,37 @@ def udp(lab, program, take):
     program.do(f"u = udp('::', {PORT}, v6only=1)")
     take(kind="SOCK_DGRAM", family=6)
     left_alone(lab, program, PORT, kind="SOCK_DGRAM")
+
+
+AFTER_CLOSE = """
+import json, socket, sys, time
+answers = []
+for ip, port in json.loads(sys.argv[1]):
+    s = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(1)
+    s.connect((ip, port))
+    for data, pause in ((b"first", 0.02), (b"second", 0)):
+        try:
+            s.send(data)
+            answers.append(s.recv(99).decode())
+        except OSError as e:
+            answers.append(str(e))
+        time.sleep(pause)
+print(json.dumps([answers[::2], answers[1::2]]))
+"""
+
+
+@listener_test("udp_after_close", ways=("steal",))
+def udp_after_close(lab, program, _):
+    """What comes before anybody knows that the program has closed its socket reaches the target's own; what the program sent before arrives."""
+    n = 5  # a kernel sends six ICMP errors to one address, then one a second
+    program.do(f"fours = [bound('0.0.0.0', {PORT} + i, socket.SOCK_DGRAM) for i in range({n})]",
+               f"sixes = [bound('::', {PORT} + {n} + i, socket.SOCK_DGRAM, v6only=True) for i in range({n})]", "answer_once(*fours, *sixes)")
+    places = [(plan.address("pod", 6 if i >= n else 4), PORT + i) for i in range(2 * n)]
+    first, second = json.loads(lab.cluster.nodes["services"].run([*PYTHON, "-c", AFTER_CLOSE, json.dumps(places)]))
+    expect("the answers before", first, ["here:first"] * (2 * n), lab.log())
+    if second.count("real:second") < 2 * n - 2:  # one may have come to the socket, or be on its way when the subscription ends
+        raise Failure("answers of the target's own program", second, lab.log())
 
 
 @listener_test("udp_clients_are_no_listeners")
