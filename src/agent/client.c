@@ -66,8 +66,11 @@ static void on_open(void *arg, struct stream *s, const struct stream_request *re
 
 static void on_gone(void *arg, const struct error *why)
 {
+	struct client *c = arg;
+
 	log_debug("tunnel: %s", why->text);
-	client_end(arg);
+	subscriptions_end_client(c->services->subscriptions, c, &c->subscribers);
+	client_end(c);
 }
 
 /* Ends when the last stream is over. */

@@ -37,6 +37,7 @@ enum { ORIGINAL_DST4 = 80, ORIGINAL_DST6 = 80 };
 
 struct listener_of {
 	struct watch watch;
+	struct deferred accepting;
 	struct steal_tcp *tcp;
 	struct endpoint at;
 	int fd; /* -1: none */
@@ -213,9 +214,9 @@ static void take(struct listener_of *l, int fd, const struct endpoint *client)
 	offer(c, subscribers_of(t->subscriptions, IPPROTO_TCP, destination.port));
 }
 
-static void on_connection(struct watch *w, uint32_t events)
+static void accept_some(struct deferred *d)
 {
-	struct listener_of *l = container_of(w, struct listener_of, watch);
+	struct listener_of *l = container_of(d, struct listener_of, accepting);
 
 	for (int i = 0; i < ACCEPTS; i++) {
 		struct sockaddr_storage sa;
@@ -234,6 +235,14 @@ static void on_connection(struct watch *w, uint32_t events)
 		else
 			close(fd);
 	}
+}
+
+/* Behind the batch: a session whose end was seen with the connection gets it no more. */
+static void on_connection(struct watch *w, uint32_t events)
+{
+	struct listener_of *l = container_of(w, struct listener_of, watch);
+
+	loop_defer(l->tcp->loop, &l->accepting, accept_some);
 }
 
 /* What accepted sockets inherit is set here, once. They stand on the target's port, where its program must be able to bind when it starts
@@ -313,6 +322,7 @@ void steal_tcp_free(struct steal_tcp *t)
 		return;
 	for (int v = 0; v < 2; v++) {
 		loop_unwatch(t->loop, &t->listeners[v].watch);
+		list_remove(&t->listeners[v].accepting.node);
 		fd_closep(&t->listeners[v].fd);
 	}
 	while (!list_empty(&t->taken)) {

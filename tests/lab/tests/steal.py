@@ -24,12 +24,24 @@ def pids(lab, *names):
     return [pid for name in names for pid in lab.processes(name)]
 
 
+def is_dead(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def kill(lab, *names):
-    for pid in pids(lab, *names):
+    """When this returns they are dead: their descriptors are closed."""
+    victims = pids(lab, *names)
+    for pid in victims:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+    while not all(is_dead(pid) for pid in victims):
+        time.sleep(0.001)
 
 
 def rules(lab):
