@@ -590,8 +590,5 @@ int cli_dump(int argc, char **argv)
 		return complain("the target (-t TARGET) is missing");
 	if (run(&d, &config, &err) == 0)
 		return 0;
-	fprintf(stderr, "mirrord: %s\n", err.text);
-	if (err.hint[0])
-		fprintf(stderr, "  %s\n", err.hint);
-	return err.status ? err.status : 1;
+	return cli_print_error(&err);
 }

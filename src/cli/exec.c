@@ -82,14 +82,6 @@ static const struct cli_command command = {
 	.n_options = sizeof(options) / sizeof(options[0]),
 };
 
-static int print_error(const struct error *e)
-{
-	fprintf(stderr, "mirrord: %s\n", e->text);
-	if (e->hint[0])
-		fprintf(stderr, "  %s\n", e->hint);
-	return e->status ? e->status : 1;
-}
-
 static int refuse_nesting(struct error *err)
 {
 	char target[256];
@@ -360,5 +352,5 @@ int cli_exec(int argc, char **argv)
 	if (check_descriptors(&err) == 0 && set_environment(&config, NULL, &err) == 0 && refuse_nesting(&err) == 0 &&
 	    command_find(argv[at], path, &err) == 0)
 		become(&o, &config, &inherited, argv + at, path, &err);
-	return print_error(&err);
+	return cli_print_error(&err);
 }

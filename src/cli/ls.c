@@ -53,14 +53,6 @@ static const struct cli_command command = {
 	.n_options = sizeof(options) / sizeof(options[0]),
 };
 
-static int print_error(const struct error *e)
-{
-	fprintf(stderr, "mirrord: %s\n", e->text);
-	if (e->hint[0])
-		fprintf(stderr, "  %s\n", e->hint);
-	return 1;
-}
-
 static int complain_type(const char *type)
 {
 	const char *words[TARGET_LABEL - TARGET_POD + 1] = { NULL }, *near;
@@ -156,7 +148,7 @@ static int list(const struct config *c, const bool *wanted, bool json)
 	json_decref(paths);
 	kube_free(k);
 	kube_settings_fini(&settings);
-	return paths ? 0 : print_error(&err);
+	return paths ? 0 : cli_print_error(&err);
 }
 
 int cli_ls(int argc, char **argv)

@@ -104,3 +104,11 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, void *ar
 		o->set(arg, optarg);
 	}
 }
+
+int cli_print_error(const struct error *e)
+{
+	fprintf(stderr, "mirrord: %s\n", e->text);
+	if (e->hint[0])
+		fprintf(stderr, "  %s\n", e->hint);
+	return e->status ? e->status : 1;
+}

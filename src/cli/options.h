@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "base/error.h"
+
 struct cli_option {
 	const char *group; /* heading in the help; options of a group stand together */
 	char letter;	   /* 0: none */
@@ -20,3 +22,6 @@ struct cli_command {
 /* Parses up to the first word that is no option, or "--". Returns its index; -1 after a message on stderr (exit with 2), -2 when the help
  * was asked for and printed. */
 int cli_parse(const struct cli_command *command, int argc, char **argv, void *arg);
+
+/* Says on stderr what failed, why, and what to do about it. Returns the exit status: the error's own, or 1. */
+int cli_print_error(const struct error *e);
