@@ -40,6 +40,8 @@ bool http_port_has_filters(const struct http_port *p);
 /* What an accepted connection is, and how the target's own program is to be reached: as egress_ops.dial, in the client's name. */
 struct http_peers {
 	struct endpoint client, destination;
+	bool keeps_probes; /* the kubelet's requests are the app's, whatever the filters say */
+	bool probing;	   /* and this is most likely one: a program is connected when it proves to be none */
 	int (*dial_app)(void *app, const struct endpoint *client, const struct endpoint *destination, dial_done_fn done, void *arg,
 			struct dial **ret_dial);
 	void *app;

@@ -86,7 +86,7 @@ static void undecide(struct http_conn *c)
 {
 	http_taker_unref(c->wanted);
 	c->wanted = NULL;
-	c->decided = false;
+	c->kept = c->decided = false;
 }
 
 /* Everything goes; whatever is open then is reset, since SO_LINGER is 0. */
@@ -347,7 +347,7 @@ static struct http_upstream *tls_upstream(struct http_conn *c, const struct tls_
 	struct http_request r = { .client = c->peers.client.ip, .sni = hello->sni, .body_state = HTTP_BODY_UNKNOWN };
 	struct http_taker *t;
 
-	return http_choose(c->port, &r, &t) == HTTP_TAKEN ? http_upstream_to(c, t) : NULL;
+	return http_choose(c, &r, &t) == HTTP_TAKEN ? http_upstream_to(c, t) : NULL;
 }
 
 static void sniff_tls(struct http_conn *c)
@@ -468,7 +468,7 @@ void http_serve(struct http_port *p, int fd, const struct http_peers *peers)
 	list_append(&conns, &c->of_all);
 	count++;
 	if (http_end_open(c, &c->client, fd, on_client) == 0)
-		c->current = http_upstream_to(c, http_rest(p));
+		c->current = http_upstream_to(c, peers->probing ? NULL : http_rest(p));
 	if (c->current)
 		http_run(c);
 	else

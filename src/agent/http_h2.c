@@ -40,16 +40,16 @@ static struct h2_link *choose(void *arg, struct http_request *r, bool *ret_wait)
 	enum http_choice choice;
 
 	r->client = c->peers.client.ip;
-	choice = http_choose(c->port, r, &t);
+	choice = http_choose(c, r, &t);
 	if (choice == HTTP_WAIT) {
 		*ret_wait = true;
 		return NULL;
 	}
 	if (choice == HTTP_TAKEN)
 		t->ops->count(t->arg, COUNTER_HTTP_STOLEN, 1);
-	else
+	else if (choice == HTTP_NOBODY)
 		http_count_all(c->port, COUNTER_HTTP_PASSED);
-	return link_to(c, choice == HTTP_TAKEN ? t : http_rest(c->port));
+	return link_to(c, choice == HTTP_NOBODY ? http_rest(c->port) : t);
 }
 
 static void on_wait(void *arg)

@@ -90,6 +90,7 @@ struct http_conn {
 	/* Decided is where the request at the start of `held` goes; when it is unsafe, all that follows goes there, too. */
 	bool decided, unsafe, tried; /* … and a connection to there was asked for */
 	struct http_taker *wanted; /* NULL: no filter's */
+	bool kept;		   /* and not that of who takes the rest, either */
 	/* Requests that `current` has not answered. */
 	uint8_t waiting[HTTP_PIPELINE];
 	uint8_t first, n_waiting;
@@ -146,9 +147,9 @@ bool http_multiplex_begin(struct http_conn *c);
 void http_multiplex(struct http_conn *c);
 
 /* http_port.c */
-enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT };
-/* Whose the request is. HTTP_WAIT: its body must be there first. */
-enum http_choice http_choose(struct http_port *p, const struct http_request *r, struct http_taker **ret);
+enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT, HTTP_PROBE };
+/* Whose the request is. HTTP_WAIT: its body must be there first. HTTP_PROBE: the app's, whoever takes the rest. */
+enum http_choice http_choose(struct http_conn *c, const struct http_request *r, struct http_taker **ret);
 /* Is a filter there that can match without a request? */
 bool http_port_sees_connections(const struct http_port *p);
 /* The one that takes what no filter wants; NULL: the app. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/http_internal.h"
+#include "http/probe.h"
 
 struct http_port *http_port_new(struct loop *loop)
 {
@@ -141,10 +142,15 @@ static void count_trouble(struct http_taker *t)
 	t->told = now;
 }
 
-enum http_choice http_choose(struct http_port *p, const struct http_request *r, struct http_taker **ret)
+enum http_choice http_choose(struct http_conn *c, const struct http_request *r, struct http_taker **ret)
 {
+	struct http_port *p = c->port;
 	struct http_taker *winner = NULL;
 
+	if (c->peers.keeps_probes && probe_is_request(r)) {
+		http_count_all(p, COUNTER_PROBES);
+		return HTTP_PROBE;
+	}
 	for (struct list *n = p->takers.next; n != &p->takers; n = n->next) {
 		struct http_taker *t = container_of(n, struct http_taker, node);
 		enum http_verdict v = http_filter_is_set(t->filter) ? http_filter_match(t->filter, r) : HTTP_NO;

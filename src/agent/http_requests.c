@@ -50,7 +50,7 @@ static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 	enum http_choice choice;
 
 	view.request.client = c->peers.client.ip;
-	choice = http_choose(c->port, &view.request, &t);
+	choice = http_choose(c, &view.request, &t);
 	if (choice == HTTP_WAIT) {
 		if (!find_body(c, data, len)) {
 			ask_for_body(c, len - c->head_len);
@@ -58,17 +58,18 @@ static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 		}
 		if (view.request.body_state == HTTP_BODY_AHEAD)
 			view.request.body_state = HTTP_BODY_UNKNOWN;
-		choice = http_choose(c->port, &view.request, &t);
+		choice = http_choose(c, &view.request, &t);
 	}
 	if (c->wants_body)
 		loop_disarm(c->port->loop, &c->timer);
 	c->wants_body = c->gave_up_body = false;
 	if (choice == HTTP_TAKEN)
 		t->ops->count(t->arg, COUNTER_HTTP_STOLEN, 1);
-	else
+	else if (choice == HTTP_NOBODY)
 		http_count_all(c->port, COUNTER_HTTP_PASSED);
 	http_taker_ref(t);
 	c->wanted = t;
+	c->kept = choice == HTTP_PROBE;
 	c->decided = true;
 	return true;
 }
@@ -93,8 +94,14 @@ static void undecide(struct http_conn *c)
 {
 	http_taker_unref(c->wanted);
 	c->wanted = NULL;
-	c->decided = c->tried = false;
+	c->kept = c->decided = c->tried = false;
 	c->scan = (struct h1_scan){ 0 };
+}
+
+/* Whose the decided request is. NULL: the app's. */
+static struct http_taker *destination(const struct http_conn *c)
+{
+	return c->kept ? NULL : c->wanted ? c->wanted : http_rest(c->port);
 }
 
 /* Its session has gone, and with it the way to the program: who else wants the request? */
@@ -106,7 +113,7 @@ static bool is_orphan(const struct http_conn *c)
 /* Makes `current` the upstream that the request is for. False: not yet, or the connection has come to something else. */
 static bool switch_upstream(struct http_conn *c)
 {
-	struct http_taker *t = c->wanted ? c->wanted : http_rest(c->port);
+	struct http_taker *t = destination(c);
 	struct http_upstream *u = c->current;
 
 	/* Answers come in order because nobody else has any to give. */
@@ -170,7 +177,7 @@ static bool divide_head(struct http_conn *c, struct division *d, const uint8_t *
 		c->starved = true;
 		return false;
 	}
-	if (c->current && c->current->taker != (c->wanted ? c->wanted : http_rest(c->port)))
+	if (c->current && c->current->taker != destination(c))
 		forward(c, d, data);
 	if (!switch_upstream(c)) {
 		if (c->stage != HTTP_DIVIDES || c->current)
@@ -259,7 +266,7 @@ static void on_end(struct http_conn *c)
 {
 	if (c->n_waiting || c->in_body || c->behind_last)
 		http_relay(c, c->current);
-	else if (!backlog_len(&c->held) && c->current && c->current->taker)
+	else if (!backlog_len(&c->held) && c->current && (c->current->taker || http_rest(c->port)))
 		http_end(c);
 	else
 		http_relay(c, NULL);

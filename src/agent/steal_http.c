@@ -151,13 +151,14 @@ static int dial_app(void *arg, const struct endpoint *client, const struct endpo
 	return passes_dial(arg, client, destination, done, done_arg, ret_dial);
 }
 
-bool steal_http_take(struct steal_http *h, struct passes *passes, int fd, const struct endpoint *client, const struct endpoint *destination)
+bool steal_http_take(struct steal_http *h, struct passes *passes, const struct steal_taken *t)
 {
-	const struct http_peers peers = { .client = *client, .destination = *destination, .dial_app = dial_app, .app = passes };
-	const struct port_of *p = port_find(h, destination->port);
+	const struct http_peers peers = { .client = t->client, .destination = t->destination, .keeps_probes = t->keeps_probes,
+					  .probing = t->probing, .dial_app = dial_app, .app = passes };
+	const struct port_of *p = port_find(h, t->destination.port);
 
-	if (!p || !http_port_has_filters(p->http))
+	if (!p || (!t->probing && !http_port_has_filters(p->http)))
 		return false;
-	http_serve(p->http, fd, &peers);
+	http_serve(p->http, t->fd, &peers);
 	return true;
 }

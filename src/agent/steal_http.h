@@ -18,5 +18,11 @@ void steal_http_free(struct steal_http *h);
 int steal_http_add(struct steal_http *h, struct subscriber *s, struct error *err);
 /* Does nothing for one that isn't there. */
 void steal_http_remove(struct steal_http *h, const struct subscriber *s);
-/* Takes the accepted connection over when a filter is on its port, and passes what nobody wants by @passes. False: it is none of ours. */
-bool steal_http_take(struct steal_http *h, struct passes *passes, int fd, const struct endpoint *client, const struct endpoint *destination);
+/* An accepted connection. */
+struct steal_taken {
+	int fd;
+	struct endpoint client, destination;
+	bool keeps_probes, probing; /* as in struct http_peers */
+};
+/* Takes it over when a filter is on its port, or it is @probing, and passes what nobody wants by @passes. False: it is none of ours. */
+bool steal_http_take(struct steal_http *h, struct passes *passes, const struct steal_taken *taken);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* A stolen connection's way.
  *
- *   accepted ─► OFFERED to the first subscriber of the port: a dial to its program ─► connected: joined, and no more ours
+ *   accepted ─► HELD, on a port that the kubelet probes: until its first bytes tell whose it is ─► PASSED, or
+ *            ─► OFFERED to the first subscriber of the port: a dial to its program ─► connected: joined, and no more ours
  *                  │ refused, or the subscriber went
  *                  ├─► offered to the next one
  *                  └─► no more: PASSED, a dial to the target's program in the client's name ─► connected: joined; failed: reset
@@ -25,8 +26,10 @@
 #include <unistd.h>
 
 #include "agent/client.h"
+#include "agent/gateways.h"
 #include "agent/layout.h"
 #include "agent/passes.h"
+#include "agent/probe_hold.h"
 #include "agent/steal_http.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -52,6 +55,7 @@ struct steal_tcp {
 	struct listener_of listeners[2]; /* by enum steal_family */
 	struct list taken;
 	size_t n_taken;
+	struct gateways gateways;
 	int limit, reserve; /* of descriptors */
 	bool redirect;
 };
@@ -64,6 +68,7 @@ struct taken {
 	struct subscriber *offered; /* whose answer it waits for; NULL: it is passed on */
 	struct client *asked;	    /* who is told that it was passed on; the first that it was offered to */
 	struct dial *dial;
+	struct probe_hold hold;
 	int fd;
 };
 
@@ -71,6 +76,7 @@ static void offer(struct taken *c, struct subscriber *next);
 
 static void taken_free(struct taken *c)
 {
+	probe_hold_stop(&c->hold);
 	list_remove(&c->node);
 	c->tcp->n_taken--;
 	free(c);
@@ -194,6 +200,57 @@ static bool get_destination(const struct listener_of *l, int fd, struct endpoint
 	return r == 0 && endpoint_from_sockaddr(&sa, ret) && ret->port != l->at.port;
 }
 
+/* The kubelet's probes of a port that stay the target's: as soon as one session knows of them. */
+static unsigned int probes_of(const struct steal_tcp *t, uint16_t port)
+{
+	unsigned int kinds = 0;
+
+	for (const struct subscriber *s = subscribers_of(t->subscriptions, IPPROTO_TCP, port); s; s = subscribers_next(t->subscriptions, s))
+		kinds |= s->want.probes;
+	return kinds;
+}
+
+static bool is_node(struct steal_tcp *t, const struct endpoint *client, uint16_t port)
+{
+	for (const struct subscriber *s = subscribers_of(t->subscriptions, IPPROTO_TCP, port); s; s = subscribers_next(t->subscriptions, s))
+		for (size_t i = 0; i < s->want.n_nodes; i++)
+			if (ip_equal(&s->want.nodes[i], &client->ip))
+				return true;
+	return gateways_have(&t->gateways, &client->ip, loop_now(t->loop));
+}
+
+/* Only HTTP says itself what it is. */
+static bool is_suspect(const struct probe_hold *h)
+{
+	return h->kinds && (h->from_node || h->kinds & PROBE_HTTP);
+}
+
+/* To the sessions. @probing: HTTP/2 that is most likely a probe. */
+static void go_on(struct taken *c, bool probing)
+{
+	const struct steal_taken taken = { .fd = c->fd, .client = c->client, .destination = c->destination,
+					   .keeps_probes = c->hold.kinds & (PROBE_HTTP | PROBE_GRPC), .probing = probing };
+
+	if (steal_http_take(c->tcp->http, c->tcp->passes, &taken))
+		taken_free(c);
+	else
+		offer(c, subscribers_of(c->tcp->subscriptions, IPPROTO_TCP, c->destination.port));
+}
+
+static void on_known(struct probe_hold *h, enum probe is)
+{
+	struct taken *c = container_of(h, struct taken, hold);
+	struct subscriber *s = subscribers_of(c->tcp->subscriptions, IPPROTO_TCP, c->destination.port);
+
+	if (is != PROBE_YES) {
+		go_on(c, is == PROBE_STREAMS);
+		return;
+	}
+	for (; s; s = subscribers_next(c->tcp->subscriptions, s))
+		client_count(s->client, COUNTER_PROBES, 1);
+	pass(c);
+}
+
 static void take(struct listener_of *l, int fd, const struct endpoint *client)
 {
 	struct steal_tcp *t = l->tcp;
@@ -201,17 +258,19 @@ static void take(struct listener_of *l, int fd, const struct endpoint *client)
 	bool found = get_destination(l, fd, &destination);
 	struct taken *c;
 
-	if (found && steal_http_take(t->http, t->passes, fd, client, &destination))
-		return;
 	c = found ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		close(fd);
 		return;
 	}
 	*c = (struct taken){ .tcp = t, .client = *client, .destination = destination, .fd = fd };
+	c->hold = (struct probe_hold){ .loop = t->loop, .kinds = probes_of(t, destination.port), .on_known = on_known };
 	list_append(&t->taken, &c->node);
 	t->n_taken++;
-	offer(c, subscribers_of(t->subscriptions, IPPROTO_TCP, destination.port));
+	if (c->hold.kinds)
+		c->hold.from_node = is_node(t, client, destination.port);
+	if (!is_suspect(&c->hold) || probe_hold_start(&c->hold, fd) < 0)
+		go_on(c, false);
 }
 
 static void accept_some(struct deferred *d)
@@ -328,7 +387,8 @@ void steal_tcp_free(struct steal_tcp *t)
 	while (!list_empty(&t->taken)) {
 		struct taken *c = container_of(t->taken.next, struct taken, node);
 
-		c->dial->egress->ops->abandon(c->dial);
+		if (c->dial)
+			c->dial->egress->ops->abandon(c->dial);
 		reset(c);
 	}
 	free(t);

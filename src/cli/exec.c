@@ -157,6 +157,7 @@ static struct incoming_options incoming_of(const struct config *c, bool show)
 		.on_concurrent = (enum incoming_concurrent)c->incoming_on_concurrent_steal,
 		/* Those that are there are left alone, unless somebody asked for it. */
 		.flush = c->agent_flush_connections && c->sources[KEY_agent_flush_connections].origin != ORIGIN_DEFAULT,
+		.steal_probes = c->incoming_steal_probes,
 		.http_filter = c->http_filter,
 		.filter_ports = c->http_ports,
 		.publish = c->publish,

@@ -53,6 +53,8 @@ static void say(struct tunnel *t, enum kube_message_kind kind, const struct erro
 
 	if (e)
 		m.error = *e;
+	if (kind == KUBE_MESSAGE_TUNNEL)
+		kube_probes_read(t->place.object, &m.probes);
 	fd_send(t->control, &m, sizeof(m), fd >= 0 ? &fd : NULL, fd >= 0);
 }
 
@@ -85,8 +87,8 @@ static void warn_of_probes(const struct tunnel *t)
 	kube_probes_print(t->place.object, probes, sizeof(probes));
 	if (!probes[0])
 		return;
-	log_warn("kube: the kubelet probes port %s", probes);
-	if (t->options->progress)
+	log_info("kube: the kubelet probes port %s: that %s", probes, t->options->probes ? "is stolen, too" : "stays with the pod");
+	if (t->options->probes && t->options->progress)
 		log_tell(0,
 			"mirrord: the kubelet probes port %s of this pod: when your program takes that port, it has to answer, or the pod goes "
 			"out of service\n",

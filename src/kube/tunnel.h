@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/log.h"
+#include "kube/probes.h"
 #include "kube/settings.h"
 #include "target/target.h"
 
@@ -21,6 +22,7 @@ struct kube_message {
 	enum kube_message_kind kind;
 	unsigned int stream; /* TUNNEL, AGAIN: byte streams are counted, so that neither is about another than meant */
 	struct error error;
+	struct kube_probes probes; /* TUNNEL: of the target's pod */
 };
 
 struct kube_tunnel_options {
@@ -29,7 +31,8 @@ struct kube_tunnel_options {
 	enum log_level log_level;
 	int log_fd;	/* where the agent's log goes; stderr */
 	bool progress; /* lines on stderr */
-	bool steals;   /* all that comes to a port: the kubelet's probes as well */
+	bool steals;   /* what comes to a port, and */
+	bool probes;   /* the kubelet's probes as well */
 };
 
 /* To be called in a process of its own, whose descriptors but stderr, @control and the log are closed. */

@@ -59,7 +59,7 @@ static void on_control(struct watch *w, uint32_t events)
 		c->events->on_failed(c->arg, &m.error);
 	} else if (m.kind == KUBE_MESSAGE_TUNNEL && fd >= 0) {
 		c->stream = m.stream;
-		c->events->on_tunnel(c->arg, fd);
+		c->events->on_tunnel(c->arg, fd, &m.probes);
 		return;
 	}
 	fd_closep(&fd);

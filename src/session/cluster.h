@@ -8,8 +8,9 @@
 struct cluster;
 
 struct cluster_events {
-	/* The agent runs; @fd (the owner's from here) speaks the tunnel. Again, when that broke and there is another byte stream. */
-	void (*on_tunnel)(void *arg, int fd);
+	/* The agent runs; @fd (the owner's from here) speaks the tunnel. Again, when that broke and there is another byte stream. @probes are
+	 * those that its target's kubelet asks. */
+	void (*on_tunnel)(void *arg, int fd, const struct kube_probes *probes);
 	/* It never will, or there will be no other one. No call comes afterwards. */
 	void (*on_failed)(void *arg, const struct error *why);
 };

@@ -352,7 +352,7 @@ struct incoming *incoming_new(const struct incoming_context *c, const struct tar
 {
 	struct incoming *in = calloc(1, sizeof(*in));
 
-	if (!in || !(in->wants = wants_new(c->mux, c->options))) {
+	if (!in || !(in->wants = wants_new(c->mux, c->options, c->probes))) {
 		error_set(err, ENOMEM, "prepare for incoming traffic");
 		free(in);
 		return NULL;

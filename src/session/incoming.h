@@ -2,6 +2,7 @@
 /* Incoming traffic: what the program listens on gets the target's traffic, and is published on this machine. */
 #pragma once
 
+#include "kube/probes.h"
 #include "net/loop.h"
 #include "relay/lender.h"
 #include "session/gate.h"
@@ -17,6 +18,7 @@ struct incoming_context {
 	struct gate **gate;
 	struct mux **mux;
 	const struct incoming_options *options;
+	const struct kube_probes *probes; /* of the target */
 	int diag;
 	size_t descriptors; /* that we may have */
 	struct borrower *agent; /* where the agent is on this machine: the way to offer it sockets; else NULL */

@@ -15,6 +15,7 @@ struct incoming_options {
 	struct config_pairs listen_ports; /* local port → port of this machine where it is published, and no other */
 	bool ignore_localhost;		  /* a listener on a loopback address alone stays local */
 	enum incoming_concurrent on_concurrent;
+	bool steal_probes;		  /* the kubelet's probes are the program's, too */
 	bool flush;			  /* reset the connections that the target has */
 	const char *http_filter;	  /* JSON; NULL: everything */
 	struct config_ports filter_ports; /* set: the filter holds for these alone */

@@ -70,6 +70,7 @@ struct session {
 	struct deferred drop_mux;
 
 	struct cluster *cluster; /* of a target in a cluster */
+	struct kube_probes probes;
 	struct mux *mux;
 	struct borrower *borrower;
 	struct egress *exits[EXITS];
@@ -400,7 +401,7 @@ static int open_exits(struct session *s, struct error *err)
 static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
 {
 	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .options = &s->options->incoming,
-					    .diag = s->twin.diag, .descriptors = s->descriptors, .agent = s->borrower };
+					    .probes = &s->probes, .diag = s->twin.diag, .descriptors = s->descriptors, .agent = s->borrower };
 
 	if (incoming_wanted(c.options))
 		s->incoming = incoming_new(&c, info, err);
@@ -540,11 +541,12 @@ static int take_tunnel(struct session *s, int tunnel, struct error *err)
 	return s->mux ? 0 : -1;
 }
 
-static void on_tunnel(void *arg, int fd)
+static void on_tunnel(void *arg, int fd, const struct kube_probes *probes)
 {
 	struct session *s = arg;
 	struct error err = { 0 };
 
+	s->probes = *probes;
 	if (s->mux)
 		mux_resume(s->mux, fd, fd, NULL);
 	else if (s->state != STARTING)
@@ -576,7 +578,8 @@ static int start_agent(struct session *s, struct error *err)
 	if (target_is_in_cluster(&o->target)) {
 		const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level, .log_fd = s->log_fd,
 						       .progress = o->progress,
-						       .steals = o->incoming.mode == INCOMING_STEAL && !o->incoming.http_filter };
+						       .steals = o->incoming.mode == INCOMING_STEAL,
+						       .probes = o->incoming.steal_probes };
 
 		s->cluster = cluster_start(s->loop, &k, &cluster_events, s, err);
 		return s->cluster ? 0 : -1;

@@ -40,6 +40,7 @@ struct entry {
 struct wants {
 	struct mux **mux;
 	const struct incoming_options *options;
+	const struct kube_probes *probes;
 	struct table table;
 	struct list all;
 	uint32_t last_id;
@@ -51,7 +52,7 @@ static bool key_equal(const struct table_node *node, const void *key)
 	return memcmp(&container_of(node, const struct entry, node)->key, key, sizeof(struct key)) == 0;
 }
 
-struct wants *wants_new(struct mux **mux, const struct incoming_options *options)
+struct wants *wants_new(struct mux **mux, const struct incoming_options *options, const struct kube_probes *probes)
 {
 	struct wants *s = calloc(1, sizeof(*s));
 
@@ -61,6 +62,7 @@ struct wants *wants_new(struct mux **mux, const struct incoming_options *options
 	}
 	s->mux = mux;
 	s->options = options;
+	s->probes = probes;
 	list_init(&s->all);
 	return s;
 }
@@ -90,6 +92,18 @@ static struct entry *find(const struct wants *s, int protocol, uint16_t port)
 	return n ? container_of(n, struct entry, node) : NULL;
 }
 
+/* What the kubelet asks of this port stays the target's. */
+static void keep_probes(const struct wants *s, struct entry *e)
+{
+	for (size_t i = 0; i < s->probes->n; i++)
+		if (s->probes->ports[i].port == e->key.port)
+			e->wire.probes = s->probes->ports[i].kinds;
+	if (!e->wire.probes)
+		return;
+	e->wire.nodes = (struct ip *)s->probes->nodes;
+	e->wire.n_nodes = s->probes->n_nodes;
+}
+
 static struct entry *entry_new(struct wants *s, int protocol, uint16_t port)
 {
 	static const enum concurrent_steal concurrent[] = { [INCOMING_ABORT] = CONCURRENT_ABORT,
@@ -116,6 +130,8 @@ static struct entry *entry_new(struct wants *s, int protocol, uint16_t port)
 					 .listeners = e->listeners };
 	if (protocol == IPPROTO_TCP && incoming_rules_filtered(o, port))
 		e->wire.http_filter = (char *)o->http_filter;
+	if (protocol == IPPROTO_TCP && o->mode == INCOMING_STEAL && !o->steal_probes)
+		keep_probes(s, e);
 	table_add(&s->table, &e->node, &e->key, sizeof(e->key));
 	list_append(&s->all, &e->all);
 	return e;

@@ -2,6 +2,7 @@
 /* What the session has subscribed at the agent: kept equal to what the program listens on. */
 #pragma once
 
+#include "kube/probes.h"
 #include "session/incoming_options.h"
 #include "session/socket_list.h"
 #include "tunnel/mux.h"
@@ -14,8 +15,9 @@ struct wanted {
 	uint16_t port;
 };
 
-/* @mux may point to NULL when the agent is lost: then nothing is told to anybody. Both arguments outlive it. NULL without memory. */
-struct wants *wants_new(struct mux **mux, const struct incoming_options *options);
+/* @mux may point to NULL when the agent is lost: then nothing is told to anybody. @probes are those of the target. All arguments outlive it.
+ * NULL without memory. */
+struct wants *wants_new(struct mux **mux, const struct incoming_options *options, const struct kube_probes *probes);
 /* Without a word to the agent, who ends what is left with the session. */
 void wants_free(struct wants *s);
 

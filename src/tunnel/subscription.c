@@ -22,6 +22,8 @@ enum subscription_tag {
 	TAG_HTTP_FILTER = 7,
 	TAG_WHO = 8,
 	TAG_LISTENER = 9,
+	TAG_PROBES = 10,
+	TAG_NODE = 11,
 };
 enum subscribed_tag { SUBSCRIBED_ID = 1, SUBSCRIBED_TEXT = 2, SUBSCRIBED_HINT = 3 };
 
@@ -32,6 +34,7 @@ void subscription_fini(struct subscription *s)
 	free(s->http_filter);
 	free(s->who);
 	free(s->listeners);
+	free(s->nodes);
 	*s = (struct subscription){ 0 };
 }
 
@@ -53,6 +56,14 @@ uint8_t *subscription_encode(const struct subscription *s, size_t *ret_len)
 
 		if (p)
 			write_u8(write_u16(write_bytes(p, l->at.ip.b, 16), l->at.port), l->v6only);
+	}
+	if (s->probes)
+		fields_add_u8(&w, TAG_PROBES, s->probes);
+	for (size_t i = 0; i < s->n_nodes; i++) {
+		uint8_t *p = fields_add(&w, TAG_NODE, 16);
+
+		if (p)
+			write_bytes(p, s->nodes[i].b, 16);
 	}
 	return fields_result(&w, ret_len);
 }
@@ -100,6 +111,21 @@ static int listener_decode(const struct field *f, struct subscription *s)
 	return 0;
 }
 
+static int node_decode(const struct field *f, struct subscription *s)
+{
+	struct ip *place;
+	int error;
+
+	if (f->len < sizeof(place->b))
+		return -EINVAL;
+	place = fields_grow((void **)&s->nodes, s->n_nodes, SUBSCRIPTION_NODES, sizeof(*place), &error);
+	if (!place)
+		return error;
+	memcpy(place->b, f->value, sizeof(place->b));
+	s->n_nodes++;
+	return 0;
+}
+
 static int subscription_field(const struct field *f, struct subscription *s, bool *has_id)
 {
 	uint32_t n = 0;
@@ -135,6 +161,12 @@ static int subscription_field(const struct field *f, struct subscription *s, boo
 		return who_decode(f, s);
 	case TAG_LISTENER:
 		return listener_decode(f, s);
+	case TAG_PROBES:
+		ok = number(f, 1, 0, UINT8_MAX, &n);
+		s->probes = (uint8_t)n;
+		break;
+	case TAG_NODE:
+		return node_decode(f, s);
 	}
 	return ok ? 0 : -EINVAL;
 }

@@ -19,7 +19,7 @@ enum subscription_mode { SUBSCRIPTION_MIRROR = 1, SUBSCRIPTION_STEAL = 2 };
 /* What becomes of an unfiltered steal of a port that somebody else steals (feature.network.incoming.on_concurrent_steal). */
 enum concurrent_steal { CONCURRENT_ABORT = 1, CONCURRENT_CONTINUE = 2, CONCURRENT_OVERRIDE = 3 };
 
-enum { SUBSCRIPTION_LISTENERS = 64, SUBSCRIPTION_FILTER_MAX = 1 << 20, SUBSCRIPTION_WHO_MAX = 255 };
+enum { SUBSCRIPTION_LISTENERS = 64, SUBSCRIPTION_NODES = 16, SUBSCRIPTION_FILTER_MAX = 1 << 20, SUBSCRIPTION_WHO_MAX = 255 };
 
 /* A socket that the program listens on: as it is bound in the twin. "Any" is the wildcard address; @v6only says that :: takes no IPv4. */
 struct listener {
@@ -39,6 +39,9 @@ struct subscription {
 	char *who;	   /* the session in words, for messages to others: user, machine, program */
 	struct listener *listeners;
 	size_t n_listeners;
+	uint8_t probes;	  /* a set of PROBE_…: of the kubelet's, which stay the target's (http/probe.h) */
+	struct ip *nodes; /* addresses that the kubelet asks from */
+	size_t n_nodes;
 };
 
 void subscription_fini(struct subscription *s);

@@ -4,6 +4,7 @@
 
 #include "agent/steal_route.h"
 #include "base/log.h"
+#include "http/probe.h"
 #include "target.h"
 
 enum { PORT = 80, MANY = 300 };
@@ -313,6 +314,59 @@ static void test_others(void)
 	open_programs();
 }
 
+static bool received(int fd, const char *text, size_t len)
+{
+	char got[256];
+
+	return recv(fd, got, len, MSG_WAITALL) == (ssize_t)len && memcmp(got, text, len) == 0;
+}
+
+/* The kubelet, whose node is OUTSIDE. What it asks goes to the target's program, what others ask to the session's. */
+static void test_probes(void)
+{
+	static const char asks[] = "GET /ready HTTP/1.1\r\nUser-Agent: kube-probe/1.37\r\n\r\n", other[] = "GET /ready HTTP/1.1\r\n\r\n";
+	struct ip node;
+	struct listener listener = { .at = { IP_ANY4, PORT } };
+	int client, server;
+
+	ip_parse(outside[V4], &node);
+	ann.want.listeners = &listener;
+	ann.want.n_listeners = 1;
+	ann.want.probes = PROBE_HTTP | PROBE_TCP;
+	ann.want.nodes = &node;
+	ann.want.n_nodes = 1;
+	on_loop(send_subscribe, &ann);
+	await(&ann.answers, ann.answers + 1);
+
+	client = connect_from(OUTSIDE, pod[V4], PORT, 0);
+	send(client, asks, 10, 0);
+	usleep(20000); /* in parts */
+	send(client, asks + 10, sizeof(asks) - 11, 0);
+	server = accept_one(apps[V4]);
+	tap_ok(server >= 0 && nothing_came(programs[V4]), "the kubelet's request is the target's program's");
+	tap_ok(received(server, asks, sizeof(asks) - 1), "all of it");
+	close(client);
+	close(server);
+
+	client = connect_from(OUTSIDE, pod[V4], PORT, 0);
+	send(client, other, sizeof(other) - 1, 0);
+	server = accept_one(programs[V4]);
+	tap_ok(server >= 0 && nothing_came(apps[V4]), "another request is the session's program's");
+	tap_ok(received(server, other, sizeof(other) - 1), "all of it");
+	close(client);
+	close(server);
+
+	close(connect_from(OUTSIDE, pod[V4], PORT, 0));
+	server = accept_one(apps[V4]);
+	tap_ok(server >= 0 && nothing_came(programs[V4]), "a connection of the node's that ends without a word is the target's program's");
+	close(server);
+
+	client = connect_from(OUTSIDE, pod[V4], PORT, 0);
+	server = accept_one(programs[V4]);
+	tap_ok(server >= 0, "a client that waits for the server's word gets it after a while");
+	check_bytes(client, server, "a silent client");
+}
+
 static void run(void)
 {
 	open_apps();
@@ -344,6 +398,7 @@ static void run(void)
 	open_programs();
 	test_others();
 	subscribe(&ann, PORT, CONCURRENT_ABORT, false);
+	test_probes();
 	on_loop(session_stop, &ann);
 	test_direct("the session went");
 	on_loop(session_stop, &bob);

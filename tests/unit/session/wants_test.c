@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/probe.h"
 #include "tunnel/subscription.h"
 
 #include "tap.h"
@@ -21,6 +22,8 @@ static size_t n_told;
 static struct mux *session, *agent;
 static struct loop *loop;
 static struct incoming_options options = { .mode = INCOMING_STEAL, .on_concurrent = INCOMING_CONTINUE, .who = "ann", .http_filter = "{}" };
+
+static struct kube_probes probes = { .ports = { { 8080, PROBE_HTTP | PROBE_TCP } }, .n = 1, .n_nodes = 1 };
 
 static void note_subscription(const uint8_t *data, size_t len, char *out, size_t room)
 {
@@ -35,6 +38,8 @@ static void note_subscription(const uint8_t *data, size_t len, char *out, size_t
 		     s.mode == SUBSCRIPTION_STEAL ? "steal" : "mirror", s.http_filter ? " filtered" : "");
 	for (size_t i = 0; i < s.n_listeners; i++)
 		n += snprintf(out + n, room - (size_t)n, " %s%s", endpoint_format(&s.listeners[i].at, text), s.listeners[i].v6only ? "!" : "");
+	if (s.probes)
+		snprintf(out + n, room - (size_t)n, " but probes %u of %zu", s.probes, s.n_nodes);
 	subscription_fini(&s);
 }
 
@@ -196,7 +201,7 @@ static void test_limit(struct wants *w)
 static void test_mirror(void)
 {
 	static struct incoming_options mirror = { .mode = INCOMING_MIRROR };
-	struct wants *w = wants_new(&session, &mirror);
+	struct wants *w = wants_new(&session, &mirror, &probes);
 
 	UPDATE(w, "tcp 0.0.0.0 80 80");
 	tap_str(heard(), "+1 tcp 80 mirror 0.0.0.0:80", "a port is mirrored");
@@ -205,10 +210,26 @@ static void test_mirror(void)
 	wants_free(w);
 }
 
+static void test_probes(void)
+{
+	struct incoming_options steal = { .mode = INCOMING_STEAL };
+	struct wants *w = wants_new(&session, &steal, &probes);
+
+	UPDATE(w, "tcp 0.0.0.0 3000 8080", "udp 0.0.0.0 8080 8080", "tcp 0.0.0.0 80 80");
+	tap_str(heard(), "+1 tcp 80 steal 0.0.0.0:80; +2 tcp 8080 steal 0.0.0.0:3000 but probes 9 of 1; +3 udp 8080 steal 0.0.0.0:8080",
+		"the kubelet's probes are kept where there are some");
+	wants_free(w);
+	steal.steal_probes = true;
+	w = wants_new(&session, &steal, &probes);
+	UPDATE(w, "tcp 0.0.0.0 8080 8080");
+	tap_str(heard(), "+1 tcp 8080 steal 0.0.0.0:8080", "or not, as the user wishes");
+	wants_free(w);
+}
+
 static void test_without_agent(void)
 {
 	struct mux *none = NULL;
-	struct wants *w = wants_new(&none, &options);
+	struct wants *w = wants_new(&none, &options, &probes);
 
 	UPDATE(w, "tcp 0.0.0.0 80 80");
 	tap_int(wants_state(w, IPPROTO_TCP, 80), 0, "without an agent nobody waits");
@@ -219,7 +240,7 @@ static void test_without_agent(void)
 /* A program with hundreds of ports, none of which is to be had. */
 static void test_hundreds_refused(void)
 {
-	struct wants *w = wants_new(&session, &options);
+	struct wants *w = wants_new(&session, &options, &probes);
 	int ends[2], saved = dup(STDERR_FILENO), lines = 0;
 	char spec[64], text[65536];
 	ssize_t n;
@@ -254,7 +275,7 @@ int main(void)
 		abort();
 	session = mux_new(loop, MUX_SESSION, pair[0], pair[0], &events, NULL, &err);
 	agent = mux_new(loop, MUX_AGENT, pair[1], pair[1], &events, NULL, &err);
-	w = wants_new(&session, &options);
+	w = wants_new(&session, &options, &probes);
 	tap_ok(!wants_used(w), "nothing was wanted so far");
 	test_changes(w);
 	test_states(w);
@@ -262,6 +283,7 @@ int main(void)
 	test_limit(w);
 	wants_free(w);
 	test_mirror();
+	test_probes();
 	test_without_agent();
 	test_hundreds_refused();
 	mux_free(session);
