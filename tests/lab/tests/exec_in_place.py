@@ -266,7 +266,7 @@ class Terminal:
     def screen(self):
         return "\n".join(line for line in self.tmux("capture-pane", "-p", "-J").splitlines() if line.strip())
 
-    def wait(self, text, seconds=6):
+    def wait(self, text, seconds=30):
         end = time.monotonic() + seconds
         while text not in self.screen():
             if time.monotonic() > end:
@@ -277,19 +277,24 @@ class Terminal:
         self.tmux("kill-server")
 
 
-@test("exec.job_control", needs=("tmux", "bash"))
+@test("exec.job_control", needs=("tmux", "bash"), timeout=120)
 def job_control(lab):
     """Ctrl-Z, jobs, fg, bg, Ctrl-C in an interactive shell."""
     t = Terminal(lab)
     command = " ".join(lab.command(["/bin/cat"], options=["-q"]))
+
+    def run(line):
+        """Types a line, and waits until the shell has read it: what is typed earlier is the shell's line editor's, not the program's."""
+        t.type("clear; echo be''gun; " + line)
+        t.wait("begun")
     try:
-        t.type("set +m; set -m; clear; " + command)
-        time.sleep(0.5)
+        t.type("set +m; set -m")
+        run(command)
         t.type("first line")
         t.wait("first line\nfirst line")
         t.keys("C-z")
         t.wait("Stopped")
-        t.type("fg")
+        run("fg")
         t.type("second line")
         t.wait("second line\nsecond line")
         t.keys("C-z")
@@ -297,13 +302,12 @@ def job_control(lab):
         t.type("kill %1; wait %1; clear; echo status $?")
         t.type("fg %1 2>/dev/null; clear; jobs; echo end of jobs")
         t.wait("end of jobs")
-        t.type("clear; " + command)
-        time.sleep(0.5)
+        run(command)
         t.keys("C-c")
         t.type("echo status $?")
         t.wait("status 130")
-        t.type("clear; " + command + " & sleep 0.5; jobs")
-        t.wait("Stopped")  # it reads from the terminal in the background
+        t.type("clear; " + command + " & until jobs | grep ' Stopped '; do sleep 0.1; done")
+        t.wait("]+  Stopped")  # it reads from the terminal in the background
         t.type("kill -KILL %1; wait; clear; echo the end")
         t.wait("the end")
     finally:
