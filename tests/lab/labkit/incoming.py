@@ -10,7 +10,7 @@ import time
 
 from . import plan
 from .lab import PYTHON
-from .registry import PATIENCE, Failure, expect
+from .registry import PATIENCE, PROMPT, Failure, expect
 
 FIRST, LAST = 21000, 21040  # ports where the target's own program answers, TCP and UDP
 TOKENS = itertools.count(1)
@@ -44,7 +44,7 @@ threading.Event().wait()
 
 CLIENT = """
 import errno, json, socket, sys
-ip, port, data, kind, source, patience = (json.loads(sys.argv[1]) + [4])[:6]
+ip, port, data, kind, source, patience = (json.loads(sys.argv[1]) + [20])[:6]
 s = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, getattr(socket, kind))
 s.settimeout(patience)
 try:
@@ -85,7 +85,7 @@ class Program:
         if self._line() != "ready":
             raise Failure("a ready program", self.process.stderr.read(), lab.log())
 
-    def _line(self, seconds=60):
+    def _line(self, seconds=60 * PATIENCE):
         if not select.select([self.process.stdout], [], [], seconds)[0]:
             raise Failure("an answer of the program's", f"none in {seconds} s", self.lab.log())
         line = self.process.stdout.readline()
@@ -119,7 +119,7 @@ class Program:
         """Its stderr."""
         self.process.stdin.close()
         try:
-            self.process.wait(15)
+            self.process.wait(PROMPT * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise Failure("the program's end", "none", self.lab.log()) from None
@@ -138,7 +138,7 @@ class Program:
             self.end()
 
 
-def client(lab, port, ip="pod", node="services", data=None, kind="SOCK_STREAM", source=None, family=4, patience=4):
+def client(lab, port, ip="pod", node="services", data=None, kind="SOCK_STREAM", source=None, family=4, patience=20):
     """One exchange with @ip (a name of plan.HOSTS or an address). Returns ({"answer", "own"} or {"error"}, what was sent)."""
     data = data or f"token-{next(TOKENS)}"
     ip = plan.address(ip, family) if ip in plan.HOSTS else ip
@@ -150,7 +150,7 @@ def taken(lab, program, port, mirrored=False, **more):
     """Somebody reaches @port of the target: the program sees it, from the client's own address. Returns what it saw."""
     answer, data = client(lab, port, **more)
     expect(f"the answer on port {port}", answer.get("answer"), ("real:" if mirrored else "here:") + data, lab.log())
-    saw = program.saw(data, 3)
+    saw = program.saw(data, PROMPT)
     if not saw:
         raise Failure(f"the program sees the client of port {port}", "nothing", lab.log())
     if more.get("node", "services") != "pod":
@@ -165,7 +165,7 @@ def left_alone(lab, program, port, **more):
     expect("what our program saw", program.saw(data), None, lab.log())
 
 
-def wait_left_alone(lab, program, port, seconds=3, **more):
+def wait_left_alone(lab, program, port, seconds=PROMPT, **more):
     """The same, from some time on. Whoever comes before may get no answer: a datagram that a socket has when it is closed is lost, so a client
     of UDP asks again."""
     end = time.monotonic() + seconds * PATIENCE

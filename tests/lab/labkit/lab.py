@@ -8,7 +8,7 @@ import sys
 import time
 
 from . import linux, snapshot
-from .registry import PATIENCE, Failure
+from .registry import PATIENCE, PROMPT, Failure
 
 # An ordinary user may not be able to reach the one that runs this
 PYTHON = ["/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable, "-S", "-E", "-B"]
@@ -71,7 +71,7 @@ class Lab:
 
     # Running to the end
 
-    def run(self, argv, where=None, env=None, text=None, timeout=30, **more):
+    def run(self, argv, where=None, env=None, text=None, timeout=60, **more):
         """@where: one of the preexec functions above; on the host by default."""
         began = time.monotonic()
         p = self.start(argv, where, env, stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL, **more)
@@ -121,7 +121,7 @@ class Lab:
 
     # What is left
 
-    def wait_clean(self, seconds=5):
+    def wait_clean(self, seconds=PROMPT):
         """Nothing of the product's is left: processes, namespaces, devices, rules, mounts, files. Raises Failure."""
         left = snapshot.wait_same(self.clean, self.cluster, seconds)
         if left:
@@ -132,7 +132,7 @@ class Lab:
         """Pids of the processes whose comm is @name."""
         return [pid for pid in snapshot.pids() if linux.comm(pid) == name and linux.process_state(pid) not in ("Z", "")]
 
-    def wait_for(self, what, condition, seconds=5):
+    def wait_for(self, what, condition, seconds=PROMPT):
         """Polls until @condition() is true. Raises Failure."""
         end = time.monotonic() + seconds * PATIENCE
         while not condition():

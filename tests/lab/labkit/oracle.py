@@ -15,6 +15,7 @@ from .registry import PATIENCE, Failure, Skip, TESTS, Test
 
 SETTLE_SECONDS = 1.5 * PATIENCE
 TARGET_RECORDS = 4
+SLOW_TWINS = 3
 
 
 def run_once(lab, probe, family, way):
@@ -55,11 +56,21 @@ def _unexpected(expected, seen, probe):
     return [d for d in record.differences(expected, seen) if not known.is_known(probe.name, d)]
 
 
+def _only_times(found):
+    return found and all(isinstance(value, record.Duration) for _, value, _ in found)
+
+
 def compare(lab, probe, family, way="twin"):
     way = probe.oracle if way == "target" else way
     expected = record.normalise(run_once(lab, probe, family, probe.oracle))
     seen = record.normalise(run_once(lab, probe, family, way))
     found = _unexpected(expected, seen, probe)
+    # A busy machine makes any single step late. What the twin does too late each time it is asked is the product's.
+    for _ in range(SLOW_TWINS):
+        if not _only_times(found):
+            break
+        seen = record.normalise(run_once(lab, probe, family, way))
+        found = _unexpected(expected, seen, probe)
     # Where the kernel's own answer depends on a race (an ICMP error that finds the socket locked, data that crosses a close), the target
     # has more than one record. The twin is asked once; its record has to be one of the target's.
     for _ in range(TARGET_RECORDS - 1):
@@ -85,4 +96,4 @@ def add_tests(probes, way):
 
             def run(lab, probe=probe, family=family):
                 compare(lab, probe, family, way)
-            TESTS.append(Test(name, run, modes=probe.modes, long=probe.long, needs=probe.needs, timeout=(1 + TARGET_RECORDS) * probe.timeout + 10))
+            TESTS.append(Test(name, run, modes=probe.modes, long=probe.long, needs=probe.needs, timeout=(1 + SLOW_TWINS + TARGET_RECORDS) * probe.timeout + 10))

@@ -4,7 +4,10 @@
 import os
 
 
-# How much longer than on a machine of its own everything may take: in an emulated one, more.
+# How much longer than on a machine of its own everything may take: in an emulated one, more. A wait for what comes in the end is PROMPT
+# seconds at least, since a busy machine may be slow at any moment and who waits for a condition loses nothing by patience; only where
+# the promise itself is a time is there a smaller number.
+PROMPT = 30
 PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))
 
 
@@ -21,7 +24,7 @@ class Skip(Exception):
 
 
 class Test:
-    def __init__(self, name, run, modes=("root", "user"), long=False, needs=(), timeout=60):
+    def __init__(self, name, run, modes=("root", "user"), long=False, needs=(), timeout=120):
         self.name, self.run, self.modes, self.long, self.needs, self.timeout = name, run, modes, long, needs, timeout
 
 

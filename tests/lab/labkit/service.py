@@ -53,7 +53,7 @@ class Services:
             raise Failure(f"{argv[0]} runs", str(done))
         return done.out
 
-    def start(self, argv, port, address="10.0.20.5", seconds=15):
+    def start(self, argv, port, address="10.0.20.5", seconds=60):
         """Starts a server and waits until it listens on @port."""
         log = open(f"{HOME}/{os.path.basename(argv[0])}.log", "wb")
         p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=self._enter, start_new_session=True,

@@ -13,7 +13,7 @@ import time
 import traceback
 
 PRELUDE = "import socket, sys; sys.path.insert(0, '/tmp/lab/tests/programs')"
-seen, lock = [], threading.Lock()
+seen, lock, threads = [], threading.Lock(), {}
 
 
 def note(**what):
@@ -26,8 +26,8 @@ def answer_tcp(conn, name):
     conn.settimeout(20)
     try:
         data = conn.recv(1000)
+        note(name=name, peer=peer[:2], own=own[:2], data=data.decode())  # before anybody can have the answer
         conn.sendall(b"here:" + data)
-        note(name=name, peer=peer[:2], own=own[:2], data=data.decode())
     except OSError as e:
         note(name=name, peer=peer[:2], own=own[:2], error=str(e))
     conn.close()
@@ -51,7 +51,8 @@ def serve(s, name="s"):
                     threading.Thread(target=answer_tcp, args=(conn, name), daemon=True).start()
         except (OSError, ValueError):
             pass
-    threading.Thread(target=accept_all, daemon=True).start()
+    threads[s] = threading.Thread(target=accept_all, daemon=True)
+    threads[s].start()
     return s
 
 
@@ -62,8 +63,8 @@ def serve_udp(s, name="u"):
         while s.fileno() >= 0:
             try:
                 data, peer = s.recvfrom(65536)
-                s.sendto(b"here:" + data, peer)
                 note(name=name, peer=peer[:2], data=data[:100].decode("latin-1"), bytes=len(data))
+                s.sendto(b"here:" + data, peer)
             except TimeoutError:
                 pass
             except (OSError, ValueError):
@@ -107,7 +108,12 @@ def udp(ip, port, name="u", **options):
 def shut(s):
     """Closes it, and waits until no thread of ours is in a call on it any more."""
     s.close()
-    time.sleep(0.1)
+    threads.pop(s).join()
+
+
+def let_pass(seconds):
+    """The time in which the session would notice what it should not."""
+    time.sleep(seconds)
 
 
 def child(code, *fds):

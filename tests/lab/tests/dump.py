@@ -11,7 +11,7 @@ import subprocess
 
 from labkit import plan
 from labkit.lab import MIRRORD, PYTHON
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 POD4, POD6 = plan.HOSTS["pod"]
 PAYMENT4, PAYMENT6 = plan.HOSTS["payment"]
@@ -34,7 +34,7 @@ class Dump:
     def __exit__(self, *_):
         self.p.send_signal(signal.SIGINT)
         try:
-            self.out, self.err = self.p.communicate(timeout=20)
+            self.out, self.err = self.p.communicate(timeout=PROMPT)
         except subprocess.TimeoutExpired:
             os.killpg(self.p.pid, signal.SIGKILL)
             raise
@@ -82,7 +82,7 @@ Server(("::", int(sys.argv[1])), Handler).serve_forever()
 def pod_server(lab, code, port):
     p = lab.cluster.pod.start([*PYTHON, "-c", code, str(port)])
     try:
-        lab.wait_for(f"a server on port {port}", lambda: f":{port} " in lab.cluster.pod.run(["ss", "-Hltun"]), 20)
+        lab.wait_for(f"a server on port {port}", lambda: f":{port} " in lab.cluster.pod.run(["ss", "-Hltun"]))
         yield p
     finally:
         p.kill()
@@ -181,11 +181,11 @@ def dump_reader_leaves(lab):
     expect_in("ready", p.stderr.readline(), "traffic of port")
     os.close(read)
     lab.run(["nc", "-z", POD4, str(plan.POD_ANY)], lab.cluster.services.enter_as_root)
-    p.communicate(timeout=20)
+    p.communicate(timeout=PROMPT)
     p = lab.start([MIRRORD, "dump", "-t", lab.target, "-p", str(plan.POD_ANY)], env=lab.quiet_environment())
     expect_in("ready", p.stderr.readline(), "traffic of port")
     p.kill()
-    p.communicate(timeout=20)
+    p.communicate(timeout=PROMPT)
     lab.wait_clean()
 
 

@@ -32,7 +32,7 @@ def environment(lab, p, **more):
     return {**lab.environment(), "XDG_RUNTIME_DIR": p.env["XDG_RUNTIME_DIR"], **more}
 
 
-@test("engine.podman", modes=MODES, needs=NEEDS, timeout=120)
+@test("engine.podman", modes=MODES, needs=NEEDS)
 def podman(lab):
     with engine(lab) as p:
         env = environment(lab, p)
@@ -48,7 +48,7 @@ def podman(lab):
         expect_refused(lab, "podman/stopped", env, 'container "stopped" is not running (exited)', "podman start stopped")
 
 
-@test("engine.podman_other_user", modes=MODES if RICH else (), needs=NEEDS, timeout=120)
+@test("engine.podman_other_user", modes=MODES if RICH else (), needs=NEEDS)
 def other_user(lab):
     """The container's process is not its root."""
     with engine(lab) as p:
@@ -57,7 +57,7 @@ def other_user(lab):
         expect_container(lab, "podman/shop", "shop-7d9f4c", environment(lab, p), "as user 33")
 
 
-@test("engine.docker", modes=MODES, needs=NEEDS, timeout=120)
+@test("engine.docker", modes=MODES, needs=NEEDS)
 def docker(lab):
     """Docker's API, which podman speaks as well."""
     with engine(lab) as p:

@@ -17,7 +17,7 @@ import time
 import differences
 from labkit import linux, record
 from labkit.lab import PYTHON
-from labkit.registry import Failure, Skip, expect, expect_in, test
+from labkit.registry import PATIENCE, PROMPT, Failure, Skip, expect, expect_in, test
 
 STATE = "/tmp/lab/home/state.json"
 EXEC_LONG = list(range(256))
@@ -197,7 +197,7 @@ def state_on_terminal(lab, prepare, follower):
     return state(lab, True, prepare, stdin=follower, stdout=follower, stderr=follower)
 
 
-@test("exec.statuses", timeout=120)
+@test("exec.statuses")
 def statuses(lab):
     wrong = {}
     for code in EXEC_SHORT:
@@ -225,7 +225,7 @@ def signals_from_outside(lab):
     p = lab.start_mirrord([*PYTHON, "-c", "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *a: (print('got it'), sys.exit(7)))\nprint('ready', flush=True)\ntime.sleep(20)"])
     expect("first line", p.stdout.readline(), "ready\n")
     p.terminate()
-    out, err = p.communicate(timeout=5)
+    out, err = p.communicate(timeout=PROMPT)
     expect("status, output", (p.returncode, out, err), (7, "got it\n", ""))
 
 
@@ -238,7 +238,7 @@ def stop_and_continue(lab):
     expect("stopped", os.WIFSTOPPED(status) and os.WSTOPSIG(status), signal.SIGSTOP)
     expect("state", linux.process_state(p.pid), "T")
     os.kill(p.pid, signal.SIGCONT)
-    out, err = p.communicate("went on\n", timeout=5)
+    out, err = p.communicate("went on\n", timeout=PROMPT)
     expect("status, output", (p.returncode, out, err), (0, "went on\n", ""))
 
 
@@ -266,8 +266,8 @@ class Terminal:
     def screen(self):
         return "\n".join(line for line in self.tmux("capture-pane", "-p", "-J").splitlines() if line.strip())
 
-    def wait(self, text, seconds=30):
-        end = time.monotonic() + seconds
+    def wait(self, text):
+        end = time.monotonic() + PROMPT * PATIENCE
         while text not in self.screen():
             if time.monotonic() > end:
                 raise Failure(f"{text!r} on the terminal", self.screen(), self.lab.log())
@@ -277,7 +277,7 @@ class Terminal:
         self.tmux("kill-server")
 
 
-@test("exec.job_control", needs=("tmux", "bash"), timeout=120)
+@test("exec.job_control", needs=("tmux", "bash"))
 def job_control(lab):
     """Ctrl-Z, jobs, fg, bg, Ctrl-C in an interactive shell."""
     t = Terminal(lab)
@@ -346,9 +346,12 @@ def wait_n(lab):
 
 @test("exec.substitution_returns_promptly", needs=("bash",))
 def substitution(lab):
-    done = shell(lab, 'x=$($M echo hello); echo "got $x"; y=$($M sh -c "echo error >&2; exit 3" 2>&1); echo "got $y $?"')
-    expect("output", (done.out, done.err), ("got hello\ngot error 3\n", ""), lab.log())
-    expect("time", done.seconds, lambda s: s < 2, lab.log())
+    seconds = []
+    for _ in range(4):
+        done = shell(lab, 'x=$($M echo hello); echo "got $x"; y=$($M sh -c "echo error >&2; exit 3" 2>&1); echo "got $y $?"')
+        expect("output", (done.out, done.err), ("got hello\ngot error 3\n", ""), lab.log())
+        seconds.append(done.seconds)
+    expect("least seconds of some", min(seconds), lambda s: s < 2 * PATIENCE, lab.log())
 
 
 @test("exec.pipelines", needs=("bash",))
@@ -445,7 +448,7 @@ def mounts_arrive(lab):
         expect("first line", p.stdout.readline(), "ready\n")
         linux.mount("tmpfs", "/tmp/lab/home/mnt", "tmpfs", 0, "mode=777")
         open("/tmp/lab/home/mnt/mounted-later", "w").close()
-        out, err = p.communicate("\n", timeout=5)
+        out, err = p.communicate("\n", timeout=PROMPT)
         expect("listing", out, "mounted-later\n", err)
     finally:
         linux.umount("/tmp/lab/home/mnt")
@@ -455,19 +458,22 @@ def mounts_arrive(lab):
 @test("exec.daemon_keeps_session")
 def daemon_keeps_session(lab):
     """The session lives until the last process in the twin is gone; who waits for the end of stdout and stderr doesn't wait for it."""
-    done = lab.mirrord([*PYTHON, "-c", "import os, time\nif os.fork() == 0:\n  os.setsid()\n  for fd in range(3): os.close(fd)\n  time.sleep(1.5)\n"])
+    over = "/tmp/lab/home/over"
+    done = lab.mirrord([*PYTHON, "-c", "import os, time\nif os.fork() == 0:\n  os.setsid()\n  for fd in range(3): os.close(fd)\n"
+                        f"  while not os.path.exists({over!r}): time.sleep(0.01)\n"])
     expect("status", done.status, 0, str(done))
-    expect("returns at once", done.seconds, lambda s: s < 1.2)
     expect("session still there", len(lab.processes("mirrord-session")), 1)
-    lab.wait_for("the session's end", lambda: not lab.processes("mirrord-session"), 4)
+    open(over, "w").close()
+    lab.wait_for("the session's end", lambda: not lab.processes("mirrord-session"))
+    os.unlink(over)
 
 
 @test("exec.start_time")
 def start_time(lab):
-    """`mirrord exec -- true` is quick. (./dev bench measures it; this catches what is grossly slow.)"""
-    lab.mirrord(["/bin/true"])
-    times = sorted(lab.mirrord(["/bin/true"]).seconds for _ in range(7))
-    expect("median seconds", times[3], lambda s: s < 0.5)
+    """`mirrord exec -- true` is quick. (./dev bench measures it; this catches what is grossly slow, beside what starting a program costs on a busy machine.)"""
+    seconds = [(lab.run(["/bin/true"]).seconds, lab.mirrord(["/bin/true"]).seconds) for _ in range(7)]
+    plain, ours = (min(s) for s in zip(*seconds))
+    expect("least seconds of some", ours, lambda s: s < 0.5 * PATIENCE + 20 * plain, f"without mirrord: {plain}")
 
 
 def fake_cache(server, home):

@@ -9,7 +9,7 @@ import subprocess
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import expect, test
+from labkit.registry import PROMPT, expect, test
 
 CONFIG = "/tmp/lab/home/filters.json"
 OUTSIDE4, OUTSIDE6 = plan.HOSTS["outside"]
@@ -22,7 +22,7 @@ def ask(kind, host, port=0):
     if kind == "name":
         return " ".join(sorted({a[4][0] for a in socket.getaddrinfo(host, None)}))
     if kind == "tcp":
-        s = socket.create_connection((host, int(port)), 5)
+        s = socket.create_connection((host, int(port)), 20)
         return json.loads(s.makefile().readline())["peer"]["ip"]
     info = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)[0]
     s = socket.socket(info[0], socket.SOCK_DGRAM)
@@ -160,7 +160,7 @@ def dnsmasq(lab, *options):
         server.communicate()
 
 
-DIG = ["dig", "+short", "+tries=2", "+time=3"]
+DIG = ["dig", "+short", "+tries=2", "+time=10"]
 
 
 @test("filters.split_dns", modes=("root",), needs=("dnsmasq", "dig"))
@@ -208,7 +208,7 @@ def look():
     return socket.getaddrinfo("moving.vpn.test", 80, socket.AF_INET)[0][4][0]
 print(look(), flush=True)
 sys.stdin.readline()
-end = time.monotonic() + 10
+end = time.monotonic() + 30
 while (now := look()) == "10.77.0.1" and time.monotonic() < end:
     time.sleep(0.05)
 print(now, flush=True)
@@ -228,7 +228,7 @@ def answers_change(lab):
         with open(hosts, "w") as f:
             f.write("10.77.0.2 moving.vpn.test\n")
         server.send_signal(1)
-        out, err = p.communicate("\n", timeout=20)
+        out, err = p.communicate("\n", timeout=PROMPT)
         expect("then", out, "10.77.0.2\n", err + lab.log())
     os.unlink(hosts)
 
@@ -250,10 +250,10 @@ def no_default_route(lab):
 UNTIL = r"""
 import json, socket, sys, time
 host, port, wanted = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-end = time.monotonic() + 15
+end = time.monotonic() + 25
 while time.monotonic() < end:
     try:
-        seen = json.loads(socket.create_connection((host, port), 1).makefile().readline())["peer"]["ip"]
+        seen = json.loads(socket.create_connection((host, port), 5).makefile().readline())["peer"]["ip"]
     except OSError as e:
         seen = str(e)
     if seen == wanted:
@@ -283,7 +283,7 @@ import socket, struct, sys
 def name(text):
     return b"".join(bytes([len(l)]) + l.encode() for l in text.split(".")) + b"\0"
 names = [("h%d.vpn.test" % i) if i % 2 else "payment.shop.svc.cluster.test" for i in range(200)]
-s = socket.create_connection((sys.argv[1], 53), 5)
+s = socket.create_connection((sys.argv[1], 53), 20)
 for i, n in enumerate(names):
     q = struct.pack("!HHHHHH", i, 0x100, 1, 0, 0, 0) + name(n) + b"\0\1\0\1"
     m = struct.pack("!H", len(q)) + q
@@ -322,8 +322,8 @@ def client(name, argv, needs):
             expect(host, seen, side, str(done) + lab.log())
 
 
-client("curl", ["sh", "-c", "sleep 1 | timeout 5 curl -s -m 3 telnet://HOST:PORT"], ("curl",))
-client("netcat", ["sh", "-c", "sleep 1 | timeout 5 nc -w 2 HOST PORT"], ("nc",))
+client("curl", ["sh", "-c", "sleep 3 | timeout 20 curl -s -m 10 telnet://HOST:PORT"], ("curl",))
+client("netcat", ["sh", "-c", "sleep 3 | timeout 20 nc -w 10 HOST PORT"], ("nc",))
 client("node", ["node", "-e", "require('net').connect(PORT, 'HOST', function () { this.on('data', d => { console.log(String(d)); process.exit() }) })"], ("node",))
 client("node_own_resolver", ["node", "-e", "require('dns').resolve4('HOST', (e, a) => e && 'HOST'.includes('.') ? console.log(e) : "
                              "require('net').connect(PORT, a ? a[0] : 'HOST', function () { this.on('data', d => { console.log(String(d)); process.exit() }) }))"],
@@ -350,7 +350,7 @@ def session_dies(lab):
     expect("the resolver", len(lab.processes("mirrord-resolve")), 1)
     for pid in lab.processes("mirrord-session"):
         os.kill(pid, 9)
-    p.communicate(timeout=20)
+    p.communicate(timeout=PROMPT)
     lab.wait_for("no resolver", lambda: not lab.processes("mirrord-resolve"))
 
 
@@ -371,5 +371,5 @@ def resolver_dies(lab):
         os.kill(pid, 9)
     lab.wait_for("its end", lambda: not lab.processes("mirrord-resolve"))
     expect("another name", look("db.data.svc.cluster.test"), "10.0.20.6", lab.log())
-    lab.wait_for("another resolver", lambda: look("api.example.test") == "203.0.113.10", 10)
-    p.communicate(timeout=20)
+    lab.wait_for("another resolver", lambda: look("api.example.test") == "203.0.113.10")
+    p.communicate(timeout=PROMPT)

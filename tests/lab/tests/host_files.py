@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 from labkit import linux
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 LOOKUP = ["/bin/sh", "-c", "getent ahostsv4 payment | head -n 1; head -n 1 /etc/resolv.conf; grep -c from-hosts-file /etc/hosts"]
 SEEN = ["10.0.20.5", "search shop.svc.cluster.test", "2"]
@@ -190,7 +190,7 @@ class Reader:
         return self
 
     def __exit__(self, *_):
-        self.p.communicate(timeout=10)
+        self.p.communicate(timeout=PROMPT)
 
 
 def replace(path, text):
@@ -198,14 +198,14 @@ def replace(path, text):
     os.rename(path + ".new", path)
 
 
-def stays(lab, paths, change, times=1, before=(), seconds=2):
+def stays(lab, paths, change, times=1, before=()):
     """The program reads the target's files, also after @change of the host's; and the host keeps what it wrote."""
     with Reader(lab, before) as reader:
         own = {path: reader.read(path) for path in paths}
         for _ in range(times):
             change()
             for path in paths:
-                lab.wait_for(f"the target's {path}", lambda path=path: reader.read(path) == own[path], seconds)
+                lab.wait_for(f"the target's {path}", lambda path=path: reader.read(path) == own[path])
         for path in paths:
             expect(f"{path} is not the host's", own[path] != open(path).read() + "\n", True)
 
@@ -294,7 +294,7 @@ def resolver_later(lab):
             for _ in range(2):
                 os.makedirs("/run/nscd")
                 write("/run/nscd/socket", "the host's\n")
-                lab.wait_for("nothing in /run/nscd", lambda: reader.read("/run/nscd/socket") == "\n", 2)
+                lab.wait_for("nothing in /run/nscd", lambda: reader.read("/run/nscd/socket") == "\n")
                 shutil.rmtree("/run/nscd")
         finally:
             shutil.rmtree("/run/nscd", ignore_errors=True)
@@ -305,4 +305,4 @@ def no_watch(lab):
     """inotify(7) has limits; then the files are looked at every second."""
     with own_etc():
         stays(lab, ["/etc/resolv.conf"], lambda: replace("/etc/resolv.conf", "nameserver 192.0.2.1\n"), 2,
-              ["/tmp/lab/bin/deny", "inotify_init1=24", "--"], 5)
+              ["/tmp/lab/bin/deny", "inotify_init1=24", "--"])

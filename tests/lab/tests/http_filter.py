@@ -7,7 +7,7 @@ import subprocess
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 PORT = 21100
 CONFIG = "/tmp/lab/home/mirrord.json"
@@ -37,7 +37,7 @@ s.serve_forever()
 CLIENT = """
 import http.client, json, sys
 ip, port, requests = json.loads(sys.argv[1])
-c = http.client.HTTPConnection(ip, port, timeout=5)
+c = http.client.HTTPConnection(ip, port, timeout=20)
 out = []
 try:
     c.connect()
@@ -81,7 +81,7 @@ class Pair:
     def stop(self):
         """Only the program; its stderr."""
         self.here.terminate()
-        return self.here.communicate(timeout=15)[1]
+        return self.here.communicate(timeout=PROMPT)[1]
 
     def __exit__(self, *_):
         if self.here.poll() is None:
@@ -121,7 +121,7 @@ def no_http(lab):
     """A client that speaks otherwise is the target's."""
     code = f"""
 import socket
-s = socket.create_connection(({plan.HOSTS["pod"][0]!r}, {PORT}), 5)
+s = socket.create_connection(({plan.HOSTS["pod"][0]!r}, {PORT}), 20)
 s.sendall(b"hello, is this HTTP?\\n")
 print(s.recv(1000))
 """
@@ -153,7 +153,7 @@ def ends(lab):
     with Pair(lab, {"header_filter": "^x-user: alice$"}) as pair:
         client = threading.Thread(target=lambda: got.extend(json.loads(lab.cluster.nodes["services"].run(argv))))
         client.start()
-        lab.wait_for("the first is answered", lambda: os.path.exists(first), 20)
+        lab.wait_for("the first is answered", lambda: os.path.exists(first))
         pair.stop()
         lab.wait_for("all is the target's", lambda: ask(lab, ("GET", "/x", ALICE))[0].get("name") == "real")
         open(go_on, "w").close()
@@ -180,7 +180,7 @@ class Second:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.communicate(timeout=15)
+        self.process.communicate(timeout=PROMPT)
 
 
 @test("http_filter.two_sessions")
@@ -191,7 +191,7 @@ def two(lab):
         got = ask(lab, *requests)
         expect("who answered", [g.get("name") for g in got], ["here", "second", "real"], str(got) + lab.log())
         pair.stop()
-        lab.wait_for("the second has its place", lambda: [g.get("name") for g in ask(lab, *requests)] == ["second", "second", "real"], 10)
+        lab.wait_for("the second has its place", lambda: [g.get("name") for g in ask(lab, *requests)] == ["second", "second", "real"])
 
 
 @test("http_filter.beside_a_steal_of_all")

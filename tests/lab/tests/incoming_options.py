@@ -6,7 +6,7 @@ import os
 
 from labkit.incoming import FIRST, Program, Real, errno_name, left_alone, taken
 from labkit.lab import PYTHON
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 PORT = FIRST
 CONFIG = "/tmp/lab/home/mirrord.json"
@@ -14,7 +14,7 @@ CONFIG = "/tmp/lab/home/mirrord.json"
 HERE = """
 import socket, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
-s.settimeout(5)
+s.settimeout(20)
 try:
     s.connect((sys.argv[1], int(sys.argv[2])))
     s.sendall(b"from this machine")
@@ -111,7 +111,7 @@ def published_in_words(lab):
             text += data
     except OSError:
         pass
-    p.wait(10)
+    p.wait(PROMPT)
     os.close(master)
     other.communicate("")
     lines = text.decode().replace("\r", "").splitlines()
@@ -172,7 +172,7 @@ def port_mapping(lab):
         expect("its own address", taken(lab, program, PORT, True)["own"], ["10.244.1.7", 9000])
         taken(lab, program, PORT + 2, True)
         left_alone(lab, program, PORT + 1)
-        program.do("shut(s)", "time.sleep(0.3)")
+        program.do("shut(s)")
         left_alone(lab, program, PORT)
 
 
@@ -209,12 +209,12 @@ def ignore_localhost(lab):
         taken(lab, program, PORT + 1, True)
 
 
-@test("incoming.a_hundred_published", timeout=60)
+@test("incoming.a_hundred_published")
 def hundred(lab):
     """Many at once by the port here."""
     with Program(lab) as program:
         program.do(f"s = listen('127.0.0.1', {PORT})")
-        code = ("import socket\nsocks = [socket.create_connection(('127.0.0.1', %d), 5) for _ in range(100)]\n"
+        code = ("import socket\nsocks = [socket.create_connection(('127.0.0.1', %d), 20) for _ in range(100)]\n"
                 "[s.sendall(b'x%%d' %% i) for i, s in enumerate(socks)]\n"
                 "print(all(s.recv(99) == b'here:x%%d' %% i for i, s in enumerate(socks)))") % PORT
         done = lab.run([*PYTHON, "-c", code])

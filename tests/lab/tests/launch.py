@@ -10,7 +10,7 @@ import time
 
 from labkit import linux
 from labkit.lab import LOG, PYTHON
-from labkit.registry import expect, test
+from labkit.registry import PROMPT, expect, test
 
 SILENT_PORT = 20999
 SILENT = f"import socket, time; s = socket.create_server(('127.0.0.1', {SILENT_PORT})); print('ready', flush=True); c, _ = s.accept(); time.sleep(100)"
@@ -24,7 +24,7 @@ def stderr_after_the_program(lab):
     server = lab.cluster.pod.start([*PYTHON, "-c", SILENT], stdout=subprocess.PIPE)
     try:
         server.stdout.readline()
-        done = lab.run(lab.command([*PYTHON, "-c", LEAVE_UNSENT], log=False), env=lab.sandbox.environment(MIRRORD_TUNNEL="1" if lab.tunnel else "0"), timeout=10)
+        done = lab.run(lab.command([*PYTHON, "-c", LEAVE_UNSENT], log=False), env=lab.sandbox.environment(MIRRORD_TUNNEL="1" if lab.tunnel else "0"))
         expect("status and output", (done.status, done.out, done.err), (0, "", ""), str(done))
         expect("sessions that still send", len(lab.processes("mirrord-session")), 1)
     finally:
@@ -32,7 +32,7 @@ def stderr_after_the_program(lab):
         server.communicate()
 
 
-@test("launch.low_soft_limits", timeout=60)
+@test("launch.low_soft_limits")
 def low_soft_limits(lab):
     """The soft limit of descriptors is the program's affair; the launch has more, and leaves it."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -58,7 +58,7 @@ def least_hard_limit(lab):
 def others_descriptors(lab):
     """A user's processes may have no more descriptors on their way than one may have open: while others' are, mirrord waits for them."""
     code = ("import socket, time\npair = socket.socketpair()\nfor _ in range(11): socket.send_fds(pair[0], [b'x'], [0] * 10)\n"
-            "print('sent', flush=True); time.sleep(0.3)\n")
+            "print('sent', flush=True); time.sleep(0.15)\n")
     other = lab.start([*PYTHON, "-c", code])
     expect("the other's first line", other.stdout.readline(), "sent\n")
     least_hard_limit(lab)
@@ -74,13 +74,13 @@ def session_keeps_no_descriptor(lab):
         def place():
             lab.plainly()
             os.dup2(writing, number)
-        p = lab.start_mirrord(["/bin/sh", "-c", f"eval 'exec {number}>&-'; echo closed; sleep 5"] if number < 10 else
-                              ["/usr/bin/bash", "-c", f"exec {number}>&-; echo closed; sleep 5"], where=place, close_fds=False)
+        p = lab.start_mirrord(["/bin/sh", "-c", f"eval 'exec {number}>&-'; echo closed; sleep 60"] if number < 10 else
+                              ["/usr/bin/bash", "-c", f"exec {number}>&-; echo closed; sleep 60"], where=place, close_fds=False)
         os.close(writing)
         expect("first line", p.stdout.readline(), "closed\n")
         began = time.monotonic()
         expect(f"the end of a pipe at {number}", os.read(reading, 1), b"")
-        expect(f"seconds until the end of a pipe at {number}", time.monotonic() - began, lambda s: s < 3)
+        expect(f"seconds until the end of a pipe at {number}", time.monotonic() - began, lambda s: s < PROMPT)
         os.close(reading)
         os.killpg(p.pid, signal.SIGKILL)
         p.communicate()
@@ -131,7 +131,7 @@ def chroot(lab):
         expect("an address", seen[0][:1], ["10.0.20.5"], detail)
         expect("the working directory, the root directory", (seen[1], seen[2][:1]), (["/usr/bin"], [str(os.stat(directory).st_ino)]), detail)
         expect("mounts outside", mounts(), before, detail)
-        out, err = p.communicate("\n", timeout=10)
+        out, err = p.communicate("\n", timeout=PROMPT)
         expect("status, stderr", (p.returncode, err), (0, ""), detail)
 
 
@@ -152,7 +152,7 @@ def parent_dies(lab):
             "p = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGTERM), stdout=subprocess.PIPE)\n"
             "p.stdout.readline(); print(p.pid, flush=True); os._exit(0)")
     done = lab.run([*PYTHON, "-c", code, *lab.command(["/bin/sh", "-c", "echo ready; exec sleep 30 >/dev/null 2>&1"])])
-    lab.wait_for("the program's end", lambda: linux.process_state(int(done.out)) in ("", "Z"), 3)
+    lab.wait_for("the program's end", lambda: linux.process_state(int(done.out)) in ("", "Z"))
 
 
 @test("launch.limits_are_the_programs")

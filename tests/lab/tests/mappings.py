@@ -6,7 +6,7 @@ import time
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import expect, test
+from labkit.registry import PROMPT, expect, test
 
 OPEN_SOCKETS = f"""
 import json, socket, sys
@@ -14,7 +14,7 @@ socks = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(50)]
 def ask():
     right = 0
     for s in socks:
-        s.settimeout(2)
+        s.settimeout(20)
         s.sendto(b'x', ('10.0.20.5', {plan.UDP_PEER}))
         right += json.loads(s.recv(500))['peer']['port'] == s.getsockname()[1]
     return right
@@ -49,12 +49,12 @@ def with_sockets(lab):
     p, before = start(lab)
     expect("second answers", step(p), "50\n", lab.log())
     expect("then", step(p), "closed\n", lab.log())
-    lab.wait_for("no port in use", lambda: ports(lab) == before, 10)
+    lab.wait_for("no port in use", lambda: ports(lab) == before)
     step(p)
-    p.communicate(timeout=10)
+    p.communicate(timeout=PROMPT)
 
 
-@test("mappings.stay_with_open_sockets", long=True, timeout=120)
+@test("mappings.stay_with_open_sockets", long=True)
 def stay(lab):
     """A socket that is open and quiet keeps its port, as it would in the target."""
     p, before = start(lab)
@@ -63,4 +63,4 @@ def stay(lab):
     expect("ports in use", ports(lab) - before, 50)
     step(p)
     step(p)
-    p.communicate(timeout=10)
+    p.communicate(timeout=PROMPT)

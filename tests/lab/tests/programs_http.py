@@ -6,7 +6,7 @@ import os
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 from labkit.service import HOME, Services
 
 POD4, POD6 = plan.HOSTS["pod"]
@@ -98,7 +98,7 @@ def bash(lab):
 
 @test("programs.python_requests", needs=("python3",))
 def python_requests(lab):
-    code = "import requests; s = requests.Session(); print(s.get('http://payment/requests', timeout=5).text)"
+    code = "import requests; s = requests.Session(); print(s.get('http://payment/requests', timeout=30).text)"
     done = lab.run(["python3", "-c", "import requests"])
     if done.status != 0:
         from labkit.registry import Skip
@@ -134,13 +134,13 @@ async def main():
     global done
     done = asyncio.get_running_loop().create_future()
     t, _ = await asyncio.get_running_loop().create_datagram_endpoint(P, local_addr=('0.0.0.0', 0))
-    await asyncio.wait_for(done, 5)
+    await asyncio.wait_for(done, 30)
 asyncio.run(main())
 """
     expect("peer", answer(got_by(lab, [*PYTHON, "-c", code], "payment", plan.UDP_PEER))["peer"]["ip"], POD4)
 
 
-@test("programs.node", needs=("node",), timeout=90)
+@test("programs.node", needs=("node",))
 def node(lab):
     code = """
 const http = require('http'), dns = require('dns'), dgram = require('dgram'), os = require('os');
@@ -162,7 +162,7 @@ http.get('http://payment/node', r => { let t = ''; r.on('data', d => t += d); r.
     expect("host name", out["host"], plan.POD_HOSTNAME)
 
 
-@test("programs.node_server", needs=("node",), timeout=90)
+@test("programs.node_server", needs=("node",))
 def node_server(lab):
     """A server of the program's own, asked by itself over localhost."""
     code = """
@@ -189,7 +189,7 @@ public class Get { public static void main(String[] a) throws Exception {
 """
 
 
-@test("programs.java", needs=("java",), timeout=120)
+@test("programs.java", needs=("java",))
 def java(lab):
     path = "/tmp/lab/home/Get.java"
     with open(path, "w") as f:
@@ -232,7 +232,7 @@ def openssl(lab):
         line = p.stdout.readline()
         peers = services.sockets("-Htn", "sport", "=", ":8443")
         p.terminate()
-        error = p.communicate(timeout=10)[1]
+        error = p.communicate(timeout=PROMPT)[1]
         expect("answer", line, "sdrawrof\n", error + lab.log())
         expect_in("the server's connections", peers, POD4)
 

@@ -18,7 +18,7 @@ def ours(lab, argv, what, timeout=60, **more):
     return done.out
 
 
-@test("programs.redis", needs=("redis-server", "redis-cli"), timeout=90)
+@test("programs.redis", needs=("redis-server", "redis-cli"))
 def redis(lab):
     with Services(lab) as services:
         services.start([find("redis-server"), "--bind", "10.0.20.5", "fd00:20::5", "--port", "6379", "--protected-mode", "no", "--save", "", "--dir", HOME], 6379)
@@ -79,7 +79,7 @@ END"""])
             "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5"]
 
 
-@test("programs.ssh", needs=("ssh", "ssh-keygen"), timeout=90)
+@test("programs.ssh", needs=("ssh", "ssh-keygen"))
 def ssh(lab):
     find("sshd")
     with Services(lab) as services:
@@ -100,7 +100,7 @@ git init -q -b main {HOME}/work; cd {HOME}/work; seq 20000 > file; git add file;
 git clone -q --bare {HOME}/work {HOME}/shop.git; cd {HOME}/shop.git; git update-server-info"""])
 
 
-@test("programs.git_over_http", needs=("git",), timeout=90)
+@test("programs.git_over_http", needs=("git",))
 def git_http(lab):
     with Services(lab) as services:
         repository(services)
@@ -111,7 +111,7 @@ def git_http(lab):
         expect_in("the server's log", services.log("python3"), POD4 + " ")
 
 
-@test("programs.git_over_ssh", needs=("git", "ssh", "ssh-keygen"), timeout=90)
+@test("programs.git_over_ssh", needs=("git", "ssh", "ssh-keygen"))
 def git_ssh(lab):
     find("sshd")
     with Services(lab) as services:
@@ -144,13 +144,13 @@ GRPC_CLIENT = """
 import grpc
 with grpc.insecure_channel('payment:50051') as channel:
     hello = channel.unary_unary('/Shop/Hello')
-    print(hello(b'from python', timeout=8).decode())
-    print(len({hello(b'%d' % i, timeout=8) for i in range(200)}))
-    print(sum(int(x) for x in channel.unary_stream('/Shop/Count')(b'1000', timeout=8)))
+    print(hello(b'from python', timeout=30).decode())
+    print(len({hello(b'%d' % i, timeout=30) for i in range(200)}))
+    print(sum(int(x) for x in channel.unary_stream('/Shop/Count')(b'1000', timeout=30)))
 """
 
 
-@test("programs.grpc", timeout=90)
+@test("programs.grpc")
 def grpc(lab):
     if lab.run(["/usr/bin/python3", "-c", "import grpc"]).status != 0:
         raise Skip("not installed: python3-grpcio")

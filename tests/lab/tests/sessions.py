@@ -3,13 +3,12 @@
 
 import json
 import os
-import time
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import Skip, expect, expect_in, test
+from labkit.registry import PROMPT, Skip, expect, expect_in, test
 
-PEER = ["-c", f"import socket; print(socket.create_connection(('10.0.20.5', {plan.PEER}), 5).makefile().readline(), end='')"]
+PEER = ["-c", f"import socket; print(socket.create_connection(('10.0.20.5', {plan.PEER}), 20).makefile().readline(), end='')"]
 
 
 def peer(text, lab):
@@ -17,19 +16,19 @@ def peer(text, lab):
     return json.loads(text)["peer"]["ip"]
 
 
-@test("sessions.five_on_one_target", timeout=60)
+@test("sessions.five_on_one_target")
 def five(lab):
-    started = [lab.start(lab.command([*PYTHON, "-c", f"import socket, time; s = socket.create_connection(('10.0.20.5', 7), 5); time.sleep(1); s.sendall(b'n{i}'); print(s.recv(9))"],
+    started = [lab.start(lab.command([*PYTHON, "-c", f"import socket, time; s = socket.create_connection(('10.0.20.5', 7), 20); time.sleep(1); s.sendall(b'n{i}'); print(s.recv(9))"],
                                      log=False), env=lab.quiet_environment()) for i in range(5)]
     for i, p in enumerate(started):
-        out, err = p.communicate(timeout=20)
+        out, err = p.communicate(timeout=PROMPT)
         expect(f"session {i}", (p.returncode, out, err), (0, f"b'n{i}'\n", ""))
 
 
 @test("sessions.two_targets")
 def two_targets(lab):
     started = [lab.start(lab.command([*PYTHON, *PEER], target=t, log=False), env=lab.quiet_environment()) for t in (lab.target, lab.target2, lab.target, lab.target2)]
-    seen = [peer(p.communicate(timeout=20)[0], lab) for p in started]
+    seen = [peer(p.communicate(timeout=PROMPT)[0], lab) for p in started]
     expect("addresses that the server saw", seen, ["10.244.1.7", "10.244.2.8"] * 2)
 
 
@@ -40,7 +39,7 @@ def same_port(lab):
             "c = socket.create_connection(('127.0.0.1', 20500)); a, _ = s.accept(); a.sendall(b'mine'); print(c.recv(9))")
     started = [lab.start(lab.command([*PYTHON, "-c", code], log=False), env=lab.quiet_environment()) for _ in range(2)]
     for p in started:
-        out, err = p.communicate(timeout=20)
+        out, err = p.communicate(timeout=PROMPT)
         expect("own listener", (out, err), ("b'mine'\n", ""))
 
 
@@ -61,7 +60,7 @@ def not_nested(lab):
         expect("status", lab.mirrord(["/bin/true"]).status, 0)
 
 
-@test("sessions.fifty_one_after_the_other", long=True, timeout=120)
+@test("sessions.fifty_one_after_the_other", long=True)
 def fifty(lab):
     for i in range(50):
         done = lab.mirrord(["/tmp/lab/bin/tcpget", "10.0.20.5", "13"])
@@ -119,7 +118,7 @@ def host_untouched(lab):
     p.stdout.readline()
     expect("the host meanwhile", view(), before)
     expect("new sockets", sockets() - sockets_before, set())
-    p.communicate(timeout=10)
+    p.communicate(timeout=PROMPT)
 
 
 @test("sessions.no_tun_device")
@@ -142,17 +141,17 @@ def shadow(lab):
     code = f"""
 import json, socket
 def who():
-    with socket.create_connection(('127.0.0.1', {plan.POD_LOOPBACK}), 3) as c:
+    with socket.create_connection(('127.0.0.1', {plan.POD_LOOPBACK}), 20) as c:
         return json.loads(c.makefile().readline())['server']
 print(who())
 s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(('127.0.0.1', {plan.POD_LOOPBACK})); s.listen()
-c = socket.create_connection(('127.0.0.1', {plan.POD_LOOPBACK}), 3)
-s.settimeout(3)
+c = socket.create_connection(('127.0.0.1', {plan.POD_LOOPBACK}), 20)
+s.settimeout(20)
 a, _ = s.accept(); a.sendall(b'own'); print(c.recv(9).decode())
 s.close(); c.close(); a.close()
 print(who())
-u = socket.socket(type=socket.SOCK_DGRAM); u.settimeout(3)
-v = socket.socket(type=socket.SOCK_DGRAM); v.settimeout(3)
+u = socket.socket(type=socket.SOCK_DGRAM); u.settimeout(20)
+v = socket.socket(type=socket.SOCK_DGRAM); v.settimeout(20)
 v.sendto(b'x', ('127.0.0.1', {plan.POD_LOOPBACK})); print(json.loads(v.recv(999))['server'])
 u.bind(('127.0.0.1', {plan.POD_LOOPBACK})); v.sendto(b'x', ('127.0.0.1', {plan.POD_LOOPBACK})); print(u.recv(9).decode())
 u.close(); v.sendto(b'x', ('127.0.0.1', {plan.POD_LOOPBACK})); print(json.loads(v.recv(999))['server'])
@@ -161,7 +160,7 @@ u.close(); v.sendto(b'x', ('127.0.0.1', {plan.POD_LOOPBACK})); print(json.loads(
     expect("who answered", done.out.split(), ["loopback", "own", "loopback", "loopback", "x", "loopback"], str(done) + lab.log())
 
 
-@test("sessions.many_dns_questions_leave_no_descriptor", timeout=120)
+@test("sessions.many_dns_questions_leave_no_descriptor")
 def descriptors(lab):
     """10 000 questions, each from a socket of its own; the session's and the agent's descriptors are as few as before."""
     code = """
@@ -171,7 +170,7 @@ def ask(n):
     right = 0
     for i in range(n):
         with socket.socket(type=socket.SOCK_DGRAM) as s:
-            s.settimeout(2)
+            s.settimeout(20)
             s.sendto(q, ('10.96.0.10', 53))
             try: right += len(s.recv(999)) > 40
             except OSError: pass
@@ -189,11 +188,9 @@ print(ask(10000), flush=True); sys.stdin.readline()
     p.stdin.write("\n")
     p.stdin.flush()
     expect("answers", p.stdout.readline(), "10000\n", lab.log())
-    time.sleep(2)
-    after = count()
-    p.communicate("\n", timeout=10)
     for name in before:
-        expect(f"descriptors of {name}, before and after", (before[name], after[name]), lambda x: x[1] <= x[0] + 140)
+        lab.wait_for(f"descriptors of {name} as before", lambda name=name: count()[name] <= before[name] + 140)
+    p.communicate("\n", timeout=PROMPT)
 
 
 @test("sessions.of_two_users", modes=("root",))
@@ -223,7 +220,7 @@ def two_users(lab):
         quiet = lab.quiet_environment()
         both = [lab.start(lab.command(command, log=False), env=quiet),
                 lab.start(lab.command(command, target=f"pid/{target.pid}", log=False), where=as_user, env=quiet)]
-        seen = [p.communicate(timeout=15) for p in both]
+        seen = [p.communicate(timeout=PROMPT) for p in both]
         expect("root's", seen[0], ("0\nhello\n0\n111\n", ""))
         expect("the user's, in a network with nothing in it", seen[1], ("1000\n101\n111\n", ""))
         expect("the user on root's target", lab.run(lab.command(["/bin/true"], log=False), where=as_user, env=quiet).status, 1)

@@ -12,7 +12,7 @@ import time
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import Failure, expect, test
+from labkit.registry import PATIENCE, PROMPT, Failure, expect, test
 
 LOAD = "/tmp/lab/bin/load"
 IP, PORT = plan.HOSTS["payment"][0], 7300
@@ -91,12 +91,12 @@ def many_at_once(lab, count):
             expect(f"KiB per flow after {what}", used, lambda kib: kib <= KIB_PER_FLOW)
         warm.say("close")
         warm.hear()
-        lab.wait_for("descriptors as before", lambda: measure(pids)[1] <= descriptors + 130, 10)  # shelves of sockets may be fuller
-        lab.wait_for("memory as before", lambda: measure(pids)[0] <= memory + GROWN_KIB, 20)
+        lab.wait_for("descriptors as before", lambda: measure(pids)[1] <= descriptors + 130)  # shelves of sockets may be fuller
+        lab.wait_for("memory as before", lambda: measure(pids)[0] <= memory + GROWN_KIB)
         warm.end()
 
 
-@test("soak.many_at_once", timeout=120)
+@test("soak.many_at_once")
 def many(lab):
     many_at_once(lab, 1500)
 
@@ -116,12 +116,12 @@ def short_ones(lab, count):
         memory, descriptors = measure(pids)
         talk.say("")
         expect("connections done and failed", talk.hear()[1:4:2], [str(count), "0"], lab.log())
-        lab.wait_for("descriptors as before", lambda: measure(pids)[1] <= descriptors + 130, 10)
-        lab.wait_for("memory as before", lambda: measure(pids)[0] <= memory + GROWN_KIB, 20)
+        lab.wait_for("descriptors as before", lambda: measure(pids)[1] <= descriptors + 130)
+        lab.wait_for("memory as before", lambda: measure(pids)[0] <= memory + GROWN_KIB)
         talk.end()
 
 
-@test("soak.short_connections", timeout=120)
+@test("soak.short_connections")
 def short(lab):
     short_ones(lab, 5000)
 
@@ -131,7 +131,7 @@ def short_long(lab):
     short_ones(lab, 200_000)
 
 
-@test("soak.few_descriptors", timeout=120)
+@test("soak.few_descriptors")
 def few_descriptors(lab):
     """What is over the hard limit is refused at once, the rest goes on, and nobody spins."""
     def limited():
@@ -157,7 +157,7 @@ def few_descriptors(lab):
         talk.end()
 
 
-@test("soak.unread", timeout=120)
+@test("soak.unread")
 def unread(lab):
     """A sender without end to a peer that reads nothing, and the same the other way round: memory stays, others' round trips stay."""
     with server(lab):
@@ -166,30 +166,30 @@ def unread(lab):
         talk = Talk(lab, ["sh", "-c", script])
         expect("first line", talk.hear(), ["connected"], lab.log())
         median = float(talk.hear()[0])
-        expect("median round trip in microseconds", median, lambda us: us < 5000)
+        expect("median round trip in microseconds", median, lambda us: us < 100_000 * PATIENCE)  # what stands still behind the others' bytes does so for seconds
         pids = ours(lab)
         expect("KiB of session and agent", measure(pids)[0], lambda kib: kib < UNREAD_KIB)
         before = cpu_seconds(pids)
         time.sleep(1)
         expect("seconds of CPU in one of rest", cpu_seconds(pids) - before, lambda s: s < 0.2)
         talk.say("")
-        talk.p.wait(10)
+        talk.p.wait(PROMPT)
     talk.end()
 
 
-@test("soak.many_questions", timeout=120)
+@test("soak.many_questions")
 def many_questions(lab):
     """Each from a socket of its own, as a resolver does."""
     with server(lab):
         talk = Talk(lab, load("questions", PORT, 3000))
         expect("answered", talk.hear()[1], lambda n: int(n) >= 2990, lab.log())
         pids = ours(lab)
-        lab.wait_for("no descriptor left behind", lambda: measure(pids)[1] <= 330, 5)
+        lab.wait_for("no descriptor left behind", lambda: measure(pids)[1] <= 330)
         talk.say("")
         talk.end()
 
 
-def took(server_process, seconds=15):
+def took(server_process, seconds=60):
     signal.alarm(seconds)
     try:
         return server_process.stdout.readline()
@@ -197,7 +197,7 @@ def took(server_process, seconds=15):
         signal.alarm(0)
 
 
-@test("soak.exit_behind_data", timeout=120)
+@test("soak.exit_behind_data")
 def exit_behind_data(lab):
     """All that was written before the program's end arrives."""
     with server(lab) as s:
@@ -207,7 +207,7 @@ def exit_behind_data(lab):
             expect("what the server got", took(s), f"took {count}\n", lab.log())
 
 
-@test("soak.exit_behind_data_to_half_closed", timeout=60)
+@test("soak.exit_behind_data_to_half_closed")
 def half_closed(lab):
     """The peer has said its end before, and reads slowly what came behind it."""
     code = """
@@ -227,7 +227,7 @@ print(n, flush=True)""" % IP
         s.communicate()
 
 
-@test("soak.pipes_while_draining", timeout=60)
+@test("soak.pipes_while_draining")
 def pipes(lab):
     """Nobody who waits for the end of stdout or stderr waits for what still goes out."""
     with server(lab):
@@ -262,7 +262,7 @@ try:
     print("connected")
 except OSError as e:
     print(errno.errorcode.get(e.errno, e))
-end = time.monotonic() + 5
+end = time.monotonic() + 30
 while not told and time.monotonic() < end:
     time.sleep(0.01)
 print("told" if told else "not told")
@@ -270,7 +270,7 @@ print("told" if told else "not told")
 
 
 def hostile_test(how):
-    @test(f"soak.hostile_agent[{how}]", timeout=60)
+    @test(f"soak.hostile_agent[{how}]")
     def run(lab):
         with hostile(how) as mirrord:
             lab.forget_log()
@@ -284,15 +284,17 @@ for _how in ("garbage", "cut", "huge", "unknown_stream", "text"):
     hostile_test(_how)
 
 
-@test("soak.hostile_agent[opens]", timeout=60)
+@test("soak.hostile_agent[opens]")
 def opens(lab):
     """100,000 streams that nobody asked for: each is refused, and the session goes on. The connection has no answer, as from a mute agent."""
     with hostile("opens") as mirrord:
         lab.forget_log()
-        p = lab.start([mirrord, *lab.command([*PYTHON, "-c", VICTIM.replace(", 10)", ", 2)")])[1:]], env=lab.environment(MIRRORD_TUNNEL="1"))
+        p = lab.start([mirrord, *lab.command([*PYTHON, "-c", VICTIM])[1:]], env=lab.environment(MIRRORD_TUNNEL="1"))
+        lab.wait_for("a session", lambda: lab.processes("mirrord-session"))
         time.sleep(1.5)
         memory = measure({"session": lab.processes("mirrord-session")[0]})[0]
-        p.communicate(timeout=20)
+        p.terminate()
+        p.communicate(timeout=PROMPT)
     expect("KiB of the session", memory, lambda kib: kib < UNREAD_KIB)
 
 
@@ -307,7 +309,7 @@ def fed(lab):
             ours_.sendall(nonsense)
             ours_.shutdown(socket.SHUT_WR)
         try:
-            _, err = p.communicate(timeout=15)
+            _, err = p.communicate(timeout=PROMPT)
         except subprocess.TimeoutExpired:
             p.kill()
             raise Failure("the agent's end", "none") from None

@@ -13,7 +13,7 @@ import time
 from labkit import linux
 from labkit.incoming import FIRST, Program, Real, client, left_alone, taken, wait_left_alone
 from labkit.lab import PYTHON
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 PORT = FIRST
 LISTEN = f"s = listen('0.0.0.0', {PORT})"
@@ -71,7 +71,7 @@ class Stealing(Program):
 
 
 def death_test(name, *victims):
-    @test(f"steal.{name}_killed", timeout=90)
+    @test(f"steal.{name}_killed")
     def run(lab):
         with Real(lab):
             program = Stealing(lab)
@@ -86,13 +86,13 @@ def death_test(name, *victims):
                 expect("the very next answers", answer.get("answer"), "real:" + data, lab.log())
             program.bury()
             kill(lab, "mirrord-session", "mirrord-keeper")
-            lab.wait_for("no table is left", lambda: "mirrord" not in lab.cluster.pod.run(["nft", "list", "ruleset"]), 5)
+            lab.wait_for("no table is left", lambda: "mirrord" not in lab.cluster.pod.run(["nft", "list", "ruleset"]))
             if "mirrord-watch" not in victims:
-                lab.wait_for("no rule is left", lambda: "12397" not in rules(lab), 5)
-            lab.wait_for("no process is left", lambda: not pids(lab, *AGENTS), 5)
+                lab.wait_for("no rule is left", lambda: "12397" not in rules(lab))
+            lab.wait_for("no process is left", lambda: not pids(lab, *AGENTS))
             with Stealing(lab) as again:
                 taken(lab, again, PORT)
-            lab.wait_for("nothing is left", lambda: "mirrord" not in rules(lab) and "12397" not in rules(lab), 5)
+            lab.wait_for("nothing is left", lambda: "mirrord" not in rules(lab) and "12397" not in rules(lab))
 
 
 death_test("agent", "mirrord-agent")
@@ -103,7 +103,7 @@ death_test("program")
 death_test("everybody", *AGENTS, "mirrord-session", "mirrord-keeper")
 
 
-@test("steal.two_sessions", timeout=90)
+@test("steal.two_sessions")
 def two_sessions(lab):
     """They share an agent, whose name is that of the first one's; the last to leave ends it."""
     with Real(lab), Stealing(lab) as ann:
@@ -119,7 +119,7 @@ def two_sessions(lab):
             wait_left_alone(lab, bob, PORT)
             taken(lab, bob, PORT + 1)
             expect("agents that are left", len(first & set(pids(lab, "mirrord-agent"))), 1)
-        lab.wait_for("the last one to leave ends it", lambda: not pids(lab, *AGENTS), 5)
+        lab.wait_for("the last one to leave ends it", lambda: not pids(lab, *AGENTS))
         left_alone_by_nobody(lab, PORT + 1)
 
 
@@ -136,7 +136,7 @@ def concurrent(how):
     return ("-f", path)
 
 
-@test("steal.one_port_twice", timeout=120)
+@test("steal.one_port_twice")
 def one_port_twice(lab):
     """Refused with the first one's name and time; behind it; instead of it."""
     with Real(lab), Stealing(lab) as ann:
@@ -150,7 +150,7 @@ def one_port_twice(lab):
             bob.do(LISTEN)
             taken(lab, ann, PORT)
             ann.do("s.close()")
-            lab.wait_for("the next one in turn has it", lambda: client(lab, PORT)[0].get("answer", "").startswith("here:"), 5)
+            lab.wait_for("the next one in turn has it", lambda: client(lab, PORT)[0].get("answer", "").startswith("here:"))
             taken(lab, bob, PORT)
         ann.do(LISTEN)
         taken(lab, ann, PORT)
@@ -228,16 +228,16 @@ def start_stealing_echo(lab, soft_limit=None):
     prefix = [] if soft_limit is None else ["/bin/sh", "-c", f'ulimit -Sn {soft_limit}; exec "$@"', "sh"]
     p = lab.start([*prefix, *lab.command([*PYTHON, "-c", ECHO, "here", str(PORT)], options=("--steal",))])
     expect("the program", p.stdout.readline(), "ready\n", lab.log())
-    lab.wait_for("it is asked", lambda: list(crowd(lab, 1)) == ["here"], 5)
+    lab.wait_for("it is asked", lambda: list(crowd(lab, 1)) == ["here"])
     return p
 
 
 def end_of(p):
     p.terminate()
-    p.communicate(timeout=15)
+    p.communicate(timeout=PROMPT)
 
 
-@test("steal.1200_connections_kept", timeout=120)
+@test("steal.1200_connections_kept")
 def many_kept(lab):
     """With a soft limit of 1 024 descriptors."""
     with Echo(lab, lab.cluster.pod.start):
@@ -246,7 +246,7 @@ def many_kept(lab):
         end_of(p)
 
 
-@test("steal.descriptors_run_out", modes=("root",), timeout=120)
+@test("steal.descriptors_run_out", modes=("root",))
 def descriptors(lab):
     """What the agent has no descriptors for goes to the target's program; when there are some again, the session has its traffic again."""
     with Echo(lab, lab.cluster.pod.start):
@@ -257,11 +257,11 @@ def descriptors(lab):
         seen = crowd(lab, 600)
         expect("who answered", sorted(seen), ["here", "real"], lab.log())
         expect("answers", sum(seen.values()), 1200, lab.log())
-        lab.wait_for("the session has it again", lambda: list(crowd(lab, 1)) == ["here"], 10)
+        lab.wait_for("the session has it again", lambda: list(crowd(lab, 1)) == ["here"])
         end_of(p)
 
 
-@test("steal.connections_from_before", timeout=90)
+@test("steal.connections_from_before")
 def from_before(lab):
     """They are the target's, whether connection tracking was on or not."""
     track = "table ip lab { chain c { type filter hook input priority 0; ct state established accept; }; }"
@@ -269,9 +269,9 @@ def from_before(lab):
         for on in (False, True):
             if on:
                 lab.cluster.pod.run(["nft", "-f", "-"], track)
-            waiting = CROWD.replace("    for s in socks:", "    sys.stdin.readline()\n    for s in socks:")
+            waiting = CROWD.replace("    for s in socks:", "    print('held', flush=True); sys.stdin.readline()\n    for s in socks:")
             held = with_input(lab.cluster.services, [*PYTHON, "-c", waiting, "10.244.1.7", str(PORT), "20"])
-            time.sleep(0.5)
+            expect("connections from before", held.stdout.readline(), "held\n")
             p = start_stealing_echo(lab)
             out, _ = held.communicate("\n", timeout=30)
             expect("who answered them before and after", json.loads(out), {"real": 40}, lab.log())
@@ -324,7 +324,7 @@ def bulk(lab, size):
         expect("what the client saw", seen.split("\n")[:-1], ["220 who speaks first", "True", str(size), sent.strip()], err + lab.log())
 
 
-@test("steal.256_mib_both_ways", timeout=120)
+@test("steal.256_mib_both_ways")
 def some_mib(lab):
     bulk(lab, 256 << 20)
 
@@ -346,7 +346,7 @@ while True:
 """
 
 
-@test("steal.port_of_a_mesh", timeout=90)
+@test("steal.port_of_a_mesh")
 def mesh(lab):
     """A sidecar to which the port is redirected sees the client first, as before; what it forwards is stolen."""
     pod = lab.cluster.pod
@@ -359,14 +359,14 @@ def mesh(lab):
             answer, data = client(lab, PORT)
             expect("the answer", answer.get("answer"), "proxy:here:" + data, lab.log())
             program.do("s.close()")
-            lab.wait_for("the target's program has it again", lambda: client(lab, PORT)[0].get("answer", "").startswith("proxy:real:"), 5)
+            lab.wait_for("the target's program has it again", lambda: client(lab, PORT)[0].get("answer", "").startswith("proxy:real:"))
     finally:
         sidecar.kill()
         sidecar.wait()
         pod.run(["nft", "delete", "table", "ip", "mesh"])
 
 
-@test("steal.without_tproxy", timeout=90)
+@test("steal.without_tproxy")
 def redirected(lab):
     """The way for kernels that lack it."""
     with Real(lab), Program(lab, "--steal", env=lab.environment(MIRRORD_STEAL="redirect")) as program:
@@ -379,7 +379,7 @@ def redirected(lab):
         wait_left_alone(lab, program, PORT)
 
 
-@test("steal.without_the_right", modes=("user",), timeout=60)
+@test("steal.without_the_right", modes=("user",))
 def no_right(lab):
     """The target is a process in this machine's own network, which an ordinary user has no rights over."""
     target = lab.start(["/bin/sleep", "60"])
@@ -442,7 +442,7 @@ def chaos(lab, seconds):
             with ends:
                 p.end()
         with Stealing(lab) as last:
-            lab.wait_for("it still works", lambda: client(lab, PORT)[0].get("answer", "").startswith("here:"), 5)
+            lab.wait_for("it still works", lambda: client(lab, PORT)[0].get("answer", "").startswith("here:"))
             with ends:
                 last.end()
         out, _ = caller.communicate("", timeout=30)
@@ -450,7 +450,7 @@ def chaos(lab, seconds):
     detail = f"{done['answers']}, {len(done['failures'])} failed, {len(ends.spans)} ends\n{lab.log()}"
     expect("calls that failed and were not under way at somebody's end", [f for f in done["failures"] if not ends.explain(f)], [], detail)
     expect("who answered", sorted(done["answers"]), ["here:", "real:"], detail)
-    lab.wait_for("nothing is left", lambda: "mirrord" not in rules(lab) and "12397" not in rules(lab), 10)
+    lab.wait_for("nothing is left", lambda: "mirrord" not in rules(lab) and "12397" not in rules(lab))
 
 
 @test("steal.chaos", timeout=150)
