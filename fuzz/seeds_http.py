@@ -72,10 +72,20 @@ H2 = {
     "goaway": pieces((2, frame(1, 5, 1, GET)), (0, frame(7, 0, 0, bytes(8))), (2, frame(6, 0, 0, bytes(8)) + frame(8, 0, 0, struct.pack(">I", 9)))),
     "settings": pieces((2, frame(4, 0, 0, struct.pack(">HI", 4, 1))), (0, frame(4, 0, 0, struct.pack(">HI", 8, 1)))),
 }
+PICKER = {
+    "each": b"\0\7GET /1 HTTP/1.1\r\nX-User: a\r\n\r\nGET /2 HTTP/1.1\r\n\r\n" + CHUNKED + b"5\r\nhello\r\n0\r\n\r\n",
+    "body": b"\1\x10POST / HTTP/1.1\r\nContent-Length: 7\r\n\r\n{\"a\":1}GET / HTTP/1.1\r\n\r\n",
+    "upgrade": b"\0\3GET / HTTP/1.1\r\nX-User: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x85abcdefghi",
+    "refused": b"\2\xffGET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
+    "tls": b"\1\x20" + hello(),
+    "http2": b"\2\xffPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
 WORDS = {
     "h1": ["GET ", "POST ", "HEAD ", "CONNECT ", " HTTP/1.1\\x0d\\x0a", " HTTP/1.0\\x0d\\x0a", "HTTP/1.1 200 OK\\x0d\\x0a", "HTTP/1.1 101 \\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "\\x0d\\x0a", "\\x0a\\x0a",
            "Content-Length: ", "Transfer-Encoding: chunked\\x0d\\x0a", "Connection: close\\x0d\\x0a", "Connection: keep-alive\\x0d\\x0a", "Upgrade: h2c\\x0d\\x0a",
            "Expect: 100-continue\\x0d\\x0a", "Host: a\\x0d\\x0a", "0\\x0d\\x0a\\x0d\\x0a", "5\\x0d\\x0ahello\\x0d\\x0a", ";x=y\\x0d\\x0a", "\\x00", "\\x7f"],
+    "picker": ["GET / HTTP/1.1\\x0d\\x0a", "X-User: a\\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "Content-Length: 7\\x0d\\x0a", "Transfer-Encoding: chunked\\x0d\\x0a", "{\\\"a\\\":1}",
+               "Upgrade: x\\x0d\\x0aConnection: Upgrade\\x0d\\x0a", "Connection: close\\x0d\\x0a", "CONNECT ", "PRI * HTTP/2.0\\x0d\\x0a\\x0d\\x0aSM\\x0d\\x0a\\x0d\\x0a"],
     "sniff": ["GET /", "PRI * HTTP/2.0", "\\x16\\x03\\x01", "\\x00\\x00", "\\x00\\x10", "CONNECT ", " HTTP/1.1\\x0d\\x0a", "https://"],
     "filter": ["header_filter", "path_filter", "method_filter", "body_filter", "all_of", "any_of", "not", "header", "path", "method", "body", "json", "matches",
                "grpc", "service", "host", "cookie", "client", "sni", "ports", "(?i)", "(?=", "[a-z]+", ".*", "10.0.0.0/8"],
@@ -84,7 +94,7 @@ WORDS = {
 }
 
 if __name__ == "__main__":
-    for name, inputs in (("h1", H1), ("sniff", SNIFF), ("filter", FILTER), ("jsonpath", JSONPATH), ("h2", H2)):
+    for name, inputs in (("h1", H1), ("sniff", SNIFF), ("filter", FILTER), ("jsonpath", JSONPATH), ("h2", H2), ("picker", PICKER)):
         (HERE / "corpus" / name).mkdir(parents=True, exist_ok=True)
         for key, data in inputs.items():
             (HERE / "corpus" / name / key).write_bytes(data)

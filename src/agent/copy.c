@@ -9,7 +9,10 @@
  * the dial is out, or does not fit into the socket, waits in the backlog; when that is too much the copy is dropped. Each answer
  * is read, so that the program never waits for us, and dropped.
  *
- * A program that closes a connection between two requests (an idle time of its own) gets the next request by a new one. */
+ * A program that closes a connection between two requests (an idle time of its own) gets the next request by a new one.
+ *
+ * With a filter a picker stands in front of that: it sees all of the client's bytes, the copy those of the requests that the filter wants, and
+ * it is dialed when the first of them begins. */
 #include "agent/copy.h"
 
 #include <errno.h>
@@ -34,7 +37,10 @@ void copies_init(struct copies *all, struct loop *loop)
 
 static void on_reap(struct deferred *d)
 {
-	free(container_of(d, struct copy, reap));
+	struct copy *c = container_of(d, struct copy, reap);
+
+	picker_free(c->picker);
+	free(c);
 }
 
 static void forget_backlog(struct copy *c)
@@ -62,6 +68,8 @@ static void drop(struct copy *c)
 static void end(struct copy *c)
 {
 	drop(c);
+	c->all->bytes -= c->picked_from;
+	c->picked_from = 0;
 	list_remove(&c->node);
 	list_remove(&c->of_connection);
 	list_remove(&c->of_leaving);
@@ -107,15 +115,24 @@ static void dial(struct copy *c)
 	c->all->dial(c->all->arg, c);
 }
 
-struct copy *copy_new(struct copies *all, void *subscription, const struct endpoint *client, const struct endpoint *destination, bool middle)
+static void on_picked(void *arg, enum picker_event what);
+static void on_picked_bytes(void *arg, const uint8_t *data, size_t len);
+static const struct picker_events picker_events = { on_picked, on_picked_bytes };
+
+struct copy *copy_new(struct copies *all, void *subscription, const struct endpoint *client, const struct endpoint *destination, bool middle,
+		      struct http_filter *filter)
 {
 	struct copy *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
-	*c = (struct copy){ .all = all, .subscription = subscription, .client = *client, .destination = *destination };
+	*c = (struct copy){ .all = all, .subscription = subscription, .client = *client, .destination = *destination, .lost = middle };
+	if (filter && !(c->picker = picker_new(filter, &client->ip, &picker_events, c))) {
+		free(c);
+		return NULL;
+	}
 	list_append(&all->all, &c->node);
-	if (!middle)
+	if (!middle && !filter)
 		dial(c);
 	return c;
 }
@@ -232,21 +249,10 @@ static void keep(struct copy *c, const uint8_t *data, size_t len)
 		drop(c);
 }
 
-/* Here a filter of requests will stand: it sees all of the client's bytes in order, and passes on those of the requests that match. */
-void copy_data(struct copy *c, const uint8_t *data, size_t len)
+static void pass(struct copy *c, const uint8_t *data, size_t len)
 {
 	ssize_t n = 0;
 
-	if (c->program_ended && capture_request_start(data, len))
-		drop(c);
-	if (c->state == WAITING && !capture_request_start(data, len)) {
-		if (!c->skipped)
-			c->all->count(c->all->arg, c, COUNTER_MIRROR_MIDDLE);
-		c->skipped = true;
-		return;
-	}
-	if (c->state == WAITING)
-		dial(c);
 	if (c->state == WAITING)
 		return;
 	if (c->state == OPEN && !backlog_len(&c->backlog))
@@ -257,18 +263,110 @@ void copy_data(struct copy *c, const uint8_t *data, size_t len)
 		keep(c, data + n, len - (size_t)n);
 }
 
-void copy_gap(struct copy *c)
+/* A request begins that is for the program. */
+static void begin_request(struct copy *c)
 {
+	if (c->program_ended)
+		drop(c);
 	if (c->state == WAITING)
+		dial(c);
+}
+
+static void skip_middle(struct copy *c)
+{
+	if (!c->skipped)
+		c->all->count(c->all->arg, c, COUNTER_MIRROR_MIDDLE);
+	c->skipped = true;
+}
+
+/* Nothing more will come. */
+static void finish(struct copy *c)
+{
+	c->client_ended = true;
+	if (c->state == OPEN && !pass_end(c))
+		drop(c);
+}
+
+static void on_picked(void *arg, enum picker_event what)
+{
+	static const enum counter counters[] = { [PICKER_WANTED] = COUNTER_HTTP_STOLEN, [PICKER_OTHER] = COUNTER_HTTP_PASSED,
+						 [PICKER_UNSAFE] = COUNTER_HTTP_UNSAFE, [PICKER_CUT] = COUNTER_HTTP_UNSAFE,
+						 [PICKER_HTTP2] = COUNTER_MIRROR_HTTP2 };
+	struct copy *c = arg;
+
+	c->all->count(c->all->arg, c, counters[what]);
+	if (what == PICKER_WANTED)
+		begin_request(c);
+	else if (what == PICKER_CUT)
+		drop(c);
+	else if (what != PICKER_OTHER)
+		finish(c);
+}
+
+static void on_picked_bytes(void *arg, const uint8_t *data, size_t len)
+{
+	pass(arg, data, len);
+}
+
+/* What the picker keeps is in the account of all. */
+static void settle_picker(struct copy *c)
+{
+	size_t now = picker_kept(c->picker);
+
+	c->all->bytes += now - c->picked_from;
+	c->picked_from = now;
+	if (now && c->all->bytes > COPIES_BACKLOG) {
+		picker_gap(c->picker, 0);
+		c->lost = true;
+		settle_picker(c);
+		lose(c, COUNTER_MIRROR_SLOW);
+	}
+}
+
+static void pick(struct copy *c, const uint8_t *data, size_t len)
+{
+	if (c->lost && !(capture_request_start(data, len) && picker_restart(c->picker))) {
+		skip_middle(c);
 		return;
+	}
+	c->lost = false;
+	picker_data(c->picker, data, len);
+	settle_picker(c);
+}
+
+void copy_data(struct copy *c, const uint8_t *data, size_t len)
+{
+	if (c->picker) {
+		pick(c, data, len);
+		return;
+	}
+	if (c->program_ended || c->state == WAITING) {
+		if (capture_request_start(data, len))
+			begin_request(c);
+		else if (c->state == WAITING)
+			skip_middle(c);
+	}
+	pass(c, data, len);
+}
+
+void copy_gap(struct copy *c, size_t len)
+{
+	if (c->picker ? c->lost || picker_gap(c->picker, len) : c->state == WAITING)
+		return;
+	if (c->picker) {
+		c->lost = true;
+		settle_picker(c);
+	}
 	lose(c, COUNTER_MIRROR_HOLE);
 }
 
 void copy_client_end(struct copy *c)
 {
-	c->client_ended = true;
-	if (c->state == OPEN && !pass_end(c))
-		drop(c);
+	if (c->picker && !c->lost) {
+		picker_end(c->picker);
+		settle_picker(c);
+	}
+	finish(c);
 	settle(c);
 }
 

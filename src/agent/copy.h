@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "http/picker.h"
 #include "net/addr.h"
 #include "net/loop.h"
 #include "relay/backlog.h"
@@ -51,17 +52,23 @@ struct copy {
 	struct backlog backlog;
 	struct watch watch;
 	struct deferred reap;
-	uint8_t state; /* enum copy_state */
+	struct picker *picker; /* of requests; NULL: all is copied */
+	size_t picked_from;    /* bytes that the picker keeps */
+	uint8_t state;	       /* enum copy_state */
+	bool lost;	       /* the picker begins again at a request */
 	bool program_ended, unix_socket, skipped;
 	bool client_ended, client_reset;
 };
 
-/* A copy that is to begin at once (@middle false), or at the first request. NULL without memory. */
-struct copy *copy_new(struct copies *all, void *subscription, const struct endpoint *client, const struct endpoint *destination, bool middle);
+/* A copy that is to begin at once (@middle false), or at the first request; with a filter (the caller's, who keeps it until the copy is over)
+ * at the first one that it wants. NULL without memory. */
+struct copy *copy_new(struct copies *all, void *subscription, const struct endpoint *client, const struct endpoint *destination, bool middle,
+		      struct http_filter *filter);
 /* The client's bytes, where a segment of them began. */
 void copy_data(struct copy *c, const uint8_t *data, size_t len);
-/* Some of the client's bytes are missing: the program's connection is reset, and the copy begins again at a request. */
-void copy_gap(struct copy *c);
+/* Some of the client's bytes are missing, and the filter may want them: the program's connection is reset, and the copy begins again at a
+ * request. */
+void copy_gap(struct copy *c, size_t len);
 void copy_client_end(struct copy *c);
 /* The client's connection is over; the copy (taken off the connection's list) ends when the program has had what there is. @reset: then by a
  * RST. */

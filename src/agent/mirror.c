@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "capture/filter.h"
+#include "http/filter.h"
 #include "relay/egress.h"
 
 enum { MESSAGES_A_TURN = 64, PORTS = 65536 };
@@ -47,6 +49,7 @@ struct followed {
 	uint32_t key;
 	uint8_t protocol;
 	uint16_t port;
+	bool filtered;
 };
 
 /* A connection to a program that is being made. */
@@ -124,11 +127,25 @@ static void tell(struct mirror *m, const struct mirror_message *message, int fd)
 	send_outbox(m);
 }
 
-static void tell_of(struct mirror *m, const struct followed *f)
+/* A file with @text. -1 with errno. */
+static int text_file(const char *text)
+{
+	_cleanup_fd_ int fd = memfd_create("filter", MFD_CLOEXEC);
+
+	if (fd < 0 || fd_write_all(fd, text, strlen(text)) < 0)
+		return -1;
+	return fd_steal(&fd);
+}
+
+static int tell_of(struct mirror *m, const struct followed *f, struct error *err)
 {
 	const struct mirror_message message = { .kind = MIRROR_ADD, .key = f->key, .protocol = f->protocol, .destination.port = f->port };
+	int filter = f->filtered ? text_file(f->subscriber->want.http_filter) : -1;
 
-	tell(m, &message, -1);
+	if (f->filtered && filter < 0)
+		return error_set(err, errno, "pass on the HTTP filter of port %u", f->port);
+	tell(m, &message, filter);
+	return 0;
 }
 
 /* The ports of one protocol, each once, in order; one more than can be when there are more. */
@@ -303,26 +320,36 @@ static void forget(struct mirror *m, struct followed *f)
 		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
 }
 
+/* 1: there is one; 0; or -1 with @err. */
+static int check_filter(const struct subscription *want, struct error *err)
+{
+	struct http_filter *filter = http_filter_parse_for(want->http_filter, want->port, err);
+	bool set = filter && http_filter_is_set(filter);
+
+	if (!filter)
+		return -1;
+	http_filter_free(filter);
+	return set && want->protocol == IPPROTO_TCP;
+}
+
 static int on_add(struct subscriptions_watcher *w, struct subscriber *s, struct error *err)
 {
 	struct mirror *m = container_of(w, struct mirror, watcher);
 	struct followed *f;
+	int filtered;
 
 	if (s->want.mode != SUBSCRIPTION_MIRROR)
 		return 0;
-	if (s->want.http_filter) {
-		error_set(err, 0, "port %u can't be mirrored with an HTTP filter yet", s->want.port);
-		return error_hint(err, "mirror it without, or steal with the filter");
-	}
-	if (!is_running(m) && start(m, err) < 0)
+	filtered = check_filter(&s->want, err);
+	if (filtered < 0 || (!is_running(m) && start(m, err) < 0))
 		return -1;
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return error_set(err, ENOMEM, "mirror port %u", s->want.port);
-	*f = (struct followed){ .subscriber = s, .owner = s->client, .key = ++m->last_key, .protocol = s->want.protocol, .port = s->want.port };
+	*f = (struct followed){ .subscriber = s, .owner = s->client, .key = ++m->last_key, .protocol = s->want.protocol, .port = s->want.port,
+				 .filtered = filtered };
 	list_append(&m->followed, &f->node);
-	tell_of(m, f);
-	if (set_filter(m, err) == 0)
+	if (tell_of(m, f, err) == 0 && set_filter(m, err) == 0)
 		return 0;
 	forget(m, f);
 	return -1;
@@ -495,7 +522,8 @@ static void on_restart(struct timer *t)
 		return;
 	}
 	for (struct list *n = m->followed.next; n != &m->followed; n = n->next)
-		tell_of(m, container_of(n, struct followed, node));
+		if (tell_of(m, container_of(n, struct followed, node), &err) < 0)
+			log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
 	if (set_filter(m, &err) < 0)
 		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
 }

@@ -51,6 +51,9 @@ struct follower {
 	uint16_t port;
 	bool removed;
 	size_t copies;
+	struct http_filter *filter; /* NULL: everything */
+	struct http_filter_trouble told;
+	uint64_t counts[COUNTERS]; /* that the agent wasn't told of */
 };
 
 /* A connection of the target's. */
@@ -78,6 +81,7 @@ struct process {
 	struct list followers;
 	struct table asked;
 	struct timer expire;
+	struct deferred tell_counts;
 	struct sock_diag *diag; /* NULL: the kernel doesn't tell */
 	uint32_t last_id;
 	uint64_t watched[PROTOCOLS][PORTS / WORD];
@@ -116,12 +120,39 @@ static void tell(struct process *p, const struct mirror_message *m)
 	}
 }
 
-static void count_for(struct process *p, const struct follower *f, enum counter what)
+static void tell_count(struct process *p, struct follower *f, enum counter what, uint64_t n)
 {
-	const struct mirror_message m = { .kind = MIRROR_COUNT, .key = f->key, .copy = what, .value = 1 };
+	const struct mirror_message m = { .kind = MIRROR_COUNT, .key = f->key, .copy = what, .value = (int32_t)n };
 
-	if (!f->removed)
-		tell(p, &m);
+	tell(p, &m);
+}
+
+static void tell_counts(struct process *p, struct follower *f)
+{
+	struct http_filter_trouble now = f->filter ? http_filter_trouble(f->filter) : f->told;
+
+	f->counts[COUNTER_HTTP_TROUBLE] = now.regex - f->told.regex + now.jq - f->told.jq;
+	f->told = now;
+	for (unsigned int i = 0; i < COUNTERS; i++) {
+		if (f->counts[i] && !f->removed)
+			tell_count(p, f, i, f->counts[i]);
+		f->counts[i] = 0;
+	}
+}
+
+static void on_tell_counts(struct deferred *d)
+{
+	struct process *p = container_of(d, struct process, tell_counts);
+
+	for (struct list *n = p->followers.next; n != &p->followers; n = n->next)
+		tell_counts(p, container_of(n, struct follower, node));
+}
+
+/* There may be one for each request: they are told together, behind the batch. */
+static void count_for(struct process *p, struct follower *f, enum counter what)
+{
+	f->counts[what]++;
+	loop_defer(p->loop, &p->tell_counts, on_tell_counts);
 }
 
 static void end_if_over(struct process *p, struct follower *f)
@@ -131,6 +162,7 @@ static void end_if_over(struct process *p, struct follower *f)
 	if (!f->removed || f->copies)
 		return;
 	list_remove(&f->node);
+	http_filter_free(f->filter);
 	free(f);
 	find_watched(p);
 	tell(p, &m);
@@ -196,7 +228,7 @@ static void on_copy_end(void *arg, struct copy *c)
 
 static struct copy *begin_copy(struct process *p, struct tracked *t, struct follower *f, bool middle)
 {
-	struct copy *c = copy_new(&p->copies, f, &t->ends[SIDE_CLIENT], &t->ends[SIDE_SERVER], middle);
+	struct copy *c = copy_new(&p->copies, f, &t->ends[SIDE_CLIENT], &t->ends[SIDE_SERVER], middle, f->filter);
 
 	if (!c)
 		return NULL;
@@ -270,7 +302,7 @@ static void on_gap(void *arg, void *owner, enum side from, size_t len)
 
 	for (struct list *n = t->copies.next, *next; n != &t->copies; n = next) {
 		next = n->next;
-		copy_gap(container_of(n, struct copy, of_connection));
+		copy_gap(container_of(n, struct copy, of_connection), len);
 	}
 }
 
@@ -296,7 +328,7 @@ static void on_close(void *arg, void *owner, enum reassembly_close why)
 
 /* Packets. */
 
-static void send_datagram(struct process *p, const struct follower *f, const struct packet *packet)
+static void send_datagram(struct process *p, struct follower *f, const struct packet *packet)
 {
 	const struct mirror_message m = { .kind = MIRROR_DATAGRAM, .key = f->key, .marks = { .ttl = packet->ttl, .tos = packet->tos },
 					  .client = packet->src, .destination = packet->dst };
@@ -312,7 +344,7 @@ static void on_datagram(struct process *p, const struct packet *packet)
 	if (packet->missing || !local_addresses_has(p->addresses, &packet->dst.ip, loop_now(p->loop)))
 		return;
 	for (struct list *n = p->followers.next; n != &p->followers; n = n->next) {
-		const struct follower *f = container_of(n, struct follower, node);
+		struct follower *f = container_of(n, struct follower, node);
 
 		if (follows(f, IPPROTO_UDP, packet->dst.port))
 			send_datagram(p, f, packet);
@@ -364,13 +396,31 @@ static void on_expire(struct timer *t)
 
 /* What the agent says. */
 
-static void add_follower(struct process *p, const struct mirror_message *m)
+/* The agent has compiled it before. */
+static struct http_filter *read_filter(int fd)
+{
+	struct error err = { 0 };
+	struct http_filter *filter;
+	char *text;
+
+	lseek(fd, 0, SEEK_SET);
+	text = fd_read_all(fd, SUBSCRIPTION_FILTER_MAX, NULL);
+	filter = text ? http_filter_parse(text, &err) : NULL;
+	free(text);
+	if (!filter)
+		_exit(1);
+	return filter;
+}
+
+static void add_follower(struct process *p, const struct mirror_message *m, int filter)
 {
 	struct follower *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		_exit(1);
 	*f = (struct follower){ .key = m->key, .protocol = m->protocol, .port = m->destination.port };
+	if (filter >= 0)
+		f->filter = read_filter(filter);
 	list_append(&p->followers, &f->node);
 	find_watched(p);
 }
@@ -391,6 +441,7 @@ static void remove_follower(struct process *p, struct follower *f, void (*tell_c
 {
 	struct copies *all = &p->copies;
 
+	tell_counts(p, f);
 	f->removed = true;
 	f->copies++; /* it lives until the end of this */
 	for (struct list *n = all->all.next, *next; n != &all->all; n = next) {
@@ -419,7 +470,7 @@ static void on_message(struct process *p, const struct mirror_message *m, int *f
 	struct follower *f;
 
 	if (m->kind == MIRROR_ADD)
-		add_follower(p, m);
+		add_follower(p, m, *fd);
 	else if (m->kind == MIRROR_REMOVE && (f = find_follower(p, m->key)))
 		remove_follower(p, f, copy_unsubscribed);
 	else if (m->kind == MIRROR_CUT && (f = find_follower(p, m->key)))

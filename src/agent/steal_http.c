@@ -94,21 +94,10 @@ static void count(void *arg, enum counter what, uint64_t n)
 	client_count(((const struct session_of *)arg)->subscriber->client, what, n);
 }
 
-/* A filter that isn't for this port leaves all of it to the session. */
-static struct http_filter *filter_of(const struct subscription *want, struct error *err)
-{
-	struct http_filter *f = http_filter_parse(want->http_filter ? want->http_filter : "{}", err);
-
-	if (!f || !http_filter_is_set(f) || http_filter_on_port(f, want->port))
-		return f;
-	http_filter_free(f);
-	return http_filter_parse("{}", err);
-}
-
 int steal_http_add(struct steal_http *h, struct subscriber *s, struct error *err)
 {
 	static const struct http_taker_ops ops = { .deliver = deliver, .count = count };
-	struct http_filter *filter = filter_of(&s->want, err);
+	struct http_filter *filter = http_filter_parse_for(s->want.http_filter, s->want.port, err);
 	struct session_of *session = filter ? calloc(1, sizeof(*session)) : NULL;
 	struct port_of *p = session ? port_get(h, s->want.port) : NULL;
 

@@ -244,6 +244,16 @@ struct http_filter *http_filter_parse(const char *text, struct error *err)
 	return f;
 }
 
+struct http_filter *http_filter_parse_for(const char *text, uint16_t port, struct error *err)
+{
+	struct http_filter *f = http_filter_parse(text ? text : "{}", err);
+
+	if (!f || !http_filter_is_set(f) || http_filter_on_port(f, port))
+		return f;
+	http_filter_free(f);
+	return http_filter_parse("{}", err);
+}
+
 bool http_filter_is_set(const struct http_filter *f)
 {
 	return f->root;

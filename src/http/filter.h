@@ -16,6 +16,8 @@ struct http_filter;
  * match everything. */
 struct http_filter *http_filter_compile(const json_t *config, struct error *err);
 struct http_filter *http_filter_parse(const char *text, struct error *err);
+/* That of one port of the target's; with NULL for @text, or one that isn't for this port, it isn't set. */
+struct http_filter *http_filter_parse_for(const char *text, uint16_t port, struct error *err);
 void http_filter_free(struct http_filter *f);
 
 /* False: it matches everything, on any port. */

@@ -136,6 +136,19 @@ ssize_t h1_body_take(struct h1_body *b, const uint8_t *data, size_t len)
 	return (ssize_t)at;
 }
 
+bool h1_body_skip(struct h1_body *b, uint64_t len)
+{
+	bool chunked = b->framing == H1_CHUNKED;
+
+	if (b->done || len > b->left || (chunked ? b->state != DATA : b->framing != H1_LENGTH))
+		return false;
+	b->left -= len;
+	if (!b->left && chunked)
+		b->state = DATA_CR;
+	b->done = !b->left && !chunked;
+	return true;
+}
+
 size_t h1_unchunk(const uint8_t *data, size_t len, char *out)
 {
 	struct h1_body b = { .framing = H1_CHUNKED, .state = SIZE_FIRST };

@@ -118,6 +118,7 @@ struct wish {
 	struct session *session;
 	uint32_t id;
 	uint8_t protocol;
+	char *http_filter;
 };
 
 static void subscribe_now(void *arg)
@@ -125,7 +126,7 @@ static void subscribe_now(void *arg)
 	const struct wish *w = arg;
 	struct listener listeners[2] = { { .at = { .ip = IP_ANY4, .port = PROGRAM } }, { .at = { .ip = IP_ANY6, .port = PROGRAM }, .v6only = true } };
 	const struct subscription s = { .id = w->id, .protocol = w->protocol, .port = TARGET, .mode = SUBSCRIPTION_MIRROR,
-					.on_concurrent = CONCURRENT_ABORT, .listeners = listeners, .n_listeners = 2 };
+					.on_concurrent = CONCURRENT_ABORT, .listeners = listeners, .n_listeners = 2, .http_filter = w->http_filter };
 	size_t len;
 	uint8_t *data = subscription_encode(&s, &len);
 
@@ -144,19 +145,24 @@ static void unsubscribe_now(void *arg)
 		abort();
 }
 
-static bool subscribe(int session, uint32_t id, uint8_t protocol)
+static bool subscribe_filtered(int session, uint32_t id, uint8_t protocol, const char *http_filter)
 {
 	struct session *s = &agent.sessions[session];
-	struct wish w = { s, id, protocol };
+	struct wish w = { s, id, protocol, (char *)http_filter };
 	int before = s->subscribed;
 
 	on_loop(subscribe_now, &w);
 	return await(&s->subscribed, before + 1) == before + 1 && !s->refused;
 }
 
+static bool subscribe(int session, uint32_t id, uint8_t protocol)
+{
+	return subscribe_filtered(session, id, protocol, NULL);
+}
+
 static void unsubscribe(int session, uint32_t id)
 {
-	struct wish w = { &agent.sessions[session], id, 0 };
+	struct wish w = { &agent.sessions[session], id, 0, NULL };
 
 	on_loop(unsubscribe_now, &w);
 }
@@ -451,6 +457,36 @@ static void test_unsubscribe(void)
 	close_ends(&other);
 }
 
+#define REQUEST(path, user) "GET " path " HTTP/1.1\r\nx-user: " user "\r\n\r\n"
+
+static void test_filters(void)
+{
+	struct ends e;
+	int alice, stolen = (int)agent.sessions[0].totals[COUNTER_HTTP_STOLEN];
+
+	tap_ok(!subscribe_filtered(0, 4, IPPROTO_TCP, "{\"path_filter\": \"(\"}"), "a bad filter is refused");
+	tap_ok(subscribe_filtered(0, 5, IPPROTO_TCP, "{\"header_filter\": \"^x-user: alice$\"}"), "a filter");
+	e = connect_client(true);
+	tap_ok(writes(e.client, REQUEST("/1", "bob")) && reads(e.target, REQUEST("/1", "bob")) && is_silent(program_listener[1]),
+	       "the program hears nothing of what doesn't match");
+	tap_ok(writes(e.client, REQUEST("/2", "alice") REQUEST("/3", "bob") REQUEST("/4", "alice")) && accept_copy(&e, true) &&
+	       reads(e.program, REQUEST("/2", "alice") REQUEST("/4", "alice")), "what does is copied");
+	alice = e.program;
+	tap_ok(subscribe_filtered(1, 2, IPPROTO_TCP, "{\"any_of\": [{\"header\": \"bob\"}, {\"path\": \"^/7$\"}]}"), "another session's filter");
+	tap_ok(writes(e.client, REQUEST("/5", "bob")) && accept_copy(&e, true) && reads(e.program, REQUEST("/5", "bob")), "is for the other requests");
+	tap_ok(writes(e.client, REQUEST("/6", "alice")) && reads(alice, REQUEST("/6", "alice")), "the first one's go on by their connection");
+	tap_ok(writes(e.client, REQUEST("/7", "alice")) && reads(alice, REQUEST("/7", "alice")) && reads(e.program, REQUEST("/7", "alice")),
+	       "one that both want, both get");
+	shutdown(e.client, SHUT_WR);
+	tap_ok(read_outcome(alice) == 0 && read_outcome(e.program) == 0, "the client's end");
+	tap_int(total(0, COUNTER_HTTP_STOLEN, stolen + 4), stolen + 4, "the first session's are counted");
+	tap_int(total(1, COUNTER_HTTP_STOLEN, 2), 2, "and the second's");
+	close(alice);
+	close_ends(&e);
+	unsubscribe(0, 5);
+	unsubscribe(1, 2);
+}
+
 static void test_two_sessions(void)
 {
 	struct ends e;
@@ -572,6 +608,7 @@ int main(void)
 	test_slow();
 	test_refused();
 	test_unsubscribe();
+	test_filters();
 	test_two_sessions();
 	tap_ok(subscribe(0, 9, IPPROTO_UDP), "subscribed to UDP");
 	for (int v4 = 0; v4 < 2; v4++)

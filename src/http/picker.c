@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+/* A picker's life.
+ *
+ *   SNIFFS ─ HTTP/1 ─► DIVIDES ─ behind a wanted upgrade, CONNECT or last request ─► COPIES
+ *      │                  └───── behind another one; an unsafe message ────────────► IGNORES
+ *      ├─ TLS that the filter wants for its server name or client ─► COPIES
+ *      └─ anything else ─► IGNORES
+ *
+ * A head is kept until it is whole, and a request with it until its body is there, when a filter wants to see that. Since nobody waits, there
+ * is no time limit for a body.
+ *
+ * Whether the server agreed to an upgrade is told by what the client sends next: another request, or not. So no request that isn't wanted
+ * passes behind one that was refused. */
+#include "http/picker.h"
+
+#include <stdlib.h>
+
+#include "http/h1.h"
+#include "http/sniff.h"
+
+enum stage { SNIFFS, DIVIDES, COPIES, IGNORES };
+
+struct picker {
+	struct http_filter *filter;
+	const struct picker_events *events;
+	void *arg;
+	struct ip client;
+	uint8_t *held; /* bytes that nothing is known of yet */
+	size_t held_len, held_room;
+	struct h1_scan scan;
+	struct h1_message request;
+	struct h1_body body;
+	size_t head_len, body_seen; /* of the request at the start of `held`, while its body is waited for */
+	uint8_t stage;
+	bool in_body, wanted, waits, upgrading;
+};
+
+/* Large, and of use only while one request is looked at. */
+static struct h1_view view;
+
+struct picker *picker_new(struct http_filter *filter, const struct ip *client, const struct picker_events *events, void *arg)
+{
+	struct picker *p = calloc(1, sizeof(*p));
+
+	if (p)
+		*p = (struct picker){ .filter = filter, .events = events, .arg = arg, .client = *client };
+	return p;
+}
+
+static void forget_held(struct picker *p)
+{
+	free(p->held);
+	p->held = NULL;
+	p->held_len = p->held_room = 0;
+}
+
+void picker_free(struct picker *p)
+{
+	if (p)
+		forget_held(p);
+	free(p);
+}
+
+size_t picker_kept(const struct picker *p)
+{
+	return p->held_room;
+}
+
+static void ignore(struct picker *p, enum picker_event why)
+{
+	p->stage = IGNORES;
+	p->events->on_event(p->arg, why);
+}
+
+static void unsafe(struct picker *p)
+{
+	ignore(p, p->in_body && p->wanted ? PICKER_CUT : PICKER_UNSAFE);
+}
+
+static bool wants(struct picker *p, struct http_request *r)
+{
+	r->client = p->client;
+	return http_filter_match(p->filter, r) == HTTP_YES;
+}
+
+static void sniff_tls(struct picker *p, const uint8_t *data, size_t len)
+{
+	static struct tls_hello hello;
+	struct http_request r = { .body_state = HTTP_BODY_UNKNOWN };
+	int n = http_filter_of_connection(p->filter) ? sniff_tls_hello(data, len, &hello) : -1;
+
+	if (!n)
+		return;
+	r.sni = hello.sni;
+	p->stage = IGNORES;
+	if (n > 0 && wants(p, &r)) {
+		p->stage = COPIES;
+		p->events->on_event(p->arg, PICKER_WANTED);
+	}
+}
+
+static void sniff(struct picker *p, const uint8_t *data, size_t len)
+{
+	switch (sniff_client(data, len)) {
+	case SNIFF_HTTP1:
+		p->stage = DIVIDES;
+		break;
+	case SNIFF_HTTP2:
+		ignore(p, PICKER_HTTP2);
+		break;
+	case SNIFF_TLS:
+		sniff_tls(p, data, len);
+		break;
+	case SNIFF_NEITHER:
+		p->stage = IGNORES;
+		break;
+	case SNIFF_MORE:
+		break;
+	}
+}
+
+/* Behind a request that asked for another protocol: what is this? False: that isn't known yet. */
+static bool upgrade_is_known(struct picker *p, const uint8_t *data, size_t len)
+{
+	switch (sniff_client(data, len)) {
+	case SNIFF_MORE:
+		return false;
+	case SNIFF_HTTP1:
+		p->upgrading = false;
+		return true;
+	case SNIFF_HTTP2:
+		ignore(p, PICKER_HTTP2);
+		return true;
+	default:
+		p->stage = p->wanted ? COPIES : IGNORES;
+		return true;
+	}
+}
+
+/* Follows the body that is waited for. True: it is there, or will not be. */
+static bool body_is_known(struct picker *p, const uint8_t *data, size_t len, bool last)
+{
+	ssize_t n = h1_body_take(&p->body, data + p->head_len + p->body_seen, len - p->head_len - p->body_seen);
+
+	if (n < 0)
+		return true;
+	p->body_seen += (size_t)n;
+	return p->body.done || last || p->body_seen > PICKER_BODY_MAX || p->request.length > PICKER_BODY_MAX;
+}
+
+static void show_body(struct picker *p, const uint8_t *body)
+{
+	static char plain[PICKER_BODY_MAX];
+
+	view.request.body_state = HTTP_BODY_UNKNOWN;
+	if (!p->body.done || p->body_seen > PICKER_BODY_MAX)
+		return;
+	view.request.body_state = HTTP_BODY_WHOLE;
+	view.request.body = (struct span){ (const char *)body, p->body_seen };
+	if (p->request.framing == H1_CHUNKED)
+		view.request.body = (struct span){ plain, h1_unchunk(body, p->body_seen, plain) };
+}
+
+/* The filter's word on the request whose head is in the view. False: it needs the body. */
+static bool decide(struct picker *p, const uint8_t *data, size_t len, bool last)
+{
+	enum http_verdict v;
+
+	view.request.client = p->client;
+	v = http_filter_match(p->filter, &view.request);
+	if (v == HTTP_NEEDS_BODY) {
+		p->body = h1_body_of(&p->request);
+		p->body_seen = 0;
+		p->waits = !body_is_known(p, data, len, last);
+		if (p->waits)
+			return false;
+		show_body(p, data + p->head_len);
+		v = http_filter_match(p->filter, &view.request);
+	}
+	p->wanted = v == HTTP_YES;
+	return true;
+}
+
+/* Looks at the request that begins at @data. False: more bytes are needed, or there is nothing to be looked at any more. */
+static bool read_head(struct picker *p, const uint8_t *data, size_t len, bool last)
+{
+	ssize_t n;
+
+	if (p->waits) {
+		if (!body_is_known(p, data, len, last))
+			return false;
+		p->waits = false;
+		p->scan = (struct h1_scan){ 0 };
+	}
+	n = h1_find_head(&p->scan, data, len);
+	if (n == 0)
+		return false;
+	if (n < 0 || h1_parse_request(data, (size_t)n, &p->request, &view) < 0) {
+		unsafe(p);
+		return false;
+	}
+	p->head_len = (size_t)n;
+	return decide(p, data, len, last);
+}
+
+static void begin_request(struct picker *p)
+{
+	p->scan = (struct h1_scan){ 0 };
+	p->body = h1_body_of(&p->request);
+	p->in_body = true;
+	p->events->on_event(p->arg, p->wanted ? PICKER_WANTED : PICKER_OTHER);
+}
+
+static void end_request(struct picker *p)
+{
+	p->in_body = false;
+	p->upgrading = p->request.upgrade;
+	if (p->request.last && !p->request.upgrade)
+		p->stage = p->wanted ? COPIES : IGNORES;
+}
+
+/* Takes a request, or a part of one. Returns how many bytes are done with; 0: more are needed. */
+static size_t take_request(struct picker *p, const uint8_t *data, size_t len, bool last)
+{
+	size_t at = 0;
+	ssize_t n;
+
+	if (!p->in_body) {
+		if (!read_head(p, data, len, last))
+			return 0;
+		begin_request(p);
+		at = p->head_len;
+	}
+	n = h1_body_take(&p->body, data + at, len - at);
+	at += n > 0 ? (size_t)n : 0;
+	if (p->wanted && at)
+		p->events->on_bytes(p->arg, data, at);
+	if (n < 0)
+		unsafe(p);
+	else if (p->body.done)
+		end_request(p);
+	return at;
+}
+
+/* Returns how many of the bytes are done with. */
+static size_t take(struct picker *p, const uint8_t *data, size_t len, bool last)
+{
+	size_t at = 0, n = 1;
+
+	if (p->stage == SNIFFS)
+		sniff(p, data, len);
+	while (n && at < len && p->stage == DIVIDES) {
+		if (p->upgrading && !upgrade_is_known(p, data + at, len - at))
+			break;
+		if (p->stage != DIVIDES)
+			break;
+		n = take_request(p, data + at, len - at, last);
+		at += n;
+	}
+	if (at < len && p->stage == COPIES)
+		p->events->on_bytes(p->arg, data + at, len - at);
+	return p->stage == COPIES || p->stage == IGNORES ? len : at;
+}
+
+/* False without memory. */
+static bool keep(struct picker *p, const uint8_t *data, size_t len)
+{
+	size_t need = p->held_len + len, room = need + need / 2;
+	uint8_t *more;
+
+	if (need > p->held_room) {
+		more = realloc(p->held, room);
+		if (!more)
+			return false;
+		p->held = more;
+		p->held_room = room;
+	}
+	memcpy(p->held + p->held_len, data, len);
+	p->held_len = need;
+	return true;
+}
+
+static void take_held(struct picker *p, bool last)
+{
+	size_t done = take(p, p->held, p->held_len, last);
+
+	p->held_len -= done;
+	if (!p->held_len)
+		forget_held(p);
+	else if (done)
+		memmove(p->held, p->held + done, p->held_len);
+}
+
+void picker_data(struct picker *p, const uint8_t *data, size_t len)
+{
+	size_t done = 0;
+
+	if (!p->held_len)
+		done = take(p, data, len, false);
+	if (done == len)
+		return;
+	if (!keep(p, data + done, len - done)) {
+		forget_held(p);
+		unsafe(p);
+	} else if (p->held_len > len - done) {
+		take_held(p, false);
+	}
+}
+
+void picker_end(struct picker *p)
+{
+	if (p->held_len && p->upgrading && p->wanted)
+		p->stage = COPIES;
+	if (p->held_len)
+		take_held(p, true);
+}
+
+bool picker_gap(struct picker *p, size_t len)
+{
+	bool harmless = p->stage == IGNORES || (p->stage == DIVIDES && p->in_body && !p->wanted && h1_body_skip(&p->body, len));
+
+	if (harmless) {
+		if (p->stage == DIVIDES && p->body.done)
+			end_request(p);
+		return true;
+	}
+	forget_held(p);
+	p->scan = (struct h1_scan){ 0 };
+	p->in_body = p->waits = p->upgrading = false;
+	p->stage = p->stage == COPIES ? IGNORES : p->stage;
+	return false;
+}
+
+bool picker_restart(struct picker *p)
+{
+	if (p->stage != IGNORES)
+		p->stage = DIVIDES;
+	return p->stage == DIVIDES;
+}
