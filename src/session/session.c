@@ -135,6 +135,8 @@ static void close_flows(struct session *s, int error)
 	if (s->incoming)
 		incoming_end(s->incoming);
 	close_dns(s);
+	if (s->borrower)
+		borrower_set_egress(s->borrower, NULL); /* it may hear of the agent's end later than we do */
 	for (int i = 0; i < EXITS; i++) {
 		struct egress *e = s->exits[i];
 

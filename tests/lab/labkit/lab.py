@@ -9,6 +9,7 @@ import time
 
 from . import linux, snapshot
 from .registry import PATIENCE, PROMPT, Failure
+from .sandbox import REPORTS
 
 # An ordinary user may not be able to reach the one that runs this
 PYTHON = ["/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable, "-S", "-E", "-B"]
@@ -127,6 +128,15 @@ class Lab:
         if left:
             snapshot.remove(self.clean)
             raise Failure("nothing left behind", "left behind: " + "; ".join(left))
+
+    def take_reports(self):
+        """What sanitizers had to say since the last time."""
+        text = ""
+        for name in sorted(os.listdir(REPORTS)):
+            with open(f"{REPORTS}/{name}", errors="backslashreplace") as f:
+                text += f"{name}:\n{f.read()}"
+            os.unlink(f"{REPORTS}/{name}")
+        return text
 
     def processes(self, name):
         """Pids of the processes whose comm is @name."""

@@ -22,6 +22,7 @@ from . import linux
 from .registry import PATIENCE
 
 USER_ID = 1000
+REPORTS = "/tmp/lab/sanitizer"  # a file for each process of a build with sanitizers that has something to say; stderr may be gone by then
 
 
 class Sandbox:
@@ -78,6 +79,8 @@ class Sandbox:
         linux.mount(f"/proc/self/fd/{stage}", "/tmp/lab", None, linux.MS_BIND)
         os.close(stage)
         self._own_etc()
+        os.makedirs(REPORTS)
+        os.chmod(REPORTS, 0o1777)
         if self.real_root:
             os.chown(f"/run/user/{self.uid}", self.uid, self.gid)
             os.makedirs("/tmp/lab/home")
@@ -162,6 +165,6 @@ class Sandbox:
     def environment(self, **more):
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "HOME": "/tmp/lab/home", "LANG": "C.UTF-8",
                "USER": "root" if self.uid == 0 else "labuser", "TERM": "dumb", "XDG_RUNTIME_DIR": f"/run/user/{self.uid}",
-               "SHELL": "/bin/sh", **{name: value for name, value in os.environ.items() if name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}}
+               "SHELL": "/bin/sh", **{name: f"{os.environ[name]}:log_path={REPORTS}/report" for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}}
         env.update(more)
         return env
