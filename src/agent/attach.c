@@ -27,7 +27,7 @@
 #include "base/log.h"
 #include "tunnel/mux.h"
 
-enum { FD_IN, FD_OUT, FD_LOG, FD_INFO, FD_LEND, FDS, FDS_LEAST = FD_LEND };
+enum { FD_IN, FD_OUT, FD_LOG, FD_INFO, FD_ROOT, FD_LEND, FDS, FDS_LEAST = FD_LEND };
 enum { TRIES = 50, PATIENCE_S = 5, BACKLOG = 16, WAITING = 16, UNMAPPED = 65534 };
 
 static const char name[] = "mirrord-agent";
@@ -35,7 +35,7 @@ static const char name[] = "mirrord-agent";
 struct attach_message {
 	char version[32];
 };
-static const struct attach_message message = { .version = "mirrord-agent attach 1" }, stream_message = { .version = "mirrord-agent stream 1" };
+static const struct attach_message message = { .version = "mirrord-agent attach 2" }, stream_message = { .version = "mirrord-agent stream 1" };
 
 struct attach_listener {
 	struct loop *loop;
@@ -85,7 +85,7 @@ static int make_socket(void)
 static bool hand_over(int sock, const struct attach_session *mine)
 {
 	_cleanup_fd_ int info = memfd_create("target", MFD_CLOEXEC);
-	const int fds[FDS] = { mine->transport.in, mine->transport.out, mine->log, info, mine->transport.lend };
+	const int fds[FDS] = { mine->transport.in, mine->transport.out, mine->log, info, mine->transport.root, mine->transport.lend };
 	char taken;
 
 	if (info < 0 || fd_write_all(info, mine->info, mine->info_len) < 0 || lseek(info, 0, SEEK_SET) < 0)
@@ -161,7 +161,7 @@ static bool read_session(const struct attach_message *m, const int *fds, size_t 
 {
 	if (n < FDS_LEAST || memcmp(m, &message, sizeof(message)) != 0)
 		return false;
-	ret->transport = (struct client_transport){ fds[FD_IN], fds[FD_OUT], n > FD_LEND ? fds[FD_LEND] : -1 };
+	ret->transport = (struct client_transport){ fds[FD_IN], fds[FD_OUT], n > FD_LEND ? fds[FD_LEND] : -1, fds[FD_ROOT] };
 	ret->log = fds[FD_LOG];
 	ret->info = (uint8_t *)fd_read_all(fds[FD_INFO], MUX_INFO_MAX, &ret->info_len);
 	return ret->info != NULL;

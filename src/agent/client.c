@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/capture_stream.h"
+#include "agent/unix_target.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "relay/lender.h"
@@ -16,6 +17,7 @@
 #include "relay/split_egress.h"
 #include "relay/tunnel_egress.h"
 #include "relay/tunnel_server.h"
+#include "relay/unix_bridge.h"
 #include "tunnel/mux.h"
 
 enum { CLIENT_SUBSCRIPTIONS = 4096 }; /* of one session's at a time */
@@ -26,6 +28,7 @@ struct client {
 	const struct client_services *services;
 	struct mux *mux;
 	struct tunnel_server *server;
+	struct unix_target *unix_target;
 	struct egress *tunnel;	      /* the way to the program by way of the session */
 	struct borrower *borrower;    /* and, on one machine, by sockets of the relay namespace (NULL: not offered) */
 	struct egress *sockets;
@@ -58,6 +61,8 @@ static void on_open(void *arg, struct stream *s, const struct stream_request *re
 
 	if (request->kind == STREAM_CAPTURE && c->services->captures)
 		capture_streams_open(c->services->captures, s);
+	else if (stream_is_unix(request->kind) && c->unix_target)
+		unix_target_open(c->unix_target, s, request);
 	else if (c->server && request->kind != STREAM_CAPTURE)
 		tunnel_server_open(c->server, s, request);
 	else
@@ -222,7 +227,7 @@ static void on_offer(void *arg, int fd)
 struct client *client_new(const struct client_services *services, const struct client_transport *transport, struct error *err)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	_cleanup_fd_ int lend = transport->lend;
+	_cleanup_fd_ int lend = transport->lend, root = transport->root;
 
 	if (!c) {
 		close(transport->in);
@@ -240,7 +245,8 @@ struct client *client_new(const struct client_services *services, const struct c
 	if (c->mux && services->target) {
 		c->server = tunnel_server_new(services->loop, services->target);
 		c->tunnel = tunnel_egress_new(services->loop, c->mux);
-		if (!c->server || !c->tunnel)
+		c->unix_target = unix_target_new(services->loop, fd_steal(&root));
+		if (!c->server || !c->tunnel || !c->unix_target)
 			error_set(err, ENOMEM, "serve a session");
 		else if (lend >= 0)
 			c->lender = lender_new(services->loop, fd_steal(&lend), LEND_ALL, err);
@@ -267,6 +273,7 @@ void client_free(struct client *c)
 	borrower_free(c->borrower);
 	tunnel_egress_free(c->tunnel);
 	tunnel_server_free(c->server);
+	unix_target_free(c->unix_target);
 	lender_free(c->lender);
 	if (c->mux)
 		mux_free(c->mux);

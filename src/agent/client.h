@@ -27,9 +27,9 @@ struct client_services {
 	void *arg;
 };
 
-/* The session's end of the tunnel as mux_new() wants it, and of the lender (-1: none). */
+/* The session's end of the tunnel as mux_new() wants it, of the lender (-1: none), and its target's root directory (-1: none). */
 struct client_transport {
-	int in, out, lend;
+	int in, out, lend, root;
 };
 
 /* @services stays the caller's; the transport is owned, also when this fails. NULL with @err. */

@@ -117,6 +117,8 @@ static int enter(const struct arguments *arguments, struct entry *ret_entry, str
 
 	if (rc == 0 && !(session->info = target_info_encode(&info, &session->info_len)))
 		rc = error_set(err, ENOMEM, "describe the target");
+	if (rc == 0) /* agent_settle() closes the other one */
+		session->transport.root = fcntl(ret_entry->root, F_DUPFD_CLOEXEC, ABOVE_STANDARD);
 	target_info_fini(&info);
 	return rc;
 }
@@ -151,7 +153,7 @@ static int serve_target(struct host *h, const struct attach_session *session, in
 static int serve_session(struct host *h, const struct arguments *arguments, struct error *err)
 {
 	struct attach_session session = { .transport = { take_standard(STDIN_FILENO), take_standard(STDOUT_FILENO),
-							 arguments->lend ? LEND_FD : -1 },
+							 arguments->lend ? LEND_FD : -1, -1 },
 					  .log = STDERR_FILENO };
 	struct error failure = { 0 };
 	enum attach_result found = ATTACH_STRANGER;
@@ -163,6 +165,7 @@ static int serve_session(struct host *h, const struct arguments *arguments, stru
 	if (found == ATTACH_HANDED) {
 		close(session.transport.in);
 		close(session.transport.out);
+		fd_closep(&session.transport.root);
 		free(session.info);
 		return wait_elsewhere(h, sock, err);
 	}

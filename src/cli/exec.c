@@ -257,7 +257,7 @@ static int enter(int sock, const struct config *c, struct target_info *ret_info,
 	return rc;
 }
 
-static int drop_anchor(int sock, int guard, bool notify, struct error *err)
+static int drop_anchor(int sock, int guard, unsigned int reports, struct error *err)
 {
 	struct handshake h = { .kind = HANDSHAKE_ANCHOR };
 	_cleanup_fd_ int listener = -1, self = (int)syscall(SYS_pidfd_open, getpid(), 0);
@@ -266,7 +266,7 @@ static int drop_anchor(int sock, int guard, bool notify, struct error *err)
 
 	if (self < 0)
 		return error_set(err, errno, "open a pidfd");
-	listener = twin_anchor(notify, err);
+	listener = twin_anchor(reports, err);
 	if (listener < 0)
 		return -1;
 	fds[ANCHOR_LISTENER] = listener;
@@ -275,6 +275,18 @@ static int drop_anchor(int sock, int guard, bool notify, struct error *err)
 	if (fd_send(sock, &h, sizeof(h), fds, ANCHOR_FDS) < 0)
 		return error_set(err, errno, "talk to the session");
 	return await(sock, HANDSHAKE_GO, &h, NULL, 0, &n, err);
+}
+
+/* Calls that nobody is told of cost nothing. */
+static unsigned int reports_of(const struct session_options *s)
+{
+	unsigned int reports = ANCHOR_NOTHING;
+
+	if (incoming_wanted(&s->incoming))
+		reports |= ANCHOR_LISTENERS;
+	if (s->config->outgoing_unix_streams.n)
+		reports |= ANCHOR_CONNECTS;
+	return reports;
 }
 
 static double milliseconds_since(const struct timespec *start)
@@ -316,7 +328,7 @@ static int become(const struct exec_options *o, const struct config *c, const st
 	fd_closep(&s.log_fd);
 	if (enter(sock, c, &info, &guard, err) < 0)
 		return -1;
-	if (drop_anchor(sock, guard, incoming_wanted(&s.incoming), err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
+	if (drop_anchor(sock, guard, reports_of(&s), err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
 		return -1;
 	if (s.progress)
 		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", argv[0], s.target.text, milliseconds_since(&start));

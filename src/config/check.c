@@ -10,6 +10,7 @@
 #include "config/node.h"
 #include "config/value.h"
 #include "http/filter.h"
+#include "http/regexp.h"
 
 struct checker {
 	struct config *c;
@@ -104,6 +105,20 @@ static void check_http(const struct checker *k)
 	http_filter_free(filter);
 }
 
+static void check_unix_streams(const struct checker *k)
+{
+	const struct config_strings *list = &k->c->outgoing_unix_streams;
+
+	for (size_t i = 0; i < list->n; i++) {
+		struct error err = { 0 };
+		struct regex *r = regex_compile((struct span){ list->items[i], strlen(list->items[i]) }, 0, &err);
+
+		if (!r)
+			ERROR(k, KEY_outgoing_unix_streams, "\"%s\" is no regular expression: %s", list->items[i], err.text);
+		regex_free(r);
+	}
+}
+
 static void check_rest(const struct checker *k)
 {
 	const struct config *c = k->c;
@@ -135,6 +150,7 @@ void config_check(struct config *c, struct problem_list *problems)
 
 	check_incoming(&k);
 	check_http(&k);
+	check_unix_streams(&k);
 	check_rest(&k);
 	filter_value_check(c, problems);
 }

@@ -14,7 +14,9 @@
  * wait in the backlog keeps its mark there. Of two that wait, the second has it, as in a socket's buffer.
  *
  * The socket may be one of a unix pair (egress_ops.take), whose owner has no other way to say "reset" than to close it before it has
- * read the stream's end. Then both directions are shut at once (EPOLLHUP), which a TCP socket never is before that end came.
+ * read the stream's end. Then both directions are shut at once (EPOLLHUP), which a TCP socket never is before that end came. Between Unix
+ * sockets such a close is nothing unusual, and no byte before it may be lost: a bridge of theirs lingers behind a reset of its stream until the
+ * socket has taken what came before.
  *
  * A bridge may end in a call from the mux while it is in one to the mux, so it is freed after the turn. */
 #include "relay/bridge.h"
@@ -33,13 +35,14 @@ static const uint32_t HANG_UP = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 struct bridge {
 	struct watch watch;
 	struct loop *loop;
-	struct stream *stream; /* NULL: over */
+	struct stream *stream; /* NULL: over, or it lingers */
 	struct list node;
 	struct deferred reap;
 	struct backlog backlog; /* from the stream */
 	size_t urgent_end;	/* how many of these bytes there are up to the urgent one; 0: none is */
 	bool readable, more, urgent; /* as the pump's */
 	bool read_end, got_end; /* the end of what the socket, the stream gives */
+	bool lingers;
 	bool closed;		/* both directions of the socket ended, and the stream hadn't */
 };
 
@@ -60,7 +63,8 @@ static void end(struct bridge *b)
 
 static void reset(struct bridge *b)
 {
-	stream_reset(b->stream, ECONNRESET);
+	if (b->stream)
+		stream_reset(b->stream, ECONNRESET);
 	end(b);
 }
 
@@ -87,7 +91,7 @@ static ssize_t give(struct bridge *b, const uint8_t *data, size_t len, int flags
 		n = 0;
 	if ((size_t)n < len && loop_rewatch(b->loop, &b->watch, INTEREST | EPOLLOUT) < 0)
 		return -1;
-	if (n)
+	if (n && b->stream)
 		stream_consumed(b->stream, (size_t)n);
 	return n;
 }
@@ -204,6 +208,11 @@ static void on_ready(struct watch *w, uint32_t events)
 	struct bridge *b = container_of(w, struct bridge, watch);
 	bool fine;
 
+	if (!b->stream) {
+		if (!give_backlog(b) || !backlog_len(&b->backlog))
+			end(b);
+		return;
+	}
 	if (events & EPOLLPRI)
 		b->urgent = true;
 	if (events & (EPOLLIN | EPOLLPRI | HANG_UP))
@@ -248,7 +257,11 @@ static void on_end(void *arg)
 
 static void on_reset(void *arg, int error)
 {
-	end(arg);
+	struct bridge *b = arg;
+
+	b->stream = NULL;
+	if (!b->lingers || !backlog_len(&b->backlog))
+		end(b);
 }
 
 static void on_room(void *arg)
@@ -261,7 +274,7 @@ static void on_room(void *arg)
 
 static const struct stream_events events = { .on_data = on_data, .on_urgent = on_urgent, .on_end = on_end, .on_reset = on_reset, .on_room = on_room };
 
-void bridge_start(struct loop *loop, struct stream *s, int fd, struct backlog *early, bool ended, struct list *all)
+static void start(struct loop *loop, struct stream *s, int fd, struct backlog *early, bool ended, struct list *all, bool lingers)
 {
 	struct bridge *b = calloc(1, sizeof(*b));
 
@@ -274,6 +287,7 @@ void bridge_start(struct loop *loop, struct stream *s, int fd, struct backlog *e
 	b->loop = loop;
 	b->stream = s;
 	b->got_end = ended;
+	b->lingers = lingers;
 	if (early) {
 		b->backlog = *early;
 		*early = (struct backlog){ 0 };
@@ -281,6 +295,16 @@ void bridge_start(struct loop *loop, struct stream *s, int fd, struct backlog *e
 	list_append(all, &b->node);
 	stream_attach(s, &events, b);
 	go_on(b, backlog_len(&b->backlog) ? give_backlog(b) : pass_end(b));
+}
+
+void bridge_start(struct loop *loop, struct stream *s, int fd, struct backlog *early, bool ended, struct list *all)
+{
+	start(loop, s, fd, early, ended, all, false);
+}
+
+void bridge_start_unix(struct loop *loop, struct stream *s, int fd, struct backlog *early, bool ended, struct list *all)
+{
+	start(loop, s, fd, early, ended, all, true);
 }
 
 void bridge_reset_all(struct list *all)

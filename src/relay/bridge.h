@@ -12,5 +12,7 @@
  * came from the stream so far, not yet consumed (emptied; may be NULL), @ended says that its end came behind it.
  * The bridge is listed in @all until it ends and frees itself. When it can't start, both are reset. */
 void bridge_start(struct loop *loop, struct stream *s, int fd, struct backlog *early, bool ended, struct list *all);
+/* The same with a Unix socket, whose close comes as a reset: the bytes before it are not lost. */
+void bridge_start_unix(struct loop *loop, struct stream *s, int fd, struct backlog *early, bool ended, struct list *all);
 /* Resets both ends of every bridge in @all and frees it. */
 void bridge_reset_all(struct list *all);

@@ -11,18 +11,21 @@
 #include <unistd.h>
 
 #include "relay/bridge.h"
+#include "relay/unix_bridge.h"
 
 struct tunnel_egress {
 	struct egress egress;
 	struct loop *loop;
 	struct mux *mux;
 	struct list dials, bridges, ports;
+	struct unix_bridges unix_bridges;
 };
 
 struct tunnel_dial {
 	struct dial dial;
 	struct list node;
 	struct stream *stream; /* NULL: reset */
+	enum stream_kind kind;
 	struct backlog early;
 	bool connected, ended;
 	dial_done_fn done;
@@ -104,17 +107,15 @@ static const struct stream_events dial_events = {
 	.on_reset = on_dial_reset,
 };
 
-static int tunnel_dial(struct egress *egress, const struct endpoint *local, const struct endpoint *remote, dial_done_fn done,
-		       void *arg, struct dial **ret_dial)
+static int ask(struct egress *egress, const struct stream_request *request, dial_done_fn done, void *arg, struct dial **ret_dial)
 {
 	struct tunnel_egress *e = egress_of(egress);
-	const struct stream_request request = { .kind = STREAM_TCP, .local = *local, .remote = *remote };
 	struct tunnel_dial *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return ENOMEM;
-	*d = (struct tunnel_dial){ .dial.egress = egress, .done = done, .arg = arg };
-	d->stream = stream_open(e->mux, &request, &dial_events, d);
+	*d = (struct tunnel_dial){ .dial.egress = egress, .kind = request->kind, .done = done, .arg = arg };
+	d->stream = stream_open(e->mux, request, &dial_events, d);
 	if (!d->stream) {
 		free(d);
 		return errno;
@@ -124,12 +125,30 @@ static int tunnel_dial(struct egress *egress, const struct endpoint *local, cons
 	return EINPROGRESS;
 }
 
+static int tunnel_dial(struct egress *egress, const struct endpoint *local, const struct endpoint *remote, dial_done_fn done,
+		       void *arg, struct dial **ret_dial)
+{
+	const struct stream_request request = { .kind = STREAM_TCP, .local = *local, .remote = *remote };
+
+	return ask(egress, &request, done, arg, ret_dial);
+}
+
+int tunnel_egress_dial_unix(struct egress *e, int type, const struct unix_name *name, dial_done_fn done, void *arg, struct dial **ret_dial)
+{
+	const struct stream_request request = { .kind = type == SOCK_STREAM ? STREAM_UNIX : STREAM_RECORDS, .local.ip = IP_ANY6, .remote.ip = IP_ANY6,
+						.name = *name };
+
+	return ask(e, &request, done, arg, ret_dial);
+}
+
 static void tunnel_join(struct dial *dial, int fd)
 {
 	struct tunnel_dial *d = dial_of(dial);
 	struct tunnel_egress *e = egress_of(dial->egress);
 
-	if (d->stream)
+	if (d->stream && stream_is_unix(d->kind))
+		unix_bridge_start(e->loop, d->stream, d->kind, fd, &d->early, d->ended, &e->unix_bridges);
+	else if (d->stream)
 		bridge_start(e->loop, d->stream, fd, &d->early, d->ended, &e->bridges);
 	else
 		close(fd);
@@ -244,6 +263,7 @@ struct egress *tunnel_egress_new(struct loop *loop, struct mux *m)
 	list_init(&e->dials);
 	list_init(&e->bridges);
 	list_init(&e->ports);
+	unix_bridges_init(&e->unix_bridges);
 	return &e->egress;
 }
 
@@ -258,5 +278,6 @@ void tunnel_egress_free(struct egress *egress)
 	while (!list_empty(&e->ports))
 		tunnel_close(&container_of(e->ports.next, struct tunnel_port, node)->port);
 	bridge_reset_all(&e->bridges);
+	unix_bridges_reset(&e->unix_bridges);
 	free(e);
 }

@@ -178,10 +178,11 @@ static void serve_port(struct served *v, const struct stream_request *request)
 
 void tunnel_server_open(struct tunnel_server *t, struct stream *s, const struct stream_request *request)
 {
-	struct served *v = calloc(1, sizeof(*v));
+	bool known = request->kind == STREAM_TCP || request->kind == STREAM_UDP || request->kind == STREAM_ECHO;
+	struct served *v = known ? calloc(1, sizeof(*v)) : NULL;
 
 	if (!v) {
-		stream_reset(s, ENOMEM);
+		stream_reset(s, known ? ENOMEM : EOPNOTSUPP);
 		return;
 	}
 	*v = (struct served){ .server = t, .stream = s, .kind = request->kind };

@@ -12,5 +12,5 @@ struct tunnel_server;
 struct tunnel_server *tunnel_server_new(struct loop *loop, struct egress *egress);
 /* Resets every stream and connection, closes every port. Before the mux is freed. */
 void tunnel_server_free(struct tunnel_server *t);
-/* For mux_events.on_open: answers the request, now or when it is known what comes of it. */
+/* For mux_events.on_open, of TCP, UDP and echo: answers the request, now or when it is known what comes of it. */
 void tunnel_server_open(struct tunnel_server *t, struct stream *s, const struct stream_request *request);

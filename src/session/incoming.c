@@ -14,7 +14,6 @@
 #include "session/incoming.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -36,7 +35,6 @@
 #include "session/wants.h"
 #include "tunnel/subscription.h"
 #include "twin/keeper.h"
-#include "twin/notifier.h"
 
 enum { MAX_SOCKETS = 8192, SHARE = 4 /* of our descriptors may wait in the borrower */ };
 #define SCAN_TIME   (100 * (uint64_t)LOOP_MS)
@@ -55,9 +53,6 @@ struct call {
 struct incoming {
 	struct incoming_context c;
 	struct timer scan;
-	struct watch channel, passing;
-	int channel_fd, passing_fd; /* -1: closed */
-	int anchor;		    /* the session's; -1 before the start */
 	bool draining;
 
 	struct borrower *borrower; /* all NULL when the agent is lost */
@@ -82,10 +77,7 @@ static void answer(struct incoming *in, uint64_t id, int error)
 {
 	const struct notify_verdict v = { .id = id, .error = error };
 
-	if (in->channel_fd >= 0)
-		send(in->channel_fd, &v, sizeof(v), MSG_NOSIGNAL);
-	else
-		notify_answer(in->anchor, id);
+	calls_answer(*in->c.calls, &v);
 }
 
 static void call_end(struct incoming *in, struct call *c, int error)
@@ -199,7 +191,7 @@ static void hold_call(struct incoming *in, uint64_t id, int protocol, uint16_t p
 	list_append(&in->calls, &c->node);
 }
 
-static void on_event(struct incoming *in, const struct notify_event *e)
+void incoming_on_event(struct incoming *in, const struct notify_event *e)
 {
 	const struct listed_socket *s;
 	uint16_t port;
@@ -221,45 +213,10 @@ static void on_event(struct incoming *in, const struct notify_event *e)
 	loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + SCAN_TIME);
 }
 
-static void on_channel(struct watch *w, uint32_t events)
+void incoming_answer_all(struct incoming *in)
 {
-	struct incoming *in = container_of(w, struct incoming, channel);
-	struct notify_event e;
-	ssize_t r = recv(in->channel_fd, &e, sizeof(e), MSG_DONTWAIT);
-
-	if (r == (ssize_t)sizeof(e))
-		on_event(in, &e);
-	else if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
-		incoming_without_keeper(in);
-}
-
-static void stop_passing(struct incoming *in)
-{
-	loop_unwatch(in->c.loop, &in->passing);
-	fd_closep(&in->passing_fd);
-}
-
-static void on_passing(struct watch *w, uint32_t events)
-{
-	struct incoming *in = container_of(w, struct incoming, passing);
-
-	if (events & EPOLLIN)
-		notify_pass_next(in->anchor);
-	if (events & EPOLLHUP)
-		stop_passing(in);
-}
-
-void incoming_without_keeper(struct incoming *in)
-{
-	loop_unwatch(in->c.loop, &in->channel);
-	fd_closep(&in->channel_fd);
 	while (!list_empty(&in->calls))
 		call_end(in, container_of(in->calls.next, struct call, node), 0);
-	if (in->draining || in->anchor < 0 || in->passing_fd >= 0)
-		return;
-	in->passing_fd = fcntl(in->anchor, F_DUPFD_CLOEXEC, 0); /* the anchor itself is watched already */
-	if (in->passing_fd >= 0)
-		loop_watch(in->c.loop, &in->passing, in->passing_fd, EPOLLIN, on_passing);
 }
 
 static void on_lender_gone(void *arg)
@@ -299,32 +256,9 @@ static int borrow(struct incoming *in, int keeper, struct error *err)
 	return agents < 0 || borrower_offer(in->c.agent, agents) < 0 ? error_set(err, errno, "offer the agent sockets") : 0;
 }
 
-static uint64_t net_cookie(int sock)
+int incoming_start(struct incoming *in, int keeper, struct error *err)
 {
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	return getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) == 0 ? cookie : 0;
-}
-
-static int listen_to_keeper(struct incoming *in, int keeper, int anchor, struct error *err)
-{
-	int pair[2], r;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set(err, errno, "make a socket pair for the keeper");
-	in->anchor = anchor;
-	in->channel_fd = pair[0];
-	r = keeper_notify(keeper, anchor, pair[1], net_cookie(in->c.diag), err);
-	close(pair[1]);
-	if (r == 0 && (r = loop_watch(in->c.loop, &in->channel, pair[0], EPOLLIN, on_channel)) < 0)
-		error_set(err, -r, "watch the keeper");
-	return r < 0 ? -1 : 0;
-}
-
-int incoming_start(struct incoming *in, int keeper, int anchor, struct error *err)
-{
-	if (borrow(in, keeper, err) < 0 || listen_to_keeper(in, keeper, anchor, err) < 0)
+	if (borrow(in, keeper, err) < 0)
 		return -1;
 	in->udp = program_ports_new(in->c.gate);
 	split_egress_init(&in->program, in->tcp, in->udp);
@@ -358,7 +292,6 @@ struct incoming *incoming_new(const struct incoming_context *c, const struct tar
 		return NULL;
 	}
 	in->c = *c;
-	in->channel_fd = in->passing_fd = in->anchor = -1;
 	list_init(&in->calls);
 	read_chosen_ports(in, info);
 	return in;
@@ -415,16 +348,12 @@ static void stop_scanning(struct incoming *in)
 	loop_disarm(in->c.loop, &in->scan);
 	publisher_free(in->publisher);
 	in->publisher = NULL;
-	while (!list_empty(&in->calls))
-		call_end(in, container_of(in->calls.next, struct call, node), 0);
+	incoming_answer_all(in);
 }
 
 void incoming_end(struct incoming *in)
 {
 	stop_scanning(in);
-	/* The keeper lets pass what comes. */
-	loop_unwatch(in->c.loop, &in->channel);
-	fd_closep(&in->channel_fd);
 	tunnel_server_free(in->server);
 	program_ports_free(in->udp);
 	socket_egress_free(in->tcp);
@@ -452,8 +381,6 @@ void incoming_drain(struct incoming *in)
 	stop_scanning(in);
 	if (in->udp)
 		program_ports_break(in->udp);
-	stop_passing(in);
-	loop_unwatch(in->c.loop, &in->channel);
 }
 
 size_t incoming_busy(const struct incoming *in)
@@ -471,7 +398,6 @@ void incoming_free(struct incoming *in)
 	if (!in)
 		return;
 	incoming_end(in);
-	stop_passing(in);
 	wants_free(in->wants);
 	free(in);
 }

@@ -5,6 +5,7 @@
 #include "kube/probes.h"
 #include "net/loop.h"
 #include "relay/lender.h"
+#include "session/calls.h"
 #include "session/gate.h"
 #include "session/incoming_options.h"
 #include "tunnel/info.h"
@@ -12,11 +13,12 @@
 
 struct incoming;
 
-/* What it works with; all outlives it. @mux points to NULL when the agent is lost. @diag is a sock_diag socket of the twin. */
+/* What it works with; all outlives it. @mux points to NULL when the agent is lost, @calls until the program starts. @diag is a sock_diag socket of the twin. */
 struct incoming_context {
 	struct loop *loop;
 	struct gate **gate;
 	struct mux **mux;
+	struct calls **calls;
 	const struct incoming_options *options;
 	const struct kube_probes *probes; /* of the target */
 	int diag;
@@ -25,9 +27,14 @@ struct incoming_context {
 };
 
 struct incoming *incoming_new(const struct incoming_context *c, const struct target_info *info, struct error *err);
-/* The program starts: the keeper behind @keeper reports its calls from here on. @anchor stays the caller's. */
-int incoming_start(struct incoming *in, int keeper, int anchor, struct error *err);
+/* The program starts; the keeper behind @keeper lends sockets from here on. */
+int incoming_start(struct incoming *in, int keeper, struct error *err);
 void incoming_free(struct incoming *in);
+
+/* For calls_events: a call that makes a listener. */
+void incoming_on_event(struct incoming *in, const struct notify_event *e);
+/* The keeper is gone: calls that it reported return. */
+void incoming_answer_all(struct incoming *in);
 
 /* For mux_events: a connection or a client's datagrams for the program; and true when the message was one for here. */
 void incoming_on_open(struct incoming *in, struct stream *s, const struct stream_request *request);
@@ -37,8 +44,6 @@ bool incoming_on_packet(struct incoming *in, const struct packet *p);
 
 /* The agent is lost: every connection is reset, and no call of the program's waits any more. */
 void incoming_end(struct incoming *in);
-/* The keeper is gone: calls that it reported return, later ones are let pass. */
-void incoming_without_keeper(struct incoming *in);
 /* The last process of the twin is gone: what is on its way may go on. */
 void incoming_drain(struct incoming *in);
 /* What the agent has counted so far is said. */

@@ -32,6 +32,7 @@
 #include "session/adapt.h"
 #include "session/agent_process.h"
 #include "session/background.h"
+#include "session/calls.h"
 #include "session/cluster.h"
 #include "session/datagram.h"
 #include "session/dns_local.h"
@@ -44,6 +45,7 @@
 #include "session/resolver.h"
 #include "session/routing.h"
 #include "session/tcp.h"
+#include "session/unix_streams.h"
 #include "tunnel/info.h"
 #include "tunnel/mux.h"
 #include "twin/info_file.h"
@@ -85,7 +87,9 @@ struct session {
 	struct tcp *tcp;
 	struct datagrams *datagrams;
 	struct reconciler *reconciler;
-	struct incoming *incoming; /* NULL: not wanted */
+	struct calls *calls; /* NULL: none are reported, as is: */
+	struct incoming *incoming;
+	struct unix_streams *unix_streams;
 };
 
 static void quit_posts(struct session *s)
@@ -134,6 +138,10 @@ static void close_flows(struct session *s, int error)
 		datagrams_close_all(s->datagrams);
 	if (s->incoming)
 		incoming_end(s->incoming);
+	if (s->unix_streams)
+		unix_streams_end(s->unix_streams, error ? error : ENETUNREACH);
+	if (s->calls && !s->unix_streams)
+		calls_end(s->calls);
 	close_dns(s);
 	if (s->borrower)
 		borrower_set_egress(s->borrower, NULL); /* it may hear of the agent's end later than we do */
@@ -174,7 +182,7 @@ static void fail(struct session *s, const struct error *why)
 /* The agent has what is ours, and ends when that is over. */
 static bool agent_ends(const struct session *s)
 {
-	return !s->borrower || (s->incoming && incoming_used(s->incoming));
+	return !s->borrower || (s->incoming && incoming_used(s->incoming)) || (s->unix_streams && unix_streams_used(s->unix_streams));
 }
 
 static bool busy(const struct session *s)
@@ -230,6 +238,8 @@ static void on_anchor(struct watch *w, uint32_t events)
 	s->state = DRAINING;
 	if (s->incoming)
 		incoming_drain(s->incoming);
+	if (s->calls)
+		calls_drain(s->calls);
 	loop_unwatch(s->loop, &s->keeper_watch);
 	quit_posts(s);
 	s->drain_until = loop_now(s->loop) + DRAIN_TIME;
@@ -263,10 +273,43 @@ static void on_keeper(struct watch *w, uint32_t events)
 
 	loop_unwatch(s->loop, w);
 	fd_closep(&s->keeper);
-	if (s->incoming)
-		incoming_without_keeper(s->incoming);
+	if (s->calls)
+		calls_without_keeper(s->calls);
 	error_set(&err, 0, "the keeper died");
 	fail(s, &err);
+}
+
+static void on_call(void *arg, const struct notify_event *e, int fd)
+{
+	struct session *s = arg;
+
+	if (e->kind >= NOTIFY_CONNECTS && s->unix_streams)
+		unix_streams_on_event(s->unix_streams, e, fd);
+	else if (e->kind < NOTIFY_CONNECTS && s->incoming && s->state == RUNNING)
+		incoming_on_event(s->incoming, e);
+	else if (e->kind < NOTIFY_UNSEEN)
+		calls_answer(s->calls, &(struct notify_verdict){ .id = e->id });
+}
+
+static void on_calls_without_keeper(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->incoming)
+		incoming_answer_all(s->incoming);
+	if (s->unix_streams)
+		unix_streams_answer_all(s->unix_streams);
+}
+
+static int start_calls(struct session *s, struct error *err)
+{
+	const struct calls_events events = { .on_event = on_call, .on_keeper_gone = on_calls_without_keeper, .arg = s };
+
+	if (s->incoming || s->unix_streams)
+		s->calls = calls_new(s->loop, s->keeper, s->anchor, s->twin.diag, &events, err);
+	if ((s->incoming || s->unix_streams) && !s->calls)
+		return -1;
+	return s->incoming ? incoming_start(s->incoming, s->keeper, err) : 0;
 }
 
 static void run_program(struct session *s, int fds[ANCHOR_FDS])
@@ -286,7 +329,7 @@ static void run_program(struct session *s, int fds[ANCHOR_FDS])
 	if (rc < 0)
 		error_set(&err, -rc, "watch the program");
 	if (rc < 0 || post_arm(s->guard, s->program, -1, &err) < 0 || post_arm(s->keeper, s->program, s->guard, &err) < 0 ||
-	    (s->incoming && incoming_start(s->incoming, s->keeper, s->anchor, &err) < 0) ||
+	    start_calls(s, &err) < 0 ||
 	    (s->options->sudo && privilege_become(s->options->uid, s->options->gid, &err) < 0) ||
 	    fd_send(s->launcher, &go, sizeof(go), NULL, 0) < 0) {
 		s->state = READY;
@@ -402,12 +445,22 @@ static int open_exits(struct session *s, struct error *err)
 
 static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
 {
-	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .options = &s->options->incoming,
+	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .calls = &s->calls, .options = &s->options->incoming,
 					    .probes = &s->probes, .diag = s->twin.diag, .descriptors = s->descriptors, .agent = s->borrower };
 
 	if (incoming_wanted(c.options))
 		s->incoming = incoming_new(&c, info, err);
 	return s->incoming || !incoming_wanted(c.options) ? 0 : -1;
+}
+
+static int open_unix_streams(struct session *s, struct error *err)
+{
+	const struct unix_streams_context c = { .loop = s->loop, .mux = s->mux, .calls = &s->calls,
+						.patterns = &s->options->config->outgoing_unix_streams };
+
+	if (c.patterns->n)
+		s->unix_streams = unix_streams_new(&c, err);
+	return s->unix_streams || !c.patterns->n ? 0 : -1;
 }
 
 static int open_flows(struct session *s, const struct target_info *info, struct error *err)
@@ -421,7 +474,7 @@ static int open_flows(struct session *s, const struct target_info *info, struct 
 	    !(s->datagrams = datagrams_new(&c, err)))
 		return -1;
 	s->reconciler = reconciler_new(s->loop, s->twin.diag, s->tcp, s->datagrams, err);
-	return s->reconciler ? open_incoming(s, info, err) : -1;
+	return s->reconciler && open_unix_streams(s, err) == 0 ? open_incoming(s, info, err) : -1;
 }
 
 static int send_ready(struct session *s, const struct target_info *info, struct error *err)
@@ -632,6 +685,8 @@ void session_run(const struct session_options *options, int launcher)
 		fail(&s, &err);
 	close_flows(&s, 0);
 	incoming_free(s.incoming);
+	unix_streams_free(s.unix_streams);
+	calls_free(s.calls);
 	gate_free(s.gate);
 	if (s.mux)
 		mux_free(s.mux);

@@ -14,6 +14,7 @@
 #include "net/addr.h"
 #include "net/loop.h"
 #include "net/packet.h"
+#include "net/unix_name.h"
 
 struct hello;
 struct mux;
@@ -29,13 +30,16 @@ enum {
 	MUX_TAIL = 4 << 20,	   /* bytes kept for a resumption until the peer acknowledges them; bulk waits beyond */
 };
 
-/* STREAM_CAPTURE carries bytes, as STREAM_TCP: packets of the target's (agent/capture_stream.h). */
-enum stream_kind { STREAM_TCP, STREAM_UDP, STREAM_ECHO, STREAM_CAPTURE };
+/* All but UDP and ECHO carry bytes. STREAM_CAPTURE: packets of the target's (agent/capture_stream.h); STREAM_UNIX: of a Unix socket of the
+ * target's; STREAM_RECORDS: of a SOCK_SEQPACKET one, the length (u32) before each record. */
+enum stream_kind { STREAM_TCP, STREAM_UDP, STREAM_ECHO, STREAM_CAPTURE, STREAM_UNIX, STREAM_RECORDS };
+enum { STREAM_KINDS = STREAM_RECORDS + 1 };
 
 /* What the opener asks for. */
 struct stream_request {
 	enum stream_kind kind;
 	struct endpoint local, remote; /* as in egress_ops.dial; @remote unused but for STREAM_TCP */
+	struct unix_name name;	       /* of STREAM_UNIX, STREAM_RECORDS */
 };
 
 /* What a stream tells its owner. No call comes after on_reset or stream_close(). None of them may free the mux. */

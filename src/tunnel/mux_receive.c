@@ -28,7 +28,6 @@ static void text_copy(char *out, size_t room, const uint8_t *text, size_t len)
 
 static void take_open(struct mux *m, struct stream *s, const struct frame *f)
 {
-	static const uint16_t kinds = STREAM_CAPTURE + 1;
 	struct stream_request request = { .local = f->open.local, .remote = f->open.remote };
 
 	if (s || f->stream % 2 == m->next_id % 2 || stream_id_is_old(m, f->stream)) {
@@ -45,7 +44,8 @@ static void take_open(struct mux *m, struct stream *s, const struct frame *f)
 	}
 	m->peer_id = f->stream;
 	errno = EOPNOTSUPP;
-	if (f->open.kind < kinds && m->events->on_open)
+	unix_name_set(&request.name, f->payload, f->payload_len);
+	if (f->open.kind < STREAM_KINDS && m->events->on_open)
 		s = stream_new(m, f->stream, (uint8_t)f->open.kind, STATE_OFFERED);
 	if (!s) {
 		mux_put(m, &m->urgent, &(struct frame){ .type = FRAME_RESET, .stream = f->stream, .error = errno });

@@ -176,6 +176,10 @@ struct stream *stream_open(struct mux *m, const struct stream_request *request, 
 	f.open.window = s->granted;
 	f.open.local = request->local;
 	f.open.remote = request->remote;
+	if (request->kind == STREAM_UNIX || request->kind == STREAM_RECORDS) {
+		f.payload = (const uint8_t *)request->name.bytes;
+		f.payload_len = request->name.len;
+	}
 	stream_put(s, &f);
 	return s;
 }

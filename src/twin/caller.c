@@ -67,18 +67,19 @@ int caller_read(const struct caller *c, uint64_t at, void *ret, size_t len)
 int caller_arguments(const struct caller *c, const struct seccomp_data *data, struct socket_call *ret)
 {
 	uint64_t args[3] = { data->args[0], data->args[1], data->args[2] };
-	enum anchor_call call = anchor_call_of(data);
+	bool by_socketcall;
+	enum anchor_call call = anchor_call_of(data, &by_socketcall);
 	uint32_t in_memory[3] = { 0 };
 
-	if (call == ANCHOR_SOCKETCALL_BIND || call == ANCHOR_SOCKETCALL_LISTEN) {
-		size_t n = call == ANCHOR_SOCKETCALL_BIND ? 3 : 2;
+	if (by_socketcall) {
+		size_t n = call == ANCHOR_LISTEN ? 2 : 3;
 
 		if (caller_read(c, (uint32_t)data->args[1], in_memory, n * sizeof(in_memory[0])) < 0)
 			return -1;
 		for (size_t i = 0; i < 3; i++)
 			args[i] = in_memory[i];
 	}
-	*ret = (struct socket_call){ .listen = call == ANCHOR_LISTEN || call == ANCHOR_SOCKETCALL_LISTEN,
+	*ret = (struct socket_call){ .call = call,
 				     .fd = (int)args[0],
 				     .backlog = (int)args[1],
 				     .address = args[1],

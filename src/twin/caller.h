@@ -8,14 +8,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "twin/anchor.h"
+
 struct caller {
 	pid_t tid;
 	int pidfd;
 };
 
-/* listen(@fd, @backlog), or bind(@fd, @address, @address_len). */
+/* listen(@fd, @backlog), or bind or connect(@fd, @address, @address_len). */
 struct socket_call {
-	bool listen;
+	enum anchor_call call;
 	int fd, backlog;
 	uint64_t address, address_len;
 };

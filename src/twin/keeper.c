@@ -119,10 +119,11 @@ static void build_in_child(struct keeper *k, const struct request *r, int memfd)
 
 static void notify(struct keeper *k, const struct request *r, int fds[2])
 {
+	const struct notifier_place place = { .there = k->twin.net_ns, .here = k->twin.relay_ns, .net_cookie = r->net_cookie };
 	struct error err = { 0 };
 
 	if (!k->notifier && fds[1] >= 0)
-		k->notifier = notifier_new(k->loop, fd_steal(&fds[0]), fd_steal(&fds[1]), r->net_cookie, &err);
+		k->notifier = notifier_new(k->loop, fd_steal(&fds[0]), fd_steal(&fds[1]), &place, &err);
 }
 
 static void lend(struct keeper *k, int fds[2])

@@ -2,7 +2,9 @@
 /* Two agents of one target: who is found, what is handed over, and who may not. */
 #include "agent/attach.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,7 +47,7 @@ static pid_t find_as(uid_t uid, int transport, bool lend)
 	pid_t child = fork();
 
 	if (child == 0) {
-		struct attach_session mine = { .transport = { transport, transport, lend ? transport : -1 }, .log = STDERR_FILENO,
+		struct attach_session mine = { .transport = { transport, transport, lend ? transport : -1, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) }, .log = STDERR_FILENO,
 					       .info = (uint8_t *)strdup("target"), .info_len = 6 };
 		int sock = -1, found;
 
@@ -70,6 +72,7 @@ static int exit_of(pid_t child)
 static void test_handed_over(bool lend)
 {
 	int pair[2], before = sessions;
+	struct stat root;
 	char text[8] = "";
 	pid_t child;
 
@@ -78,6 +81,7 @@ static void test_handed_over(bool lend)
 	tap_int(await(&sessions, before + 1), before + 1, "a session is handed over");
 	tap_str(got_info, "target", "with what its target is like");
 	tap_int(got.transport.lend >= 0, lend, "and a lender, if it has one");
+	tap_ok(fstat(got.transport.root, &root) == 0 && S_ISDIR(root.st_mode), "and its target's root directory");
 	tap_ok(write(got.transport.out, "hello", 5) == 5 && read(pair[0], text, 5) == 5 && strcmp(text, "hello") == 0, "what we write it reads");
 	tap_int(waitpid(child, NULL, WNOHANG), 0, "who brought it waits");
 	close(got_sock);
@@ -85,6 +89,7 @@ static void test_handed_over(bool lend)
 	close(got.transport.in);
 	close(got.transport.out);
 	fd_closep(&got.transport.lend);
+	close(got.transport.root);
 	close(got.log);
 	close(pair[0]);
 	close(pair[1]);
@@ -114,7 +119,7 @@ static void test_noise(void)
 
 int main(void)
 {
-	struct attach_session mine = { .transport = { 0, 1, -1 } };
+	struct attach_session mine = { .transport = { 0, 1, -1, -1 } };
 	int sock = -1, before, found;
 	uid_t uid = geteuid();
 

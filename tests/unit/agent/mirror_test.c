@@ -70,7 +70,7 @@ static void start_session(struct session *s)
 {
 	struct error err = { 0 };
 	int pair[2];
-	struct client_transport transport = { .lend = -1 };
+	struct client_transport transport = { .lend = -1, .root = -1 };
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		abort();

@@ -168,7 +168,7 @@ static void session_start(void *arg)
 	s->mux = mux_new(loop, MUX_SESSION, pair[0], pair[0], &session_events, s, &err);
 	s->program = socket_egress_new(loop, &in_twin);
 	s->server = tunnel_server_new(loop, s->program);
-	s->client = client_new(&services, &(struct client_transport){ pair[1], pair[1], -1 }, &err);
+	s->client = client_new(&services, &(struct client_transport){ pair[1], pair[1], -1, -1 }, &err);
 	if (!s->mux || !s->client)
 		abort();
 }

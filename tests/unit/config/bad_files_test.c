@@ -147,6 +147,8 @@ static const struct {
 	{ "body filter", "json", FILTER("\"body_filter\": {\"body\": \"xml\"}"),
 	  "t.json:1:70: feature.network.incoming.http_filter.body_filter: {\"body\": \"json\", \"query\": JSONPath, \"matches\": regular expression} "
 	  "must stand here" },
+	{ "a Unix socket's pattern", "json", OUTGOING("\"unix_streams\": [\"^/run/\", \"a(\"]"),
+	  "t.json:1:55: feature.network.outgoing.unix_streams: \"a(\" is no regular expression: offset 2: missing closing parenthesis" },
 	{ "regular expression", "json", FILTER("\"header_filter\": \"a(\""),
 	  "t.json:1:72: feature.network.incoming.http_filter.header_filter: regular expression \"a(\": offset 2: missing closing parenthesis" },
 	{ "roots and a certificate", "json", INCOMING("\"tls_delivery\": {\"trust_roots\": [\"a\"], \"server_cert\": \"b\"}"),

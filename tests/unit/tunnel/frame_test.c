@@ -27,6 +27,8 @@ static const struct {
 	{ "open", { .type = FRAME_OPEN, .stream = 0x01020304,
 		    .open = { 1, 0x10000, { IP4, 4000 }, { IP6, 0x1234 } } }, NULL,
 	  BYTES("\0\0\0\x2c\1\2\3\4\0\1\0\0" "\0\1\0\0\0\1\0\0" A4 "\x0f\xa0" A6 "\x12\x34") },
+	{ "open with a name", { .type = FRAME_OPEN, .stream = 1, .open = { 4, 1, { IP6, 0 }, { IP6, 0 } } }, "/run/db",
+	  BYTES("\0\0\0\x33\0\0\0\1\0\1\0\0" "\0\4\0\0\0\0\0\1" A6 "\0\0" A6 "\0\0" "/run/db") },
 	{ "opened", { .type = FRAME_OPENED, .stream = 1, .amount = 0xa0b0c0d0 }, NULL,
 	  BYTES("\0\0\0\4\0\0\0\1\0\2\0\0\xa0\xb0\xc0\xd0") },
 	{ "data", { .type = FRAME_DATA, .stream = 1, .flags = FRAME_DRY }, "hello", BYTES("\0\0\0\5\0\0\0\1\0\3\0\4hello") },
@@ -174,7 +176,7 @@ static void test_resets(void)
 	static const int errnos[] = { ECONNRESET, ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EACCES, EPERM, EADDRNOTAVAIL,
 				      EADDRINUSE, ENOBUFS, ENOMEM, EMFILE, ENFILE, ENETDOWN, EHOSTDOWN, EPROTO, EPIPE, EIO, EINVAL,
 				      EAFNOSUPPORT, EPROTONOSUPPORT, ENOPROTOOPT, EOPNOTSUPP, EMSGSIZE, ECONNABORTED, ENETRESET,
-				      ENONET, EAGAIN, ECANCELED };
+				      ENONET, EAGAIN, ECANCELED, ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EPROTOTYPE };
 	size_t wrong = 0;
 
 	for (uint32_t i = 0; i < sizeof(errnos) / sizeof(errnos[0]); i++)
@@ -183,7 +185,7 @@ static void test_resets(void)
 	tap_int(frame_reset_number(EXDEV), 18, "an errno without a number is EIO");
 	tap_int(frame_reset_number(0), 18, "none, too");
 	tap_int(frame_reset_errno(0), ECONNRESET, "an unknown number is ECONNRESET");
-	tap_int(frame_reset_errno(30), ECONNRESET, "an unknown number is ECONNRESET");
+	tap_int(frame_reset_errno(35), ECONNRESET, "an unknown number is ECONNRESET");
 	tap_int(frame_reset_errno(0xffffffff), ECONNRESET, "an unknown number is ECONNRESET");
 }
 
@@ -249,7 +251,7 @@ int main(void)
 {
 	for (size_t i = 0; i < FRAMES; i++)
 		test_frame(i);
-	tap_int(FRAMES, 17, "each type is here, the datagram three times");
+	tap_int(FRAMES, 18, "each type is here, open twice, the datagram three times");
 	test_row();
 	test_headers();
 	test_resets();
