@@ -16,7 +16,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +26,7 @@
 #include "cli/config_options.h"
 #include "cli/inherited.h"
 #include "cli/options.h"
+#include "cli/who.h"
 #include "config/environment.h"
 #include "session/handshake.h"
 #include "session/session.h"
@@ -133,45 +133,13 @@ static int log_level(bool to_file, enum log_level *ret, struct error *err)
 	return 0;
 }
 
-/* "ann@laptop: node": what another session hears that finds a port taken. No more than words, so nobody looks the user up: that may take
- * seconds where the users are on another machine. */
-static void say_who(uid_t uid, bool sudo, const char *program, char ret[SUBSCRIPTION_WHO_MAX + 1])
-{
-	const char *user = getenv(sudo ? "SUDO_USER" : "USER");
-	struct utsname machine;
-	char number[16];
-
-	snprintf(number, sizeof(number), "uid %u", uid);
-	snprintf(ret, SUBSCRIPTION_WHO_MAX + 1, "%s@%s: %s", user && *user ? user : number, uname(&machine) == 0 ? machine.nodename : "?", program);
-}
-
-static struct incoming_options incoming_of(const struct config *c, bool show)
-{
-	return (struct incoming_options){
-		.mode = (enum incoming_mode)c->incoming_mode,
-		.ports = c->incoming_ports,
-		.ignore_ports = c->incoming_ignore_ports,
-		.port_mapping = c->incoming_port_mapping,
-		.listen_ports = c->incoming_listen_ports,
-		.ignore_localhost = c->incoming_ignore_localhost,
-		.on_concurrent = (enum incoming_concurrent)c->incoming_on_concurrent_steal,
-		/* Those that are there are left alone, unless somebody asked for it. */
-		.flush = c->agent_flush_connections && c->sources[KEY_agent_flush_connections].origin != ORIGIN_DEFAULT,
-		.steal_probes = c->incoming_steal_probes,
-		.http_filter = c->http_filter,
-		.filter_ports = c->http_ports,
-		.publish = c->publish,
-		.show = show,
-	};
-}
-
 static int fill_session(const struct exec_options *o, const struct config *c, struct session_options *s, struct error *err)
 {
 	const char *tunnel = getenv("MIRRORD_TUNNEL");
 
 	*s = (struct session_options){ .config = c,
 				       .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(), .gid = getgid(), .log_fd = -1 };
-	s->incoming = incoming_of(c, !o->quiet && isatty(STDERR_FILENO));
+	s->incoming = incoming_options_of(c, !o->quiet && isatty(STDERR_FILENO));
 	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;
 	s->progress = !o->quiet && isatty(STDERR_FILENO);
 	kube_settings_read(c, &s->kube);
@@ -319,7 +287,7 @@ static int become(const struct exec_options *o, const struct config *c, const st
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	if (fill_session(o, c, &s, err) < 0)
 		return -1;
-	say_who(s.uid, s.sudo, argv[0], who);
+	who_say(s.uid, s.sudo, argv[0], who);
 	s.incoming.who = who;
 	if (s.progress)
 		fprintf(stderr, "mirrord: entering the network of %s …\n", s.target.text);

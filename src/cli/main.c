@@ -11,6 +11,7 @@
 #include "cli/exec.h"
 #include "cli/explain.h"
 #include "cli/ls.h"
+#include "cli/port_forward.h"
 #include "cli/verify_config.h"
 
 #ifndef VERSION
@@ -23,6 +24,7 @@ static const struct {
 } commands[] = {
 	{ "exec", "run a program of this machine with the network of a target", cli_exec },
 	{ "ls", "list what could be a target in a cluster", cli_ls },
+	{ "port-forward", "reach what a target reaches from this machine, and the other way round", cli_port_forward },
 	{ "dump", "show the live traffic of a target", cli_dump },
 	{ "diagnose", "whether a cluster can be worked with, and how fast", cli_diagnose },
 	{ "verify-config", "check a configuration file", cli_verify_config },

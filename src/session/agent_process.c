@@ -45,12 +45,15 @@ static int find_agent(char path[PATH_MAX], struct error *err)
 static _Noreturn void run_agent(const char *path, const struct target *t, int tunnel, int lend, enum log_level level, int log_fd)
 {
 	char pid[16];
+	sigset_t none;
 	const char *argv[] = { "mirrord-agent", "--target", t->text, "--pid", pid, "--netns", t->netns, "--etc", t->etc,
 			 lend >= 0 ? "--lend" : NULL, NULL };
 	int high_tunnel = fcntl(tunnel, F_DUPFD, LEND_FD + 1), high_lend = lend >= 0 ? fcntl(lend, F_DUPFD, LEND_FD + 1) : -1;
 
 	snprintf(pid, sizeof(pid), "%d", t->pid);
 	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	setenv("MIRRORD_LOG", log_level_name(level), 1);
 	if (log_fd >= 0)
 		dup2(log_fd, STDERR_FILENO);

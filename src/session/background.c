@@ -8,16 +8,16 @@
  *     PATIENCE is over the first of them in the order of resolv.conf(5) that has an address is taken. */
 #include "session/background.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/list.h"
 #include "net/dns_build.h"
+#include "session/search_list.h"
 
 #define PERIOD	 (30 * LOOP_SECOND)
 #define PATIENCE (2 * LOOP_SECOND)
-enum { MAX_TASKS = 512, FORMS = 8, MAX_IPS = 32, DNS_PORT = 53 };
+enum { MAX_TASKS = 512, MAX_IPS = 32, DNS_PORT = 53 };
 
 /* What was found under one form of a name. */
 struct form {
@@ -72,8 +72,8 @@ static void on_datagram(void *arg, const struct endpoint *from, struct packet_ma
 
 	if (!ip_equal(&from->ip, b->c.server) || dns_parse(data, len, &m) < 0 || !m.response)
 		return;
-	task = m.id / FORMS;
-	form = m.id % FORMS;
+	task = m.id / SEARCH_FORMS;
+	form = m.id % SEARCH_FORMS;
 	c = dns_questions(&m);
 	if (task >= b->n || form >= b->tasks[task].n_forms || dns_next_question(&c, &q) <= 0 || !dns_name_equal(&q.name,
 		&b->tasks[task].forms[form].name))
@@ -91,47 +91,22 @@ static void on_broken(void *arg, int error)
 
 static const struct port_events events = { .on_datagram = on_datagram, .on_error = on_error, .on_broken = on_broken };
 
-/* The name with each suffix of the search list, then as it is: the order for short names. */
-static void make_forms(struct task *t, const char *search)
-{
-	t->n_forms = 0;
-	for (const char *p = search; p && *p && t->n_forms + 1 < FORMS;) {
-		char text[256];
-		struct dns_name suffix, *form = &t->forms[t->n_forms].name;
-		size_t len;
-
-		p += strspn(p, " \t\r");
-		len = strcspn(p, " \t\r");
-		if (len && len < sizeof(text)) {
-			memcpy(text, p, len);
-			text[len] = '\0';
-			if (address_name_to_dns(text, &suffix) && t->name.len - 1u + suffix.len <= sizeof(form->wire)) {
-				*form = (struct dns_name){ .len = (uint8_t)(t->name.len - 1u + suffix.len) };
-				memcpy(form->wire, t->name.wire, t->name.len - 1u);
-				memcpy(form->wire + t->name.len - 1, suffix.wire, suffix.len);
-				t->n_forms++;
-			}
-		}
-		p += len;
-	}
-	t->forms[t->n_forms++].name = t->name;
-}
-
 static void ask_target(struct background *b, struct task *t)
 {
+	struct dns_name names[SEARCH_FORMS];
 	struct endpoint to = { .port = DNS_PORT };
 	uint8_t question[300];
 
 	if (!t->forms)
-		t->forms = calloc(FORMS, sizeof(*t->forms));
+		t->forms = calloc(SEARCH_FORMS, sizeof(*t->forms));
 	if (!t->forms || !b->port)
 		return;
 	to.ip = *b->c.server;
-	make_forms(t, b->c.rules->search);
+	t->n_forms = search_forms(b->c.rules->search, &t->name, names);
 	for (size_t i = 0; i < t->n_forms; i++) {
-		uint16_t id = (uint16_t)((size_t)(t - b->tasks) * FORMS + i);
+		uint16_t id = (uint16_t)((size_t)(t - b->tasks) * SEARCH_FORMS + i);
 
-		t->forms[i].n = 0;
+		t->forms[i] = (struct form){ .name = names[i] };
 		for (int family = 0; family < 2; family++) {
 			size_t len = dns_build_question(id, &t->forms[i].name, family ? DNS_AAAA : DNS_A, question, sizeof(question));
 
@@ -208,29 +183,6 @@ static void start_round(struct background *b)
 	loop_arm(b->c.loop, &b->timer, loop_now(b->c.loop) + (b->waiting ? PATIENCE : PERIOD));
 }
 
-/* The addresses that a hosts file (hosts(5)) gives the name. */
-static size_t find_in_hosts(const char *hosts, const char *name, struct ip ret[MAX_IPS])
-{
-	size_t n = 0;
-
-	for (const char *line = hosts; line && *line && n < MAX_IPS; line = strchr(line, '\n')) {
-		char copy[1024], *save = NULL, *word;
-		struct ip ip;
-
-		line += *line == '\n';
-		snprintf(copy, sizeof(copy), "%.*s", (int)strcspn(line, "#\n"), line);
-		word = strtok_r(copy, " \t\r", &save);
-		if (!word || !ip_parse(word, &ip))
-			continue;
-		while ((word = strtok_r(NULL, " \t\r", &save)))
-			if (strcasecmp(word, name) == 0) {
-				ret[n++] = ip;
-				break;
-			}
-	}
-	return n;
-}
-
 static bool answered_here(const struct background *b, const struct dns_name *name)
 {
 	const struct dns_question q = { .name = *name, .type = DNS_A, .class = DNS_CLASS_IN };
@@ -248,7 +200,7 @@ static void add_task(struct background *b, const struct address_rule *r, const c
 
 	if (b->n == MAX_TASKS || r->host != RULE_NAME || address_rule_has_wildcard(r) || !address_name_to_dns(r->name, &t->name))
 		return;
-	n = find_in_hosts(hosts, r->name, ips);
+	n = hosts_find(hosts, r->name, ips, MAX_IPS);
 	*t = (struct task){ .b = b, .name = t->name, .in_hosts = n > 0, .here = answered_here(b, &t->name) };
 	if (n)
 		names_set_found(b->c.names, &t->name, ips, n);

@@ -29,3 +29,6 @@ static inline bool incoming_wanted(const struct incoming_options *o)
 {
 	return o->mode != INCOMING_OFF || o->publish;
 }
+
+/* As @c says, which outlives it; without @who. */
+struct incoming_options incoming_options_of(const struct config *c, bool show);

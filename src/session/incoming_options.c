@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/* From the configuration to what is wanted of the incoming traffic. */
+#include "session/incoming_options.h"
+
+struct incoming_options incoming_options_of(const struct config *c, bool show)
+{
+	return (struct incoming_options){
+		.mode = (enum incoming_mode)c->incoming_mode,
+		.ports = c->incoming_ports,
+		.ignore_ports = c->incoming_ignore_ports,
+		.port_mapping = c->incoming_port_mapping,
+		.listen_ports = c->incoming_listen_ports,
+		.ignore_localhost = c->incoming_ignore_localhost,
+		.on_concurrent = (enum incoming_concurrent)c->incoming_on_concurrent_steal,
+		/* Those that are there are left alone, unless somebody asked for it. */
+		.flush = c->agent_flush_connections && c->sources[KEY_agent_flush_connections].origin != ORIGIN_DEFAULT,
+		.steal_probes = c->incoming_steal_probes,
+		.http_filter = c->http_filter,
+		.filter_ports = c->http_ports,
+		.publish = c->publish,
+		.show = show,
+	};
+}
