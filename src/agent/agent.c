@@ -4,6 +4,7 @@
  *   SERVING ─► (the last session goes) LEAVING: no connection is taken any more; what is on its way to the target's program still
  *              arrives, LEAVE_TIME at most ─► the loop is stopped
  *   LEAVING ─► (another session comes) SERVING
+ *   SERVING ─► (told to end) DRAINING: as LEAVING, with sessions, who keep the connections that they have; no session is taken any more
  *
  * Several sessions, one log: it goes to the standard error of the session that has been here longest. */
 #include "agent/agent.h"
@@ -21,7 +22,7 @@
 #include "relay/sockets.h"
 #include "tunnel/greeting.h"
 
-#define LEAVE_TIME (10 * LOOP_SECOND)
+#define LEAVE_TIME (CLIENT_DRAIN_S * LOOP_SECOND)
 #define LEAVE_STEP (20 * (uint64_t)LOOP_MS)
 
 struct agent {
@@ -34,6 +35,7 @@ struct agent {
 	struct list streams;		  /* that haven't said yet which session they are of */
 	struct timer leave;
 	uint64_t leave_until;
+	bool draining;
 };
 
 struct session {
@@ -80,14 +82,30 @@ static void forget_log(struct session *s)
 	choose_log(s->agent);
 }
 
+static bool busy(struct agent *a)
+{
+	for (struct list *n = a->sessions.next; n != &a->sessions; n = n->next)
+		if (client_busy(container_of(n, struct session, node)->client))
+			return true;
+	return steal_busy(a->steal);
+}
+
 static void on_leave(struct timer *t)
 {
 	struct agent *a = container_of(t, struct agent, leave);
 
-	if (list_empty(&a->sessions) && (!steal_busy(a->steal) || loop_now(a->loop) >= a->leave_until))
+	if (!list_empty(&a->sessions) && !a->draining)
+		return;
+	if (!busy(a) || loop_now(a->loop) >= a->leave_until)
 		loop_stop(a->loop);
-	else if (list_empty(&a->sessions))
+	else
 		loop_arm(a->loop, t, loop_now(a->loop) + LEAVE_STEP);
+}
+
+static void leave(struct agent *a)
+{
+	a->leave_until = loop_now(a->loop) + LEAVE_TIME;
+	loop_arm(a->loop, &a->leave, loop_now(a->loop));
 }
 
 static void session_end(struct session *s)
@@ -100,10 +118,8 @@ static void session_end(struct session *s)
 	list_remove(&s->node);
 	forget_log(s);
 	free(s);
-	if (!list_empty(&a->sessions))
-		return;
-	a->leave_until = loop_now(a->loop) + LEAVE_TIME;
-	loop_arm(a->loop, &a->leave, loop_now(a->loop));
+	if (list_empty(&a->sessions) && !a->draining)
+		leave(a);
 }
 
 static void on_end(void *arg, struct client *c)
@@ -158,6 +174,18 @@ void agent_take_stream(struct agent *a, int in, int out)
 static void on_stream(void *arg, int in, int out)
 {
 	agent_take_stream(arg, in, out);
+}
+
+void agent_drain(struct agent *a, const char *why)
+{
+	if (a->draining)
+		return;
+	a->draining = true;
+	if (a->listener)
+		attach_refuse(a->listener);
+	for (struct list *n = a->sessions.next; n != &a->sessions; n = n->next)
+		client_drain(container_of(n, struct session, node)->client, why);
+	leave(a);
 }
 
 void agent_drop_own(struct agent *a)

@@ -14,6 +14,8 @@ void agent_free(struct agent *a);
 struct client *agent_serve(struct agent *a, const struct attach_session *session, int sock, struct error *err);
 /* A byte stream that goes on with a session that is here, or is refused; owned. */
 void agent_take_stream(struct agent *a, int in, int out);
+/* Ends when the connections in flight are over, and soon in any case: from now on the target's traffic is its own. @why is for users. */
+void agent_drain(struct agent *a, const char *why);
 /* The session that came first-hand won't come back: it is over if its byte stream broke. */
 void agent_drop_own(struct agent *a);
 /* Other sessions may come; owns @sock. Returns 0, or -1 with @err. */

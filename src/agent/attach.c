@@ -5,7 +5,7 @@
  *   agent:    accepts, looks at who it is, takes the message, answers one byte, closes the connection when the session is over
  *
  * Nobody there: the newcomer takes the name itself. Of two that try, one gets it, and the other one finds it there when it tries again. An agent
- * on its way out closes the connection without an answer, and is gone by the next try.
+ * on its way out answers "later", and is gone by one of the next tries.
  *
  * Who may: root, and the user that the agent was started by; both are asked of the kernel (SO_PEERCRED), on both sides. A number that stands for
  * users who are not mapped here says nothing, and is nobody. */
@@ -28,8 +28,9 @@
 #include "tunnel/mux.h"
 
 enum { FD_IN, FD_OUT, FD_LOG, FD_INFO, FD_ROOT, FD_LEND, FDS, FDS_LEAST = FD_LEND };
-enum { TRIES = 50, PATIENCE_S = 5, BACKLOG = 16, WAITING = 16, UNMAPPED = 65534 };
+enum { TRIES = 50, TRY_S = CLIENT_DRAIN_S + 2, PATIENCE_S = 5, BACKLOG = 16, WAITING = 16, UNMAPPED = 65534 };
 
+static const char answer_taken = 0, answer_later = 1;
 static const char name[] = "mirrord-agent";
 /* Both ends come from one build, or don't understand each other. */
 struct attach_message {
@@ -45,6 +46,7 @@ struct attach_listener {
 	size_t n_waiting;
 	uid_t owner;
 	int fd;
+	bool refusing;
 };
 
 /* A connection that has not said anything yet. */
@@ -81,21 +83,24 @@ static int make_socket(void)
 	return fd;
 }
 
-/* True when it was taken. */
-static bool hand_over(int sock, const struct attach_session *mine)
+/* What try() returns when it wasn't. */
+enum { ONCE_MORE = -1, LATER = -2 };
+
+static int hand_over(int sock, const struct attach_session *mine)
 {
 	_cleanup_fd_ int info = memfd_create("target", MFD_CLOEXEC);
 	const int fds[FDS] = { mine->transport.in, mine->transport.out, mine->log, info, mine->transport.root, mine->transport.lend };
-	char taken;
+	char answer;
 
 	if (info < 0 || fd_write_all(info, mine->info, mine->info_len) < 0 || lseek(info, 0, SEEK_SET) < 0)
-		return false;
+		return ONCE_MORE;
 	if (fd_send(sock, &message, sizeof(message), fds, mine->transport.lend < 0 ? FDS - 1 : FDS) < 0)
-		return false;
-	return recv(sock, &taken, 1, 0) == 1;
+		return ONCE_MORE;
+	if (recv(sock, &answer, 1, 0) != 1)
+		return ONCE_MORE;
+	return answer == answer_later ? LATER : ATTACH_HANDED;
 }
 
-/* One try. -1: once more. */
 static int try(const struct attach_session *mine, int *ret_sock)
 {
 	struct sockaddr_un sa;
@@ -107,13 +112,14 @@ static int try(const struct attach_session *mine, int *ret_sock)
 	if (connect(there, (struct sockaddr *)&sa, len) == 0) {
 		if (!is_trusted(there, geteuid()))
 			return ATTACH_STRANGER;
-		if (!hand_over(there, mine))
-			return -1;
-		*ret_sock = fd_steal(&there);
-		return ATTACH_HANDED;
+		int r = hand_over(there, mine);
+
+		if (r == ATTACH_HANDED)
+			*ret_sock = fd_steal(&there);
+		return r;
 	}
 	if (bind(own, (struct sockaddr *)&sa, len) < 0 || listen(own, BACKLOG) < 0)
-		return -1;
+		return ONCE_MORE;
 	*ret_sock = fd_steal(&own);
 	return ATTACH_NONE;
 }
@@ -121,14 +127,21 @@ static int try(const struct attach_session *mine, int *ret_sock)
 enum attach_result attach_find(const struct attach_session *mine, int *ret_sock)
 {
 	static const struct timespec pause = { .tv_nsec = 20000000 };
+	struct timespec now;
+	time_t end = 0;
 
 	if (geteuid() == UNMAPPED)
 		return ATTACH_STRANGER;
-	for (int i = 0; i < TRIES; i++) {
+	for (int i = 0; i < TRIES;) {
 		int r = try(mine, ret_sock);
 
 		if (r >= 0)
 			return r;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (!end)
+			end = now.tv_sec + TRY_S;
+		if (r == ONCE_MORE || now.tv_sec >= end)
+			i++;
 		nanosleep(&pause, NULL);
 	}
 	return ATTACH_STRANGER;
@@ -180,17 +193,18 @@ static void on_message(struct watch *watch, uint32_t events)
 	if (len < 0 && errno == EAGAIN)
 		return;
 	waiting_free(w);
-	if (len == sizeof(m) && read_session(&m, fds, n, &session)) {
+	if (len == sizeof(m) && !l->refusing && read_session(&m, fds, n, &session)) {
 		close(fds[FD_INFO]);
-		if (send(sock, "", 1, MSG_NOSIGNAL) == 1)
+		if (send(sock, &answer_taken, 1, MSG_NOSIGNAL) == 1)
 			log_debug("attach: another session");
 		l->events.on_session(l->events.arg, &session, sock);
 		return;
-	}
-	if (len == sizeof(m) && n == 2 && memcmp(&m, &stream_message, sizeof(m)) == 0) {
-		send(sock, "", 1, MSG_NOSIGNAL);
+	} else if (len == sizeof(m) && n == 2 && memcmp(&m, &stream_message, sizeof(m)) == 0) {
+		send(sock, &answer_taken, 1, MSG_NOSIGNAL);
 		l->events.on_stream(l->events.arg, fds[FD_IN], fds[FD_OUT]);
 		n = 0;
+	} else if (l->refusing) {
+		send(sock, &answer_later, 1, MSG_NOSIGNAL);
 	}
 	for (size_t i = 0; len >= 0 && i < n; i++)
 		close(fds[i]);
@@ -235,6 +249,11 @@ struct attach_listener *attach_listen(struct loop *loop, int sock, const struct 
 	close(sock);
 	free(l);
 	return NULL;
+}
+
+void attach_refuse(struct attach_listener *l)
+{
+	l->refusing = true;
 }
 
 void attach_listener_free(struct attach_listener *l)

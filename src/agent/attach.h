@@ -44,4 +44,6 @@ struct attach_listener_events {
 };
 /* Owns @sock. NULL with @err. */
 struct attach_listener *attach_listen(struct loop *loop, int sock, const struct attach_listener_events *events, struct error *err);
+/* From now on nobody's session is taken: newcomers are told to come later, when the name is free. */
+void attach_refuse(struct attach_listener *l);
 void attach_listener_free(struct attach_listener *l);

@@ -40,6 +40,7 @@ struct client {
 	struct timer count; /* armed when the session doesn't know the totals */
 	struct timer last;  /* armed when no stream will come any more */
 	struct deferred ended;
+	bool draining;
 };
 
 static void on_ended(struct deferred *d)
@@ -125,9 +126,9 @@ static size_t count_subscribers(const struct client *c)
 
 static int subscribe(struct client *c, struct subscription *want, struct error *err)
 {
-	if (!c->services->target || count_subscribers(c) >= CLIENT_SUBSCRIPTIONS) {
+	if (c->draining || !c->services->target || count_subscribers(c) >= CLIENT_SUBSCRIPTIONS) {
 		subscription_fini(want);
-		return error_set(err, 0, "no more ports can be subscribed");
+		return error_set(err, 0, c->draining ? "the agent has been told to end" : "no more ports can be subscribed");
 	}
 	return subscriptions_put(c->services->subscriptions, c, &c->subscribers, want, err);
 }
@@ -295,6 +296,21 @@ void client_give_up(struct client *c)
 {
 	if (mux_is_suspended(c->mux))
 		client_end(c);
+}
+
+void client_drain(struct client *c, const char *why)
+{
+	if (!list_empty(&c->subscribers))
+		client_notice(c, "%s: new connections go to the target's own program, those in flight have %d seconds", why, CLIENT_DRAIN_S);
+	c->draining = true;
+	while (!list_empty(&c->subscribers))
+		subscriptions_drop(c->services->subscriptions, &c->subscribers,
+				   container_of(c->subscribers.next, struct subscriber, of_client)->want.id);
+}
+
+bool client_busy(const struct client *c)
+{
+	return (c->sockets && socket_egress_count(c->sockets)) || (c->tunnel && tunnel_egress_count(c->tunnel));
 }
 
 int client_tell_target(struct client *c, const uint8_t *info, size_t len)

@@ -11,6 +11,8 @@
 #include "tunnel/hello.h"
 #include "tunnel/info.h"
 
+enum { CLIENT_DRAIN_S = 10 }; /* so long connections in flight may take when the agent ends */
+
 struct capture_streams;
 struct client;
 
@@ -42,6 +44,11 @@ bool client_resumes(const struct client *c, const struct hello *hello);
 void client_resume(struct client *c, int in, int out, const struct hello *hello);
 /* Ends the client when its byte stream broke: nobody will make another one. */
 void client_give_up(struct client *c);
+
+/* Its subscriptions end, and there are no new ones: what was handed over goes on. The user is told why. */
+void client_drain(struct client *c, const char *why);
+/* True while a connection is on its way to the program, or with it. */
+bool client_busy(const struct client *c);
 
 /* What the session hears first: what the target (@info, encoded) is like, or why there is none. Returns 0 or -errno. */
 int client_tell_target(struct client *c, const uint8_t *info, size_t len);

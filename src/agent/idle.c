@@ -27,7 +27,7 @@ static socklen_t address_of(const char *name, struct sockaddr_un *ret)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(ret->sun_path + 1));
 }
 
-void agent_idle_hold(const char *name)
+int agent_idle_hold(const char *name)
 {
 	struct sockaddr_un address;
 	socklen_t len = address_of(name, &address);
@@ -40,8 +40,10 @@ void agent_idle_hold(const char *name)
 		if (r < 0)
 			nanosleep(&pause, NULL);
 	}
-	if (fd >= 0 && r < 0)
-		close(fd);
+	if (fd < 0 || r == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
 
 static int listen_as(const char *name)
@@ -71,19 +73,44 @@ static size_t drop_ended(struct pollfd *p, size_t n)
 	return kept;
 }
 
-static int serve(int listener, int wait_ms)
+static volatile sig_atomic_t told;
+
+static void on_term(int number)
+{
+	told = 1;
+}
+
+/* The agents let what is in flight finish, each in its time; who runs the container has the last word. */
+static int end_agents(struct pollfd *p, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		send(p[i].fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	p[0].fd = -1;
+	while (n > 1) {
+		if (poll(p, n, -1) < 0 && errno != EINTR)
+			return 1;
+		n = drop_ended(p, n);
+	}
+	return 0;
+}
+
+/* @unblocked: while it waits, and only then, it can be told to end. */
+static int serve(int listener, int wait_ms, const sigset_t *unblocked)
 {
 	struct pollfd p[1 + AGENTS_MAX] = { { .fd = listener, .events = POLLIN } };
 	size_t n = 1;
 	int linger = wait_ms;
 
-	for (;;) {
-		int r = poll(p, n, n > 1 ? -1 : linger);
+	while (!told) {
+		const struct timespec wait = { linger / 1000, linger % 1000 * 1000000L };
+		int r = ppoll(p, n, n > 1 ? NULL : &wait, unblocked);
 
 		if (r == 0)
 			return 0;
 		if (r < 0 && errno != EINTR)
 			return 1;
+		if (r < 0)
+			continue;
 		n = drop_ended(p, n);
 		if (p[0].revents && n <= AGENTS_MAX) {
 			int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -93,11 +120,21 @@ static int serve(int listener, int wait_ms)
 			linger = LINGER_MS;
 		}
 	}
+	return end_agents(p, n);
 }
 
-static void on_term(int number)
+/* A container's first process gets no signal that it doesn't handle. */
+static void block_signals(sigset_t *ret_before)
 {
-	_exit(0);
+	const struct sigaction action = { .sa_handler = on_term };
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigprocmask(SIG_BLOCK, &ends, ret_before);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
 }
 
 int agent_idle(int argc, char **argv)
@@ -105,6 +142,7 @@ int agent_idle(int argc, char **argv)
 	static const struct option options[] = { { "name", required_argument, NULL, 'n' }, { "wait", required_argument, NULL, 'w' }, { 0 } };
 	const char *name = "mirrord-agent";
 	int wait = DEFAULT_WAIT_S, c, listener;
+	sigset_t unblocked;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'n')
@@ -114,9 +152,8 @@ int agent_idle(int argc, char **argv)
 		else
 			return 2;
 	}
-	signal(SIGTERM, on_term); /* a container's first process gets no signal that it doesn't handle */
-	signal(SIGINT, on_term);
+	block_signals(&unblocked);
 	signal(SIGCHLD, SIG_IGN); /* orphans of agents come to it */
 	listener = listen_as(name);
-	return listener < 0 ? 1 : serve(listener, wait * 1000);
+	return listener < 0 ? 1 : serve(listener, wait * 1000, &unblocked);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -28,15 +29,16 @@ struct arguments {
 	const char *log;       /* NULL: as MIRRORD_LOG says */
 	const char *idle;      /* in a cluster: the container, whose first process waits for us; NULL */
 	bool lend;
+	int hold;	       /* its word that the container is to end; -1 */
 	bool attach; /* to an agent that is there, or not at all */
 };
 
-/* What later processes of our container find behind the door: the agent, or its being elsewhere. */
+/* What later processes of our container find behind the door, and what signals are for: the agent, or its being elsewhere. */
 struct host {
 	struct loop *loop;
 	struct door *door;
 	struct agent *agent; /* NULL: another process has our session */
-	struct watch elsewhere;
+	struct watch elsewhere, term, hold;
 };
 
 static void on_stream(void *arg, int in, int out)
@@ -69,6 +71,49 @@ static const struct door_events door_events = { .on_stream = on_stream, .on_drop
 static void on_elsewhere(struct watch *w, uint32_t events)
 {
 	loop_stop(container_of(w, struct host, elsewhere)->loop);
+}
+
+/* Without an agent there is nothing to let finish. */
+static void end(struct host *h, const char *why)
+{
+	if (h->agent)
+		agent_drain(h->agent, why);
+	else
+		loop_stop(h->loop);
+}
+
+static void on_term(struct watch *w, uint32_t events)
+{
+	struct signalfd_siginfo info;
+
+	if (read(w->fd, &info, sizeof(info)) == sizeof(info))
+		end(container_of(w, struct host, term), "the agent was told to end (SIGTERM)");
+}
+
+static void on_hold(struct watch *w, uint32_t events)
+{
+	struct host *h = container_of(w, struct host, hold);
+
+	loop_unwatch(h->loop, w);
+	end(h, "the agent's container ends");
+}
+
+/* Before any process of ours is started: those end with the agent, not by a signal to its process group. */
+static int watch_ends(struct host *h, int hold, struct error *err)
+{
+	sigset_t set;
+	int fd, r = 0;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return error_set(err, errno, "wait for signals");
+	r = loop_watch(h->loop, &h->term, fd, EPOLLIN, on_term);
+	if (r == 0 && hold >= 0)
+		r = loop_watch(h->loop, &h->hold, hold, EPOLLIN | EPOLLRDHUP, on_hold);
+	return r < 0 ? error_set(err, -r, "wait for signals") : 0;
 }
 
 /* Another agent has the session: our end would be that of the byte stream, for who started us. */
@@ -193,7 +238,7 @@ static int serve(struct loop *loop, const struct arguments *arguments, struct er
 	/* In the container's own network, before the target's is entered. Without it a break is the end, later than it need be. */
 	if (arguments->idle && !(h.door = door_open(loop, arguments->idle, &door_events, &h, &failure)))
 		log_warn("%s", failure.text);
-	rc = serve_session(&h, arguments, err);
+	rc = watch_ends(&h, arguments->hold, err) < 0 ? -1 : serve_session(&h, arguments, err);
 	door_close(h.door);
 	return rc;
 }
@@ -235,7 +280,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret)
 		else if (c == 'g')
 			ret->log = optarg;
 		else if (c == 'i')
-			agent_idle_hold(ret->idle = optarg);
+			ret->hold = agent_idle_hold(ret->idle = optarg);
 		else
 			return -1;
 	}
@@ -252,7 +297,7 @@ static int log_level(const struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-	struct arguments arguments = { 0 };
+	struct arguments arguments = { .hold = -1 };
 	struct loop *loop;
 	struct error err = { 0 };
 	int rc;

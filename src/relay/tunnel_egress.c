@@ -281,3 +281,19 @@ void tunnel_egress_free(struct egress *egress)
 	unix_bridges_reset(&e->unix_bridges);
 	free(e);
 }
+
+static size_t length(const struct list *l)
+{
+	size_t n = 0;
+
+	for (const struct list *node = l->next; node != l; node = node->next)
+		n++;
+	return n;
+}
+
+size_t tunnel_egress_count(const struct egress *egress)
+{
+	const struct tunnel_egress *e = (const struct tunnel_egress *)(const void *)egress;
+
+	return length(&e->dials) + length(&e->bridges);
+}

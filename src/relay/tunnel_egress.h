@@ -14,3 +14,5 @@ struct egress *tunnel_egress_new(struct loop *loop, struct mux *m);
 int tunnel_egress_dial_unix(struct egress *e, int type, const struct unix_name *name, dial_done_fn done, void *arg, struct dial **ret_dial);
 /* Resets every connection, closes every port (without events) and frees it. Before the mux is freed. */
 void tunnel_egress_free(struct egress *e);
+/* Connections that are made or joined. */
+size_t tunnel_egress_count(const struct egress *e);

@@ -146,6 +146,23 @@ def client(lab, port, ip="pod", node="services", data=None, kind="SOCK_STREAM", 
     return json.loads(done), data
 
 
+class Waiting:
+    """A client that waits longer for its answer."""
+
+    def __init__(self, lab, port, ip="pod", node="services", patience=40):
+        self.data = f"waits-{next(TOKENS)}"
+        argument = json.dumps([plan.address(ip, 4), port, self.data, "SOCK_STREAM", None, patience])
+        self.process = lab.cluster.nodes[node].start([*PYTHON, "-c", CLIENT, argument], stdout=subprocess.PIPE, text=True)
+
+    def waits(self):
+        return self.process.poll() is None
+
+    def result(self):
+        """As the first of client()'s."""
+        out, _ = self.process.communicate(timeout=60)
+        return json.loads(out)
+
+
 def taken(lab, program, port, mirrored=False, **more):
     """Somebody reaches @port of the target: the program sees it, from the client's own address. Returns what it saw."""
     answer, data = client(lab, port, **more)

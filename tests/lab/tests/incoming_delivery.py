@@ -2,7 +2,6 @@
 """Handing over: what is slow, stopped or gone in the program troubles no other connection; datagrams of all kinds; and what becomes of calls
 when one of us is gone."""
 
-import json
 import os
 import shutil
 import signal
@@ -10,7 +9,7 @@ import subprocess
 import time
 
 from labkit import plan
-from labkit.incoming import CLIENT, FIRST, Program, Real, client, taken
+from labkit.incoming import FIRST, Program, Real, Waiting, client, taken
 from labkit.lab import PYTHON
 from labkit.registry import PROMPT, Failure, Skip, expect, expect_in, test
 
@@ -36,15 +35,13 @@ def stopped_steals(lab):
     with Real(lab), Program(lab, "--steal") as program:
         program.do(f"c = child('from listens import serve, bound; s = bound(\"0.0.0.0\", {PORT}); s.listen(64); serve(s); print(\"up\", flush=True)')",
                    "c.stdout.readline()", f"s = listen('0.0.0.0', {PORT + 1})", "os.kill(c.pid, 19)")
-        waiting = [lab.cluster.nodes["services"].start([*PYTHON, "-c", CLIENT, json.dumps(["10.244.1.7", PORT, f"waits{i}", "SOCK_STREAM", None, 40])],
-                                                       stdout=subprocess.PIPE, text=True) for i in range(5)]
+        waiting = [Waiting(lab, PORT) for _ in range(5)]
         for _ in range(3):
             taken(lab, program, PORT + 1)
-        expect("clients that wait", [w.poll() for w in waiting], [None] * 5)
+        expect("clients that wait", [w.waits() for w in waiting], [True] * 5)
         program.do("os.kill(c.pid, 18)")
-        for i, w in enumerate(waiting):
-            out, _ = w.communicate(timeout=40)
-            expect("the answer after all", json.loads(out).get("answer"), f"here:waits{i}", lab.log())
+        for w in waiting:
+            expect("the answer after all", w.result().get("answer"), "here:" + w.data, lab.log())
         program.do("c.stdin.close()", "c.wait()")
 
 

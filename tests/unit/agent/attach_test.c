@@ -16,7 +16,7 @@
 static struct attach_listener *listener;
 static volatile int sessions;
 static struct attach_session got;
-static int got_sock;
+static int got_sock, own_sock = -1;
 static char got_info[16];
 
 static void on_session(void *arg, const struct attach_session *s, int sock)
@@ -36,6 +36,11 @@ static void start(void *arg)
 	listener = attach_listen(loop, *(int *)arg, &events, &err);
 }
 
+static void refuse(void *arg)
+{
+	attach_refuse(listener);
+}
+
 static void stop(void *arg)
 {
 	attach_listener_free(listener);
@@ -51,6 +56,7 @@ static pid_t find_as(uid_t uid, int transport, bool lend)
 					       .info = (uint8_t *)strdup("target"), .info_len = 6 };
 		int sock = -1, found;
 
+		close(own_sock); /* a copy would keep the name */
 		if (uid != geteuid() && (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
 			_exit(99);
 		found = attach_find(&mine, &sock);
@@ -117,10 +123,28 @@ static void test_noise(void)
 	tap_int(sessions, before, "and is no session");
 }
 
+/* Who comes while the agent is on its way out takes its name when it has gone. Stops the listener. */
+static void test_later(void)
+{
+	int pair[2], before = sessions;
+	pid_t child;
+
+	unix_pair(pair, 0);
+	on_loop(refuse, NULL);
+	child = find_as(geteuid(), pair[1], false);
+	usleep(1500000);
+	tap_int(waitpid(child, NULL, WNOHANG), 0, "who comes late waits, longer than for a stranger");
+	on_loop(stop, NULL);
+	tap_int(exit_of(child), ATTACH_NONE, "and has the name then");
+	tap_int(sessions, before, "no session was taken");
+	close(pair[0]);
+	close(pair[1]);
+}
+
 int main(void)
 {
 	struct attach_session mine = { .transport = { 0, 1, -1, -1 } };
-	int sock = -1, before, found;
+	int before, found;
 	uid_t uid = geteuid();
 
 	if (!isolate()) {
@@ -130,9 +154,9 @@ int main(void)
 	become_its_root(uid);
 	loop_thread_start();
 	before = open_descriptors();
-	found = attach_find(&mine, &sock);
+	found = attach_find(&mine, &own_sock);
 	tap_int(found, ATTACH_NONE, "nobody is there");
-	on_loop(start, &sock);
+	on_loop(start, &own_sock);
 	test_handed_over(false);
 	test_handed_over(true);
 	test_noise();
@@ -144,7 +168,7 @@ int main(void)
 		close(pair[0]);
 		close(pair[1]);
 	}
-	on_loop(stop, NULL);
+	test_later();
 	tap_int(sessions, 2, "sessions in all");
 	tap_int(open_descriptors(), before, "no descriptor is left");
 	loop_thread_stop();
