@@ -26,9 +26,7 @@ def enter():
     if os.environ.get("MIRRORD_BENCH_INSIDE") != "1":
         if os.geteuid() != 0:
             sys.exit("bench: needs root (network namespaces, pinning, sshd and dante as peers): sudo ./dev bench")
-        os.environ["MIRRORD_BENCH_INSIDE"] = "1"
-        os.execvp("unshare", ["unshare", "--mount", "--pid", "--ipc", "--net", "--fork", "--kill-child", "--mount-proc",
-                              "--propagation", "private", sys.executable, *sys.argv])
+        _run_inside()
     del os.environ["MIRRORD_BENCH_INSIDE"]
     _be_init()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "bench", "/run"], check=True)
@@ -36,6 +34,21 @@ def enter():
     os.makedirs("/run/lock")
     os.makedirs("/run/sshd")
     _open_tun()
+
+
+def _run_inside():
+    """unshare takes no notice of SIGTERM, so we stay: it ends with us, by whatever that is, and all that is in the namespaces with it."""
+    inside = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc", "--net", "--fork", "--kill-child",
+                               "--mount-proc", "--propagation", "private", sys.executable, *sys.argv],
+                              env={**os.environ, "MIRRORD_BENCH_INSIDE": "1"})
+
+    def end(number, _):
+        inside.kill()
+        sys.exit(f"bench: ended by {signal.Signals(number).name}")
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    status = inside.wait()
+    sys.exit(status if status >= 0 else 128 - status)
 
 
 def _be_init():
