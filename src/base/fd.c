@@ -159,6 +159,18 @@ int fd_set_nonblocking(int fd, bool on)
 	return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 
+/* A unix socket's buffer doesn't grow by itself as TCP's does; one that takes two frames puts one side or the other to sleep for each. */
+int fd_bulk_pair(int pair[2])
+{
+	static const int size = 1 << 20;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	for (int i = 0; i < 2; i++)
+		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
+
 size_t fd_raise_limit(void)
 {
 	struct rlimit limit;

@@ -236,7 +236,7 @@ static int join(struct tunnel *t, struct error *err)
 	int pair[2];
 
 	t->ended = false;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+	if (fd_bulk_pair(pair) < 0)
 		return error_set(err, errno, "make the tunnel");
 	if (kube_exec_join(t->exec, t->loop, pair[0], &exec_events, t, err) < 0) {
 		close(pair[1]);

@@ -75,7 +75,7 @@ int agent_process_start(const struct target *target, bool lend, enum log_level l
 
 	if (find_agent(path, err) < 0)
 		return -1;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, tunnel) < 0 ||
+	if (fd_bulk_pair(tunnel) < 0 ||
 	    (lend && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, lending) < 0) || (pid = fork()) < 0)
 		error_set(err, errno, "start the agent");
 	if (pid == 0)

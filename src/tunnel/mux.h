@@ -22,7 +22,7 @@ struct stream;
 
 enum {
 	MUX_BUDGET = 64 << 20,	   /* bytes of credit that one side has out in all, what it holds unread included */
-	MUX_WINDOW = 512 << 10,	   /* most credit of one stream */
+	MUX_WINDOW = 1 << 20,	   /* most credit of one stream */
 	MUX_WINDOW_MIN = 1 << 10,  /* least credit that a new stream gets; when the budget has less, it is refused with ENOBUFS */
 	MUX_SEND_QUEUE = 1 << 20,  /* bytes waiting for the transport; streams take turns from a quarter of it on */
 	MUX_STREAMS = 65536,	   /* open at a time */

@@ -10,14 +10,14 @@
 #include "tunnel/tail.h"
 
 enum {
-	RECEIVE_ROOM = 256 << 10,   /* bytes read at a time */
+	RECEIVE_ROOM = 512 << 10,   /* bytes read at a time */
 	RECEIVE_READS = 4,	    /* reads in one turn of the loop */
 	URGENT_MAX = 4 << 20,	    /* control frames that wait; more is a peer that doesn't read */
 	URGENT_OPEN_MAX = 2 << 20,  /* no new stream is opened while more than that waits */
 	URGENT_SHARE = 64 << 10,    /* bytes of data that overtake others between two frames of the bulk queue */
 	URGENT_DATA = 2 << 10,	    /* bytes of data of one stream that may overtake */
 	BULK_SOFT = 256 << 10,	    /* streams wait for their turn from here on */
-	FLUSH_NOW = 64 << 10,	    /* so much is written at once, not at the end of the turn */
+	FLUSH_NOW = 128 << 10,	    /* so much is written at once, not at the end of the turn */
 	MUX_VERSION = 1,
 	WINDOW_LIMIT = INT32_MAX,   /* credit that a sender may hold for one stream */
 	REFUSED_MAX = 1024,	    /* opens beyond MUX_STREAMS, some of which may have overtaken a RESET */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,10 +91,36 @@ static int status_of(int (*test)(void), size_t row)
 	return status;
 }
 
+static int size_of(int fd)
+{
+	int size = 0;
+
+	getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &(socklen_t){ sizeof(size) });
+	return size;
+}
+
+/* Linux lets everybody have twice net.core.wmem_max, whose default is that of the sockets' buffers. */
+static void test_bulk_pair(void)
+{
+	int bulk[2] = { -1, -1 }, plain[2] = { -1, -1 };
+
+	tap_int(fd_bulk_pair(bulk), 0, "a pair for bulk");
+	tap_int(socketpair(AF_UNIX, SOCK_STREAM, 0, plain), 0, "and a plain one");
+	for (int i = 0; i < 2; i++) {
+		tap_ok(size_of(bulk[i]) > size_of(plain[i]), "a larger buffer (%d bytes instead of %d)", size_of(bulk[i]), size_of(plain[i]));
+		tap_int(fcntl(bulk[i], F_GETFD), FD_CLOEXEC, "which no other program gets");
+	}
+	for (int i = 0; i < 2; i++) {
+		close(bulk[i]);
+		close(plain[i]);
+	}
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		tap_int(status_of(NULL, i), 0, "%s", rows[i].name);
 	tap_int(status_of(try_identity, 0), 0, "each number has its own file");
+	test_bulk_pair();
 	return tap_done();
 }
