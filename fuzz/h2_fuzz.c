@@ -45,7 +45,7 @@ static void pull(struct h2_link *l)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct h2_events events = { .choose = choose, .on_wait = on_wait };
-	struct run run = { .h2 = h2_new(&events, &run) };
+	struct run run = { .h2 = h2_new(&events, &run, 1000) };
 
 	fuzz_check(run.h2);
 	for (int i = 0; i < 2; i++)

@@ -127,6 +127,11 @@ static void on_end(void *arg, struct client *c)
 	session_end(session_of(arg, c));
 }
 
+static int check(void *arg, const struct subscription *want, struct error *err)
+{
+	return steal_check(((struct agent *)arg)->steal, want, err);
+}
+
 static void on_quiet(void *arg, struct client *c)
 {
 	forget_log(session_of(arg, c));
@@ -195,7 +200,7 @@ void agent_drop_own(struct agent *a)
 			client_give_up(container_of(n, struct session, node)->client);
 }
 
-struct agent *agent_new(struct loop *loop, bool have_target, bool alone, struct error *err)
+struct agent *agent_new(struct loop *loop, const struct agent_place *place, struct error *err)
 {
 	struct agent *a = calloc(1, sizeof(*a));
 
@@ -207,17 +212,17 @@ struct agent *agent_new(struct loop *loop, bool have_target, bool alone, struct 
 	a->leave.on_due = on_leave;
 	list_init(&a->sessions);
 	list_init(&a->streams);
-	a->services = (struct client_services){ .loop = loop, .on_end = on_end, .on_quiet = on_quiet, .arg = a };
+	a->services = (struct client_services){ .loop = loop, .on_end = on_end, .on_quiet = on_quiet, .check = check, .arg = a };
 	a->services.subscriptions = subscriptions_new(client_lose);
 	if (a->services.subscriptions) {
 		a->mirror = mirror_new(loop, a->services.subscriptions);
-		a->steal = steal_new(loop, a->services.subscriptions, alone);
+		a->steal = steal_new(loop, a->services.subscriptions, place->alone, place->root);
 	}
-	if (have_target) {
+	if (place->have_target) {
 		a->services.target = socket_egress_new(loop, NULL);
 		a->services.captures = capture_streams_new(loop);
 	}
-	if (a->mirror && a->steal && (!have_target || a->services.target))
+	if (a->mirror && a->steal && (!place->have_target || a->services.target))
 		return a;
 	error_set(err, ENOMEM, "serve the target");
 	agent_free(a);

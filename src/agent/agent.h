@@ -6,8 +6,13 @@
 
 struct agent;
 
-/* @have_target: there is one, and we are in it. @alone: another agent is at work in it, so nothing is changed there. NULL with @err. */
-struct agent *agent_new(struct loop *loop, bool have_target, bool alone, struct error *err);
+struct agent_place {
+	bool have_target; /* there is one, and we are in it */
+	bool alone;	  /* another agent is at work in it, so nothing is changed there */
+	int root;	  /* the target's root directory, the caller's, or -1 */
+};
+/* NULL with @err. */
+struct agent *agent_new(struct loop *loop, const struct agent_place *place, struct error *err);
 void agent_free(struct agent *a);
 /* Serves a session; owns what it brings, but for its standard error when that is ours. @sock as in attach.h, or -1. The client is the
  * agent's; NULL with @err. */

@@ -130,6 +130,12 @@ static int subscribe(struct client *c, struct subscription *want, struct error *
 		subscription_fini(want);
 		return error_set(err, 0, c->draining ? "the agent has been told to end" : "no more ports can be subscribed");
 	}
+	if (want->mode == SUBSCRIPTION_CHECK) {
+		int rc = c->services->check(c->services->arg, want, err);
+
+		subscription_fini(want);
+		return rc;
+	}
 	return subscriptions_put(c->services->subscriptions, c, &c->subscribers, want, err);
 }
 

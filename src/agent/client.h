@@ -24,6 +24,8 @@ struct client_services {
 	struct capture_streams *captures; /* NULL without a target */
 	/* The session has gone, or has said that it will go and its last stream is over. The owner frees the client, now or later. */
 	void (*on_end)(void *arg, struct client *c);
+	/* Whether the filter and the options could be used: 0, or -1 with @err. */
+	int (*check)(void *arg, const struct subscription *want, struct error *err);
 	/* Nobody reads the session's standard error any more. May be NULL. */
 	void (*on_quiet)(void *arg, struct client *c);
 	void *arg;

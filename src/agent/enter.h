@@ -2,6 +2,8 @@
 /* Entering a local target: its network, and nothing of its file system. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "target/target.h"
 
@@ -10,6 +12,7 @@ struct entry {
 	int process; /* the target's directory in /proc */
 	int root; /* the root directory that resolv.conf and hosts are read below: the target's, or the machine's for
 		     netns/NAME */
+	bool own_files; /* … of our own container, since the target's is out of reach */
 	char etc[256]; /* for netns/NAME: the directory whose files come before those of /etc, or "" */
 };
 

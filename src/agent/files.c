@@ -19,8 +19,7 @@
 #include "base/log.h"
 #include "tunnel/info.h"
 
-/* NULL with errno. */
-static char *read_below(int root, const char *path)
+char *root_file(int root, const char *path)
 {
 	const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
 				      .resolve = RESOLVE_IN_ROOT };
@@ -46,7 +45,7 @@ char *target_file(const struct entry *e, const char *name)
 		if (!dirs[i][0])
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dirs[i], name);
-		text = read_below(e->root, path);
+		text = root_file(e->root, path);
 		if (text)
 			return text;
 		if (errno != ENOENT)

@@ -7,3 +7,5 @@
 /* The contents of "resolv.conf" or "hosts" as the target's programs find it in /etc; the caller's, NUL-terminated. NULL
  * when there is none (a reason other than that is logged). */
 char *target_file(const struct entry *e, const char *name);
+/* A file below @root, a directory: links are followed as in a chroot there. At most a megabyte; the caller's. NULL with errno. */
+char *root_file(int root, const char *path);

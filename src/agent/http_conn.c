@@ -92,6 +92,8 @@ static void undecide(struct http_conn *c)
 /* Everything goes; whatever is open then is reset, since SO_LINGER is 0. */
 void http_reset(struct http_conn *c)
 {
+	bool relays = c->client.watch.fd < 0; /* both sockets are a pump's by now */
+
 	if (c->stage == HTTP_OVER)
 		return;
 	c->stage = HTTP_OVER;
@@ -108,6 +110,8 @@ void http_reset(struct http_conn *c)
 	list_remove(&c->node);
 	list_remove(&c->of_all);
 	count--;
+	if (c->peers.release)
+		c->peers.release(c->peers.app, relays);
 	loop_defer(c->port->loop, &c->reap, on_reap);
 }
 
@@ -175,22 +179,37 @@ static void on_dial_done(void *arg, int error)
 	http_run(u->conn);
 }
 
-static int dial_program(struct http_upstream *u)
+static int dial_program(const struct http_peers *peers, const struct http_taker *t, struct span alpn, dial_done_fn done, void *arg,
+			struct dial **ret_dial)
 {
-	const struct http_peers *peers = &u->conn->peers;
 	struct endpoint local, remote;
 	struct egress *egress = NULL;
 
-	if (u->taker->ops)
-		egress = u->taker->ops->deliver(u->taker->arg, &peers->client, &peers->destination, &local, &remote);
-	return egress ? egress->ops->dial(egress, &local, &remote, on_dial_done, u, &u->dial) : ECONNREFUSED;
+	if (t->ops)
+		egress = t->ops->deliver(t->arg, &peers->client, &peers->destination, &local, &remote);
+	if (!egress)
+		return ECONNREFUSED;
+	if (peers->dial_program)
+		return peers->dial_program(peers->app, egress, &local, &remote, t->settings.delivery, alpn, done, arg, ret_dial);
+	return egress->ops->dial(egress, &local, &remote, done, arg, ret_dial);
+}
+
+int http_dial(const struct http_peers *peers, const struct http_taker *t, struct span alpn, dial_done_fn done, void *arg,
+	      struct dial **ret_dial)
+{
+	if (t)
+		return dial_program(peers, t, alpn, done, arg, ret_dial);
+	return peers->dial_app(peers->app, &peers->client, &peers->destination, done, arg, ret_dial);
+}
+
+int http_dial_home(struct http_port *p, const struct http_peers *peers, dial_done_fn done, void *arg, struct dial **ret_dial)
+{
+	return http_dial(peers, http_rest(p), (struct span){ NULL, 0 }, done, arg, ret_dial);
 }
 
 static void dial(struct http_upstream *u)
 {
-	const struct http_peers *peers = &u->conn->peers;
-	int error = u->taker ? dial_program(u)
-			     : peers->dial_app(peers->app, &peers->client, &peers->destination, on_dial_done, u, &u->dial);
+	int error = http_dial(&u->conn->peers, u->taker, (struct span){ NULL, 0 }, on_dial_done, u, &u->dial);
 
 	if (error && error != EINPROGRESS)
 		u->failed = error;
@@ -456,6 +475,8 @@ void http_serve(struct http_port *p, int fd, const struct http_peers *peers)
 
 	if (!c) {
 		close(fd);
+		if (peers->release)
+			peers->release(peers->app, false);
 		return;
 	}
 	c->port = p;

@@ -40,6 +40,7 @@ static struct h2_link *choose(void *arg, struct http_request *r, bool *ret_wait)
 	enum http_choice choice;
 
 	r->client = c->peers.client.ip;
+	r->sni = c->peers.sni;
 	choice = http_choose(c, r, &t);
 	if (choice == HTTP_WAIT) {
 		*ret_wait = true;
@@ -57,7 +58,7 @@ static void on_wait(void *arg)
 	struct http_conn *c = arg;
 
 	if (!c->timer.index)
-		http_set_timer(c, HTTP_BODY_MS);
+		http_set_timer(c, http_body_ms(c->port));
 }
 
 bool http_multiplex_begin(struct http_conn *c)
@@ -65,7 +66,7 @@ bool http_multiplex_begin(struct http_conn *c)
 	static const struct h2_events events = { .choose = choose, .on_wait = on_wait };
 
 	c->stage = HTTP_MULTIPLEXES;
-	c->h2 = h2_new(&events, c);
+	c->h2 = h2_new(&events, c, http_body_max(c->port));
 	if (!c->h2)
 		return false;
 	c->current->link = h2_connect(c->h2, true);

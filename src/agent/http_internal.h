@@ -5,6 +5,7 @@
 #include "agent/http.h"
 #include "http/h1.h"
 #include "http/h2.h"
+#include "http/options.h"
 #include "relay/backlog.h"
 
 enum {
@@ -13,8 +14,6 @@ enum {
 	HTTP_KEPT = 64 << 20,
 	HTTP_TURN = 1 << 20,	   /* bytes of one side before others have their turn */
 	HTTP_PIPELINE = 32,	   /* requests of one connection that wait for their answer */
-	HTTP_BODY_MAX = 64 << 10,  /* of a request that is kept for a filter on its body */
-	HTTP_BODY_MS = 1000,
 	HTTP_LINGER_MS = 2000,	   /* what a client still sends after it was told 502 */
 };
 
@@ -28,6 +27,7 @@ struct http_taker {
 	struct list node; /* in the port's takers, while it isn't gone */
 	struct http_port *port;
 	struct http_filter *filter;
+	struct http_settings settings;
 	const struct http_taker_ops *ops;
 	void *arg;
 	unsigned int refs;
@@ -156,5 +156,10 @@ bool http_port_sees_connections(const struct http_port *p);
 struct http_taker *http_rest(const struct http_port *p);
 void http_taker_ref(struct http_taker *t);
 void http_taker_unref(struct http_taker *t);
-void http_port_unref(struct http_port *p);
+/* The most that any of them wants to know of a body. */
+size_t http_body_max(const struct http_port *p);
+unsigned int http_body_ms(const struct http_port *p);
+/* Connects to a taker's program, or with NULL to the app; @alpn: as in http_peers. */
+int http_dial(const struct http_peers *peers, const struct http_taker *t, struct span alpn, dial_done_fn done, void *arg,
+	      struct dial **ret_dial);
 void http_count_all(struct http_port *p, enum counter what);

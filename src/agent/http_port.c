@@ -18,6 +18,11 @@ struct http_port *http_port_new(struct loop *loop)
 	return p;
 }
 
+void http_port_ref(struct http_port *p)
+{
+	p->refs++;
+}
+
 void http_port_unref(struct http_port *p)
 {
 	if (--p->refs == 0)
@@ -30,7 +35,8 @@ void http_port_free(struct http_port *p)
 		http_port_unref(p);
 }
 
-struct http_taker *http_port_add(struct http_port *p, struct http_filter *filter, const struct http_taker_ops *ops, void *arg)
+struct http_taker *http_port_add(struct http_port *p, struct http_filter *filter, const struct http_settings *settings,
+				 const struct http_taker_ops *ops, void *arg)
 {
 	struct http_taker *t = calloc(1, sizeof(*t));
 
@@ -38,7 +44,7 @@ struct http_taker *http_port_add(struct http_port *p, struct http_filter *filter
 		http_filter_free(filter);
 		return NULL;
 	}
-	*t = (struct http_taker){ .port = p, .filter = filter, .ops = ops, .arg = arg, .refs = 1 };
+	*t = (struct http_taker){ .port = p, .filter = filter, .settings = *settings, .ops = ops, .arg = arg, .refs = 1 };
 	p->refs++;
 	list_append(&p->takers, &t->node);
 	return t;
@@ -100,17 +106,46 @@ void http_taker_remove(struct http_taker *t)
 	t->filter = NULL;
 	t->ops = NULL;
 	recall(t);
-	if (!http_port_has_filters(p))
+	if (!http_port_needs_http(p))
 		let_go(p);
 	http_taker_unref(t);
 }
 
-bool http_port_has_filters(const struct http_port *p)
+bool http_port_needs_http(const struct http_port *p)
 {
-	for (const struct list *n = p->takers.next; n != &p->takers; n = n->next)
-		if (http_filter_is_set(container_of(n, struct http_taker, node)->filter))
+	for (const struct list *n = p->takers.next; n != &p->takers; n = n->next) {
+		const struct http_taker *t = container_of(n, struct http_taker, node);
+
+		if (http_filter_is_set(t->filter) || t->settings.inject_headers || t->settings.override_cache_control)
 			return true;
+	}
 	return false;
+}
+
+size_t http_body_max(const struct http_port *p)
+{
+	size_t most = 0;
+
+	for (const struct list *n = p->takers.next; n != &p->takers; n = n->next) {
+		const struct http_taker *t = container_of(n, struct http_taker, node);
+
+		if (http_filter_is_set(t->filter) && t->settings.body_max > most)
+			most = t->settings.body_max;
+	}
+	return most;
+}
+
+unsigned int http_body_ms(const struct http_port *p)
+{
+	unsigned int most = 1;
+
+	for (const struct list *n = p->takers.next; n != &p->takers; n = n->next) {
+		const struct http_taker *t = container_of(n, struct http_taker, node);
+
+		if (http_filter_is_set(t->filter) && t->settings.body_ms > most)
+			most = t->settings.body_ms;
+	}
+	return most;
 }
 
 bool http_port_sees_connections(const struct http_port *p)
@@ -142,6 +177,20 @@ static void count_trouble(struct http_taker *t)
 	t->told = now;
 }
 
+/* A body that is longer than the session wants to look at is none to its filter. */
+static enum http_verdict match(struct http_taker *t, const struct http_request *r)
+{
+	struct http_request shorter = *r;
+
+	if (!http_filter_is_set(t->filter))
+		return HTTP_NO;
+	if (r->body.len <= t->settings.body_max)
+		return http_filter_match(t->filter, r);
+	shorter.body_state = HTTP_BODY_UNKNOWN;
+	shorter.body = (struct span){ NULL, 0 };
+	return http_filter_match(t->filter, &shorter);
+}
+
 enum http_choice http_choose(struct http_conn *c, const struct http_request *r, struct http_taker **ret)
 {
 	struct http_port *p = c->port;
@@ -153,7 +202,7 @@ enum http_choice http_choose(struct http_conn *c, const struct http_request *r, 
 	}
 	for (struct list *n = p->takers.next; n != &p->takers; n = n->next) {
 		struct http_taker *t = container_of(n, struct http_taker, node);
-		enum http_verdict v = http_filter_is_set(t->filter) ? http_filter_match(t->filter, r) : HTTP_NO;
+		enum http_verdict v = match(t, r);
 
 		count_trouble(t);
 		if (v == HTTP_NEEDS_BODY && !winner && r->method.len)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The client's direction: its bytes are divided into requests, and each goes where a filter sends it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/http_internal.h"
@@ -8,15 +9,27 @@
 /* Large, and of use only while one request is looked at. */
 static struct h1_view view;
 
+/* The body that a filter looks at, when it came in chunks; there while a request is decided upon. */
+static char *unchunked;
+
+static void unchunk(const uint8_t *data, size_t len)
+{
+	unchunked = malloc(len + 1);
+	if (unchunked)
+		view.request.body = (struct span){ unchunked, h1_unchunk(data, len, unchunked) };
+	else
+		view.request.body_state = HTTP_BODY_UNKNOWN;
+}
+
 /* Has the request, whose head is at @data, its whole body in the @len bytes? Then the view has it. */
 static bool find_body(struct http_conn *c, const uint8_t *data, size_t len)
 {
-	static char plain[HTTP_BODY_MAX];
+	size_t most = http_body_max(c->port);
 	struct h1_body body = h1_body_of(&c->request);
 	ssize_t n = h1_body_take(&body, data + c->head_len, len - c->head_len);
 
 	view.request.body_state = HTTP_BODY_UNKNOWN;
-	if (n < 0 || n > HTTP_BODY_MAX || c->request.length > HTTP_BODY_MAX)
+	if (n < 0 || (size_t)n > most || c->request.length > most)
 		return true;
 	if (!body.done) {
 		view.request.body_state = HTTP_BODY_AHEAD;
@@ -25,7 +38,7 @@ static bool find_body(struct http_conn *c, const uint8_t *data, size_t len)
 	view.request.body_state = HTTP_BODY_WHOLE;
 	view.request.body = (struct span){ (const char *)data + c->head_len, (size_t)n };
 	if (c->request.framing == H1_CHUNKED)
-		view.request.body = (struct span){ plain, h1_unchunk(data + c->head_len, (size_t)n, plain) };
+		unchunk(data + c->head_len, (size_t)n);
 	return true;
 }
 
@@ -35,7 +48,7 @@ static void ask_for_body(struct http_conn *c, size_t have)
 	static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 	if (!c->wants_body)
-		http_set_timer(c, HTTP_BODY_MS);
+		http_set_timer(c, http_body_ms(c->port));
 	c->wants_body = true;
 	if (c->request.expects && !c->own_continue && !have && !c->n_waiting) {
 		c->own_continue = true;
@@ -50,6 +63,7 @@ static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 	enum http_choice choice;
 
 	view.request.client = c->peers.client.ip;
+	view.request.sni = c->peers.sni;
 	choice = http_choose(c, &view.request, &t);
 	if (choice == HTTP_WAIT) {
 		if (!find_body(c, data, len)) {
@@ -59,6 +73,8 @@ static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 		if (view.request.body_state == HTTP_BODY_AHEAD)
 			view.request.body_state = HTTP_BODY_UNKNOWN;
 		choice = http_choose(c, &view.request, &t);
+		free(unchunked);
+		unchunked = NULL;
 	}
 	if (c->wants_body)
 		loop_disarm(c->port->loop, &c->timer);

@@ -150,6 +150,7 @@ static int find_and_enter(const struct arguments *arguments, struct entry *ret, 
 	log_info("the target's process is out of reach: %s", err->text);
 	if (agent_enter(&target, ret, err) < 0)
 		return -1;
+	ret->own_files = true;
 	ret->process = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* our container was given the target's environment */
 	return 0;
 }
@@ -171,7 +172,7 @@ static int enter(const struct arguments *arguments, struct entry *ret_entry, str
 /* The session hears why there is no target, and the agent ends when it has heard it. */
 static int serve_failure(struct loop *loop, const struct attach_session *session, const struct error *failure, struct error *err)
 {
-	struct agent *a = agent_new(loop, false, true, err);
+	struct agent *a = agent_new(loop, &(struct agent_place){ .alone = true, .root = -1 }, err);
 	struct client *c = a ? agent_serve(a, session, -1, err) : NULL;
 	int rc = c ? client_tell_failure(c, failure) : -1;
 
@@ -183,10 +184,11 @@ static int serve_failure(struct loop *loop, const struct attach_session *session
 }
 
 /* As the agent of the target: found by others by @sock (-1: not). */
-static int serve_target(struct host *h, const struct attach_session *session, int sock, struct error *err)
+static int serve_target(struct host *h, const struct attach_session *session, int sock, int root, struct error *err)
 {
+	const struct agent_place place = { .have_target = true, .alone = sock < 0, .root = root };
 	struct loop *loop = h->loop;
-	struct agent *a = h->agent = agent_new(loop, true, sock < 0, err);
+	struct agent *a = h->agent = agent_new(loop, &place, err);
 	int rc = -1;
 
 	if (a && agent_serve(a, session, -1, err) && (sock < 0 || agent_listen(a, sock, err) == 0))
@@ -203,6 +205,7 @@ static int serve_session(struct host *h, const struct arguments *arguments, stru
 	struct error failure = { 0 };
 	enum attach_result found = ATTACH_STRANGER;
 	struct entry entry;
+	_cleanup_fd_ int root = -1;
 	int sock = -1, rc = enter(arguments, &entry, &session, &failure);
 
 	if (rc == 0)
@@ -217,6 +220,8 @@ static int serve_session(struct host *h, const struct arguments *arguments, stru
 	session.log = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LEND_FD + 1);
 	if (rc == 0 && arguments->attach)
 		rc = error_set(&failure, 0, "attach to the agent of %s: there is none", arguments->target.text);
+	if (rc == 0 && !entry.own_files)
+		root = fcntl(entry.root, F_DUPFD_CLOEXEC, ABOVE_STANDARD);
 	if (rc == 0)
 		rc = agent_settle(&entry, &failure);
 	if (rc < 0) {
@@ -224,7 +229,7 @@ static int serve_session(struct host *h, const struct arguments *arguments, stru
 		session.info = NULL;
 		return serve_failure(h->loop, &session, &failure, err);
 	}
-	rc = serve_target(h, &session, sock, err);
+	rc = serve_target(h, &session, sock, root, err);
 	free(session.info);
 	return rc;
 }

@@ -242,7 +242,7 @@ static bool are_half_open(struct steal *s)
 
 bool steal_busy(struct steal *s)
 {
-	return s->tcp && (steal_tcp_waiting(s->tcp) || are_half_open(s) || http_count() || passes_busy(s->passes));
+	return s->tcp && (steal_tcp_waiting(s->tcp) || are_half_open(s) || steal_http_count() || passes_busy(s->passes));
 }
 
 static void on_tidy(struct timer *t)
@@ -255,13 +255,13 @@ static void on_tidy(struct timer *t)
 		stop(s);
 }
 
-struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone)
+struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone, int root)
 {
 	struct steal *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
-	s->http = steal_http_new(loop);
+	s->http = steal_http_new(loop, root);
 	if (!s->http) {
 		free(s);
 		return NULL;
@@ -271,6 +271,11 @@ struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, 
 	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_remove = on_remove, .on_client_end = on_client_end };
 	subscriptions_watch(subscriptions, &s->watcher);
 	return s;
+}
+
+int steal_check(const struct steal *s, const struct subscription *want, struct error *err)
+{
+	return steal_http_check(s->http, want, err);
 }
 
 void steal_free(struct steal *s)

@@ -10,14 +10,18 @@
 struct passes;
 struct steal_http;
 
-/* NULL without memory. */
-struct steal_http *steal_http_new(struct loop *loop);
+/* @root: the target's root directory, the caller's, or -1. NULL without memory. */
+struct steal_http *steal_http_new(struct loop *loop, int root);
 /* Subscribers are gone by then. */
 void steal_http_free(struct steal_http *h);
 /* A steal of a TCP port, with a filter or without, joins those of its port. -1 with @err: the filter is none. */
 int steal_http_add(struct steal_http *h, struct subscriber *s, struct error *err);
 /* Does nothing for one that isn't there. */
 void steal_http_remove(struct steal_http *h, const struct subscriber *s);
+/* Whether the agent could use the filter and the options, those for all ports. */
+int steal_http_check(const struct steal_http *h, const struct subscription *want, struct error *err);
+/* Connections that it serves. */
+size_t steal_http_count(void);
 /* An accepted connection. */
 struct steal_taken {
 	int fd;

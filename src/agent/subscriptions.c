@@ -219,7 +219,8 @@ static bool same_text(const char *a, const char *b)
 /* All but the listeners, and what is of no more use once it is there. */
 static bool same_wish(const struct subscription *a, const struct subscription *b)
 {
-	return a->protocol == b->protocol && a->port == b->port && a->mode == b->mode && same_text(a->http_filter, b->http_filter);
+	return a->protocol == b->protocol && a->port == b->port && a->mode == b->mode && same_text(a->http_filter, b->http_filter) &&
+	       same_text(a->http_options, b->http_options);
 }
 
 static void change(struct subscriptions *r, struct subscriber *s, struct subscription *want)

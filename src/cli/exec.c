@@ -139,11 +139,11 @@ static int fill_session(const struct exec_options *o, const struct config *c, st
 
 	*s = (struct session_options){ .config = c,
 				       .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(), .gid = getgid(), .log_fd = -1 };
-	s->incoming = incoming_options_of(c, !o->quiet && isatty(STDERR_FILENO));
 	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;
 	s->progress = !o->quiet && isatty(STDERR_FILENO);
 	kube_settings_read(c, &s->kube);
-	if (log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(c->target_path, &s->target, err) < 0)
+	if (incoming_options_of(c, s->progress, &s->incoming, err) < 0 ||
+	    log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(c->target_path, &s->target, err) < 0)
 		return -1;
 	if (o->log_file)
 		s->log_fd = open_log(o->log_file, err);

@@ -84,13 +84,13 @@ static int complain(const char *what)
 }
 
 /* Whoever gives a port to -R wants to answer, so stealing is the default here. */
-static struct incoming_options incoming_of(const struct config *c)
+static int incoming_of(const struct config *c, struct incoming_options *ret, struct error *err)
 {
-	struct incoming_options o = incoming_options_of(c, true);
-
+	if (incoming_options_of(c, true, ret, err) < 0)
+		return -1;
 	if (c->sources[KEY_incoming_mode].origin == ORIGIN_DEFAULT)
-		o.mode = INCOMING_STEAL;
-	return o;
+		ret->mode = INCOMING_STEAL;
+	return 0;
 }
 
 static bool has_remote(const struct port_forward_options *o)
@@ -109,10 +109,12 @@ static int run(struct port_forward_options *o, const struct config *c)
 	char who[SUBSCRIPTION_WHO_MAX + 1];
 	struct kube_settings settings;
 	struct error err = { 0 };
-	struct forward_options f = { .target = c->target_path, .settings = &settings, .incoming = incoming_of(c), .rules = o->rules, .n_rules = o->n,
+	struct forward_options f = { .target = c->target_path, .settings = &settings, .rules = o->rules, .n_rules = o->n,
 				     .progress = isatty(STDERR_FILENO) };
 	int rc;
 
+	if (incoming_of(c, &f.incoming, &err) < 0)
+		return cli_print_error(&err);
 	if (f.incoming.mode == INCOMING_OFF && has_remote(o))
 		return complain("-R takes incoming traffic, and feature.network.incoming is off");
 	who_say(uid, sudo, "port-forward", who);

@@ -10,6 +10,7 @@
 #include "config/node.h"
 #include "config/value.h"
 #include "http/filter.h"
+#include "http/options.h"
 #include "http/regexp.h"
 
 struct checker {
@@ -53,9 +54,40 @@ static void check_pairs(const struct checker *k, enum config_key key, const stru
 	}
 }
 
+/* The keys of tls_delivery, from the object with its old name. */
+static void take_https_delivery(const struct checker *k)
+{
+	const struct value_context context = { .config = k->c, .problems = k->problems, .where = k->c->sources[KEY_https_delivery].name,
+					       .origin = k->c->sources[KEY_https_delivery].origin };
+
+	for (const struct node *n = k->c->https_delivery->child; n; n = n->next) {
+		int key = key_child(KEY_tls_delivery, n->key);
+
+		if (key >= 0)
+			value_set_node(&context, (enum config_key)key, n);
+		else
+			ERROR(k, KEY_https_delivery, "there is no key \"%.40s\" in it", n->key);
+	}
+}
+
+static bool is_set_below(const struct config *c, enum config_key section)
+{
+	for (int i = 0; i < CONFIG_KEYS; i++)
+		if (key_info((enum config_key)i)->parent == (int)section && c->sources[i].origin != ORIGIN_DEFAULT)
+			return true;
+	return false;
+}
+
 static void check_incoming(const struct checker *k)
 {
 	const struct config *c = k->c;
+
+	if (c->https_delivery && is_set_below(c, KEY_tls_delivery))
+		ERROR(k, KEY_https_delivery, "can't stand beside feature.network.incoming.tls_delivery, whose old name it is");
+	else if (c->https_delivery)
+		take_https_delivery(k);
+	if (c->steal_tls && c->incoming_mode != INCOMING_STEAL)
+		WARN(k, KEY_steal_tls, "has no effect unless feature.network.incoming.mode is \"steal\": a copy can't be decrypted");
 
 	if (c->incoming_ports.set && c->incoming_ignore_ports.n)
 		ERROR(k, KEY_incoming_ignore_ports, "can't stand beside feature.network.incoming.ports: what isn't listed there is ignored anyway");
@@ -65,8 +97,6 @@ static void check_incoming(const struct checker *k)
 		ERROR(k, KEY_tls_trust_roots, "can't stand beside feature.network.incoming.tls_delivery.server_cert");
 	if (c->tls_trust_roots.set && c->tls_trust_roots.n == 0)
 		ERROR(k, KEY_tls_trust_roots, "an empty list trusts nobody");
-	if (c->https_delivery && c->sources[KEY_tls_protocol].origin != ORIGIN_DEFAULT)
-		ERROR(k, KEY_https_delivery, "can't stand beside feature.network.incoming.tls_delivery, whose old name it is");
 }
 
 /* Of the keys of the filter the first that was set, and that the text is about when one is. */
@@ -119,6 +149,27 @@ static void check_unix_streams(const struct checker *k)
 	}
 }
 
+/* What is in the files that it names is for the agent to say. */
+static void check_tls(const struct checker *k)
+{
+	struct arena *a = k->c->arena;
+	struct node *object = node_new(a, NODE_OBJECT, 0);
+	struct http_options options;
+	struct error err = { 0 };
+	const char *what;
+
+	if (!k->c->steal_tls)
+		return;
+	node_add_member(a, object, node_clone(a, k->c->steal_tls), "steal_tls", 0);
+	if (http_options_parse(node_to_json(a, object), &options, &err) == 0) {
+		http_options_fini(&options);
+		return;
+	}
+	what = strstr(err.text, ": "); /* behind where in the object it is */
+	tell(k, PROBLEM_ERROR, KEY_steal_tls, what ? arena_format(a, "feature.network.%.*s", (int)(what - err.text), err.text) : NULL, "%s",
+	     what ? what + 2 : err.text);
+}
+
 static void check_rest(const struct checker *k)
 {
 	const struct config *c = k->c;
@@ -151,6 +202,7 @@ void config_check(struct config *c, struct problem_list *problems)
 	check_incoming(&k);
 	check_http(&k);
 	check_unix_streams(&k);
+	check_tls(&k);
 	check_rest(&k);
 	filter_value_check(c, problems);
 }

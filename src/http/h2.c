@@ -202,7 +202,7 @@ static struct h2_link *link_new(struct h2 *h, bool client)
 	return NULL;
 }
 
-struct h2 *h2_new(const struct h2_events *events, void *arg)
+struct h2 *h2_new(const struct h2_events *events, void *arg, size_t body_max)
 {
 	struct h2 *h = calloc(1, sizeof(*h));
 
@@ -210,6 +210,7 @@ struct h2 *h2_new(const struct h2_events *events, void *arg)
 		return NULL;
 	h->events = events;
 	h->arg = arg;
+	h->body_max = body_max;
 	list_init(&h->servers);
 	list_init(&h->streams);
 	h->client = link_new(h, true);

@@ -28,11 +28,10 @@ enum {
 	H2_STREAMS = 256,	  /* of one client at a time */
 	H2_WINDOW = 256 << 10,	  /* bytes of a stream's, in each direction, that the other side didn't take yet */
 	H2_RESETS = 1000,	  /* a client may reset so many streams more than it lets be answered */
-	H2_BODY_MAX = 64 << 10,	  /* of a request that is kept for a filter */
 };
 
-/* NULL without memory. */
-struct h2 *h2_new(const struct h2_events *events, void *arg);
+/* Bodies are waited for up to @body_max bytes. NULL without memory. */
+struct h2 *h2_new(const struct h2_events *events, void *arg, size_t body_max);
 /* With all links. */
 void h2_free(struct h2 *h);
 struct h2_link *h2_client(struct h2 *h);

@@ -31,6 +31,7 @@ struct h2_half {
 	struct h2_link *link; /* NULL: none yet, or it is closed */
 	int32_t id;
 	struct h2_queue queue;
+	size_t paid; /* of that, what its sender has got credit for already */
 	struct h2_block block;	 /* that comes from its peer */
 	struct h2_block trailer; /* to go behind the queue */
 	bool index;
@@ -63,7 +64,7 @@ struct h2 {
 	void *arg;
 	struct h2_link *client;
 	struct list servers, streams;
-	size_t resets, answers;
+	size_t resets, answers, body_max;
 	bool connect_protocol, greeted;
 };
 

@@ -7,7 +7,8 @@
  *   trailer, end, reset ─► the same
  *                                     and all of that the other way round
  *
- * Credit of a stream is given back when the other half has taken the bytes, so a queue is never longer than H2_WINDOW. Credit of the whole
+ * Credit of a stream is given back when the other half has taken the bytes, so a queue is never longer than H2_WINDOW, but for a filter on
+ * bodies, which has to see all of it. Credit of the whole
  * connection is given back at once: a stream that nobody reads holds up none but itself. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,8 +70,11 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 	struct h2_half *half = source->ptr, *from = other(half);
 	size_t n = h2_queue_take(&half->queue, buf, len);
 
-	if (n && from->link)
-		nghttp2_session_consume_stream(from->link->session, from->id, n);
+	size_t paid = n < half->paid ? n : half->paid;
+
+	half->paid -= paid;
+	if (n > paid && from->link)
+		nghttp2_session_consume_stream(from->link->session, from->id, n - paid);
 	if (!h2_queue_len(&half->queue) && half->ending) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		if (half->trailer.n) {
@@ -265,7 +269,11 @@ int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len)
 	if (!h2_queue_add(&to->queue, data, len))
 		return -1;
 	wake(to);
-	if (s->undecided && h2_queue_len(&to->queue) > H2_BODY_MAX)
+	if (!s->undecided)
+		return 0;
+	to->paid += len;
+	nghttp2_session_consume_stream(half->link->session, half->id, len);
+	if (h2_queue_len(&to->queue) > s->h2->body_max)
 		return decide(s, HTTP_BODY_UNKNOWN);
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/error.h"
 #include "config/config.h"
 
 struct incoming_options {
@@ -18,6 +19,8 @@ struct incoming_options {
 	bool steal_probes;		  /* the kubelet's probes are the program's, too */
 	bool flush;			  /* reset the connections that the target has */
 	const char *http_filter;	  /* JSON; NULL: everything */
+	const char *http_options;	  /* JSON, http/options.h; NULL: the defaults */
+	bool decrypts;			  /* they ask for TLS to be decrypted: the agent is asked first whether it can */
 	struct config_ports filter_ports; /* set: the filter holds for these alone */
 	bool publish;			  /* listeners are reached on this machine's localhost, too */
 	bool show;			  /* say on stderr what happens */
@@ -30,5 +33,5 @@ static inline bool incoming_wanted(const struct incoming_options *o)
 	return o->mode != INCOMING_OFF || o->publish;
 }
 
-/* As @c says, which outlives it; without @who. */
-struct incoming_options incoming_options_of(const struct config *c, bool show);
+/* As @c says, which outlives it; without @who. 0, or -1 with @err: a file that is named there can't be read. */
+int incoming_options_of(const struct config *c, bool show, struct incoming_options *ret, struct error *err);

@@ -30,6 +30,7 @@
 #include "relay/sockets.h"
 #include "relay/tunnel_egress.h"
 #include "session/adapt.h"
+#include "session/agent_check.h"
 #include "session/agent_process.h"
 #include "session/background.h"
 #include "session/calls.h"
@@ -48,6 +49,7 @@
 #include "session/unix_streams.h"
 #include "tunnel/info.h"
 #include "tunnel/mux.h"
+#include "tunnel/subscription.h"
 #include "twin/info_file.h"
 #include "twin/keeper.h"
 #include "twin/post.h"
@@ -90,6 +92,7 @@ struct session {
 	struct calls *calls; /* NULL: none are reported, as is: */
 	struct incoming *incoming;
 	struct unix_streams *unix_streams;
+	struct agent_check check;
 };
 
 static void quit_posts(struct session *s)
@@ -512,6 +515,29 @@ static void on_target(struct session *s, const uint8_t *data, size_t len)
 	target_info_fini(&info);
 }
 
+/* The agent is in the target. */
+static void on_entered(struct session *s, const uint8_t *data, size_t len)
+{
+	struct error err = { 0 };
+	int r = agent_check_ask(&s->check, &s->options->incoming, s->mux, data, len, &err);
+
+	if (r < 0)
+		give_up(s, &err);
+	else if (r == 0)
+		on_target(s, data, len);
+}
+
+static void on_checked(struct session *s, const uint8_t *data, size_t len)
+{
+	struct error err = { 0 };
+
+	if (agent_check_answer(&s->check, data, len, &err) < 0)
+		give_up(s, &err);
+	else
+		on_target(s, s->check.info, s->check.len);
+	agent_check_fini(&s->check);
+}
+
 static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 {
 	struct session *s = arg;
@@ -520,7 +546,9 @@ static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 	if ((s->incoming && incoming_on_info(s->incoming, topic, data, len)) || s->state != STARTING)
 		return;
 	if (topic == INFO_TARGET) {
-		on_target(s, data, len);
+		on_entered(s, data, len);
+	} else if (topic == INFO_SUBSCRIBED && s->check.info) {
+		on_checked(s, data, len);
 	} else if (topic == INFO_FAILURE) {
 		if (failure_decode(data, len, &err) < 0)
 			error_wrap(&err, "read the agent's error");
@@ -687,6 +715,7 @@ void session_run(const struct session_options *options, int launcher)
 	incoming_free(s.incoming);
 	unix_streams_free(s.unix_streams);
 	calls_free(s.calls);
+	agent_check_fini(&s.check);
 	gate_free(s.gate);
 	if (s.mux)
 		mux_free(s.mux);

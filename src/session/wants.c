@@ -31,7 +31,7 @@ struct entry {
 	struct table_node node;
 	struct list all;
 	struct key key;
-	struct subscription wire; /* who and http_filter are the options' */
+	struct subscription wire; /* who, http_filter and http_options are the options' */
 	struct listener listeners[SUBSCRIPTION_LISTENERS];
 	uint32_t asked, answered; /* how often */
 	bool refused, seen;
@@ -132,6 +132,8 @@ static struct entry *entry_new(struct wants *s, int protocol, uint16_t port)
 		e->wire.http_filter = (char *)o->http_filter;
 	if (protocol == IPPROTO_TCP && o->mode == INCOMING_STEAL && !o->steal_probes)
 		keep_probes(s, e);
+	if (protocol == IPPROTO_TCP)
+		e->wire.http_options = (char *)o->http_options;
 	table_add(&s->table, &e->node, &e->key, sizeof(e->key));
 	list_append(&s->all, &e->all);
 	return e;

@@ -24,6 +24,7 @@ enum subscription_tag {
 	TAG_LISTENER = 9,
 	TAG_PROBES = 10,
 	TAG_NODE = 11,
+	TAG_HTTP_OPTIONS = 12,
 };
 enum subscribed_tag { SUBSCRIBED_ID = 1, SUBSCRIBED_TEXT = 2, SUBSCRIBED_HINT = 3 };
 
@@ -32,6 +33,7 @@ enum { LISTENER_LEN = 19 };
 void subscription_fini(struct subscription *s)
 {
 	free(s->http_filter);
+	free(s->http_options);
 	free(s->who);
 	free(s->listeners);
 	free(s->nodes);
@@ -49,6 +51,7 @@ uint8_t *subscription_encode(const struct subscription *s, size_t *ret_len)
 	fields_add_u8(&w, TAG_ON_CONCURRENT, (uint8_t)s->on_concurrent);
 	fields_add_u8(&w, TAG_FLUSH, s->flush);
 	fields_add_text(&w, TAG_HTTP_FILTER, s->http_filter);
+	fields_add_text(&w, TAG_HTTP_OPTIONS, s->http_options);
 	fields_add_text(&w, TAG_WHO, s->who);
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		const struct listener *l = &s->listeners[i];
@@ -144,7 +147,7 @@ static int subscription_field(const struct field *f, struct subscription *s, boo
 		s->port = (uint16_t)n;
 		break;
 	case TAG_MODE:
-		ok = number(f, 1, SUBSCRIPTION_MIRROR, SUBSCRIPTION_STEAL, &n);
+		ok = number(f, 1, SUBSCRIPTION_MIRROR, SUBSCRIPTION_CHECK, &n);
 		s->mode = (enum subscription_mode)n;
 		break;
 	case TAG_ON_CONCURRENT:
@@ -157,6 +160,8 @@ static int subscription_field(const struct field *f, struct subscription *s, boo
 		break;
 	case TAG_HTTP_FILTER:
 		return field_text(f, SUBSCRIPTION_FILTER_MAX, &s->http_filter);
+	case TAG_HTTP_OPTIONS:
+		return field_text(f, SUBSCRIPTION_FILTER_MAX, &s->http_options);
 	case TAG_WHO:
 		return who_decode(f, s);
 	case TAG_LISTENER:

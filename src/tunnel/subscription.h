@@ -14,7 +14,8 @@
 
 enum { INFO_SUBSCRIBE = 4, INFO_UNSUBSCRIBE = 5, INFO_SUBSCRIBED = 6, INFO_COUNTERS = 7, INFO_NOTICE = 8 };
 
-enum subscription_mode { SUBSCRIPTION_MIRROR = 1, SUBSCRIPTION_STEAL = 2 };
+/* SUBSCRIPTION_CHECK: nothing is subscribed, the agent only says whether it could use the filter and the options, those for all ports. */
+enum subscription_mode { SUBSCRIPTION_MIRROR = 1, SUBSCRIPTION_STEAL = 2, SUBSCRIPTION_CHECK = 3 };
 
 /* What becomes of an unfiltered steal of a port that somebody else steals (feature.network.incoming.on_concurrent_steal). */
 enum concurrent_steal { CONCURRENT_ABORT = 1, CONCURRENT_CONTINUE = 2, CONCURRENT_OVERRIDE = 3 };
@@ -36,6 +37,7 @@ struct subscription {
 	enum concurrent_steal on_concurrent;
 	bool flush;	   /* reset the connections that the target has on this port */
 	char *http_filter; /* JSON, the object feature.network.incoming.http_filter; NULL: everything */
+	char *http_options; /* JSON, http/options.h; NULL: the defaults */
 	char *who;	   /* the session in words, for messages to others: user, machine, program */
 	struct listener *listeners;
 	size_t n_listeners;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/http.h"
+#include "http/options.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "relay/sockets.h"
@@ -136,6 +137,7 @@ static void on_signal(struct watch *w, uint32_t events)
 static void add_session(const char *filter_text, const char *program, struct error *err)
 {
 	struct session *s = &sessions[n_sessions++];
+	static const struct http_settings settings = { .body_max = HTTP_BODY_MAX, .body_ms = HTTP_BODY_MS };
 	struct http_filter *filter = http_filter_parse(filter_text, err);
 
 	if (!filter) {
@@ -144,7 +146,7 @@ static void add_session(const char *filter_text, const char *program, struct err
 	}
 	s->program = parse(program);
 	s->egress = socket_egress_new(loop, NULL);
-	s->taker = http_port_add(port, filter, &ops, s);
+	s->taker = http_port_add(port, filter, &settings, &ops, s);
 }
 
 static int listen_at(const char *text)

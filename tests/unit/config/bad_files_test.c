@@ -152,8 +152,16 @@ static const struct {
 	{ "regular expression", "json", FILTER("\"header_filter\": \"a(\""),
 	  "t.json:1:72: feature.network.incoming.http_filter.header_filter: regular expression \"a(\": offset 2: missing closing parenthesis" },
 	{ "roots and a certificate", "json", INCOMING("\"tls_delivery\": {\"trust_roots\": [\"a\"], \"server_cert\": \"b\"}"),
-	  "t.json:1:71: feature.network.incoming.tls_delivery.trust_roots: can't stand beside feature.network.incoming.tls_delivery.server_cert\n"
-	  "warning: t.json:1:71: feature.network.incoming.tls_delivery.trust_roots: has no effect yet: the agent decrypts nothing yet" },
+	  "t.json:1:71: feature.network.incoming.tls_delivery.trust_roots: can't stand beside feature.network.incoming.tls_delivery.server_cert" },
+	{ "the old and the new name", "json", INCOMING("\"https_delivery\": {\"protocol\": \"tcp\"}, \"tls_delivery\": {\"protocol\": \"tcp\"}"),
+	  "t.json:1:57: feature.network.incoming.https_delivery: can't stand beside feature.network.incoming.tls_delivery, whose old name it is" },
+	{ "an old key that is none", "json", INCOMING("\"https_delivery\": {\"port\": 1}"),
+	  "t.json:1:57: feature.network.incoming.https_delivery: there is no key \"port\" in it" },
+	{ "decryption without a key", "json", INCOMING("\"steal_tls\": [{\"port\": 443, \"agentAsServer\": {}}]"),
+	  "warning: t.json:1:52: feature.network.incoming.steal_tls: has no effect unless feature.network.incoming.mode is \"steal\": "
+	  "a copy can't be decrypted\n"
+	  "t.json:1:52: feature.network.incoming.steal_tls[0].agentAsServer.authentication: is missing: "
+	  "the certificate and key that clients are shown" },
 	{ "include and exclude", "json", "{\"feature\": {\"env\": {\"include\": \"A\", \"exclude\": \"B\"}}}",
 	  "t.json:1:49: feature.env.exclude: can't stand beside feature.env.include" },
 	{ "steal without a target", "json", "{\"target\": \"targetless\", \"feature\": {\"network\": {\"incoming\": \"steal\"}}}",

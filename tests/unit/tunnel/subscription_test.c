@@ -27,6 +27,7 @@ static struct subscription example(size_t listeners, char *filter)
 				  .on_concurrent = CONCURRENT_OVERRIDE,
 				  .flush = true,
 				  .http_filter = filter,
+				  .http_options = filter ? strdup("{\"inject_headers\":true}") : NULL,
 				  .who = strdup("ann@box (node)"),
 				  .listeners = calloc(listeners + 1, sizeof(struct listener)),
 				  .n_listeners = listeners,
@@ -47,6 +48,7 @@ static bool same(const struct subscription *a, const struct subscription *b)
 	if (a->id != b->id || a->protocol != b->protocol || a->port != b->port || a->mode != b->mode ||
 	    a->flush != b->flush || a->on_concurrent != b->on_concurrent || strcmp(a->who, b->who) ||
 	    !a->http_filter != !b->http_filter || (a->http_filter && strcmp(a->http_filter, b->http_filter)) ||
+	    !a->http_options != !b->http_options || (a->http_options && strcmp(a->http_options, b->http_options)) ||
 	    a->n_listeners != b->n_listeners || a->probes != b->probes || a->n_nodes != b->n_nodes ||
 	    memcmp(a->nodes, b->nodes, a->n_nodes * sizeof(struct ip)) != 0)
 		return false;
@@ -94,7 +96,7 @@ static void test_cuts(void)
 		}
 	}
 	tap_int(wrong, 0, "cut inside a field, or before the port, it is malformed");
-	tap_int(whole, 10, "between two later fields it isn't");
+	tap_int(whole, 11, "between two later fields it isn't");
 	free(data);
 	subscription_fini(&s);
 }
@@ -118,7 +120,8 @@ static const struct {
 	{ "port 0", 3, TEXT("\0\0"), -1 },
 	{ "port 65535", 3, TEXT("\xff\xff"), 0 },
 	{ "mode 0", 4, TEXT("\0"), -1 },
-	{ "mode 3", 4, TEXT("\3"), -1 },
+	{ "mode 3", 4, TEXT("\3"), 0 },
+	{ "mode 4", 4, TEXT("\4"), -1 },
 	{ "steal", 4, TEXT("\2"), 0 },
 	{ "on concurrent 0", 5, TEXT("\0"), -1 },
 	{ "on concurrent 4", 5, TEXT("\4"), -1 },
@@ -130,6 +133,8 @@ static const struct {
 	{ "listener", 9, TEXT(V4 "\0\1\0"), 0 },
 	{ "listener that grew", 9, TEXT(V4 "\0\1\0more"), 0 },
 	{ "listener cut", 9, TEXT(V4 "\0\1"), -1 },
+	{ "options", 12, TEXT("{\"inject_headers\":true}"), 0 },
+	{ "options with a 0", 12, TEXT("{\0}"), -1 },
 	{ "listener on port 0", 9, TEXT(V4 "\0\0\0"), -1 },
 };
 

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+/* A dial that becomes TLS when it is connected: done when the handshake is. It can be taken (the bytes in the clear) or abandoned. */
+#pragma once
+
+#include "agent/openssl.h"
+#include "http/request.h"
+#include "net/loop.h"
+#include "relay/egress.h"
+
+struct tls_dial;
+
+/* What is asked for. @alpn is a list as on the wire, or empty. */
+struct tls_wish {
+	SSL_CTX *context;
+	const char *server_name; /* "": none */
+	struct span alpn;
+};
+
+/* NULL without memory. What becomes of it is listed in @links (tls_link.h). */
+struct tls_dial *tls_dial_new(struct loop *loop, const struct tls_wish *wish, struct list *links, dial_done_fn done, void *arg);
+/* For the dial of the connection itself: its dial_done_fn, whose argument is the tls_dial, and where it is kept. */
+void tls_dial_on_connected(void *tls_dial, int error);
+struct dial **tls_dial_inner(struct tls_dial *d);
+/* With what that dial has returned; this is then the result of the whole, as egress_ops.dial has it. It never is 0. */
+int tls_dial_begin(struct tls_dial *d, int result, struct dial **ret_dial);
+bool tls_dial_is(const struct dial *d);
+/* Of one that is done: the protocol that the server chose, or empty. */
+struct span tls_dial_alpn(const struct dial *d);

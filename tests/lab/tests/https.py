@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: MIT
+"""Stealing from ports on which the target speaks TLS: the agent decrypts, filters what is inside, and encrypts anew towards whoever answers."""
+
+import json
+import os
+import shutil
+import subprocess
+
+from labkit import plan
+from labkit.lab import PYTHON
+from labkit.registry import expect, expect_in, test
+
+PORT = 21443
+HOME = "/tmp/lab/home"
+CONFIG = f"{HOME}/https.json"
+KEYS = f"{HOME}/keys"
+POD = plan.HOSTS["pod"][0]
+
+# Says who it is and what it saw of the connection. Arguments: name, port, "tls" or "tcp", certificate, key, roots of clients or "".
+SERVER = """
+import hashlib, http.server, json, ssl, sys
+name, port, how, cert, key, roots = sys.argv[1:7]
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self):
+        h, left = hashlib.sha256(), int(self.headers.get("content-length", 0))
+        while left:
+            data = self.rfile.read(min(left, 65536))
+            left -= len(data)
+            h.update(data)
+        s = self.connection
+        text = json.dumps({"name": name, "path": self.path, "peer": self.client_address[0], "sha256": h.hexdigest(),
+            "version": s.version() if how == "tls" else None, "sni": getattr(s.context, "seen", None) if how == "tls" else None,
+            "alpn": s.selected_alpn_protocol() if how == "tls" else None,
+            "subject": str((s.getpeercert() or {}).get("subject")) if how == "tls" else None}).encode()
+        if self.path.startswith("/big/"):
+            text = name.encode()[:1] * int(self.path[5:])
+        self.send_response(200)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+    do_GET = do_POST = answer
+    def log_message(self, *_): pass
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    def finish_request(self, sock, address):
+        if how == "tls":
+            c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            c.load_cert_chain(cert, key)
+            c.set_alpn_protocols(["http/1.1"])
+            c.sni_callback = lambda s, name, context: setattr(c, "seen", name)
+            if roots:
+                c.load_verify_locations(roots)
+                c.verify_mode = ssl.CERT_REQUIRED
+            sock.settimeout(20)
+            sock = c.wrap_socket(sock, server_side=True)
+        super().finish_request(sock, address)
+    def handle_error(self, *_): pass
+s = Server(("0.0.0.0", int(port)), Handler)
+print("ready", flush=True)
+s.serve_forever()
+"""
+
+# HTTP/2 and HTTP/1.1 by ALPN.
+NODE = """
+const fs = require("fs"), [name, port, cert, key] = process.argv.slice(2)
+const s = require("http2").createSecureServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key), allowHTTP1: true }, (q, a) => {
+    let n = 0
+    q.on("data", d => n += d.length).on("end", () => a.end(JSON.stringify({ name, path: q.url, version: q.httpVersion, length: n,
+        sni: q.socket.servername || q.stream?.session.socket.servername, peer: q.socket.remoteAddress })))
+})
+s.listen(+port, "0.0.0.0", () => console.log("ready"))
+"""
+
+
+def make_keys():
+    """An authority, and certificates of its for three names."""
+    if os.path.exists(f"{KEYS}/done"):
+        return
+    shutil.rmtree(KEYS, ignore_errors=True)
+    os.makedirs(KEYS)
+    run = lambda *argv: subprocess.run(["openssl", *argv], check=True, capture_output=True, cwd=KEYS)
+    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=lab authority", "-keyout", "ca.key", "-out", "ca.pem")
+    for name, names in (("shop", "DNS:shop.test,DNS:*.shop.test"), ("other", "DNS:other.test"), ("local", "DNS:local.test"), ("client", "DNS:client.test")):
+        run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}.test", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        with open(f"{KEYS}/ext", "w") as f:
+            f.write(f"subjectAltName={names}\n")
+        run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", f"{name}.pem")
+    with open(f"{KEYS}/garbage.pem", "w") as f:
+        f.write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    for name in os.listdir(KEYS):
+        os.chmod(f"{KEYS}/{name}", 0o644)
+    os.chmod(KEYS, 0o755)
+    open(f"{KEYS}/done", "w").close()
+
+
+def pair_of(name):
+    return {"authentication": {"certPem": f"{KEYS}/{name}.pem", "keyPem": f"{KEYS}/{name}.key"}}
+
+
+def port_with(name, **more):
+    return {"port": PORT, "agentAsServer": pair_of(name), **more}
+
+
+def write_config(**incoming):
+    with open(CONFIG, "w") as f:
+        json.dump({"feature": {"network": {"incoming": {"mode": "steal", **incoming}}}}, f)
+    os.chmod(CONFIG, 0o644)
+
+
+class Pair:
+    """The target's server, and one under mirrord."""
+
+    def __init__(self, lab, real, here, **incoming):
+        make_keys()
+        write_config(**incoming)
+        self.lab = lab
+        self.real = lab.cluster.pod.start(real, stdout=subprocess.PIPE, text=True)
+        self.real.stdout.readline()
+        self.here = lab.start_mirrord(here, options=("-f", CONFIG))
+        line = self.here.stdout.readline()
+        if line != "ready\n":
+            self.close()
+        expect("the program's first line", line, "ready\n", lab.log() + (self.here.stderr.read() if not line else ""))
+
+    def close(self):
+        if self.here.poll() is None:
+            self.here.terminate()
+            self.here.communicate(timeout=15)
+        self.real.kill()
+        self.real.wait()
+        self.real.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def python_server(name, how="tls", key="shop", roots=""):
+    return [*PYTHON, "-c", SERVER, name, str(PORT), how, f"{KEYS}/{key}.pem", f"{KEYS}/{key}.key", roots]
+
+
+def node_server(lab, name, key="shop"):
+    path = f"{HOME}/https.js"
+    with open(path, "w") as f:
+        f.write(NODE)
+    return ["node", path, name, str(PORT), f"{KEYS}/{key}.pem", f"{KEYS}/{key}.key"]
+
+
+def curl(lab, *words, path="/", host="shop.test", check=True):
+    node = lab.cluster.nodes["services"]
+    return node.run(["curl", "-sS", "-m", "20", "--cacert", f"{KEYS}/ca.pem", "--resolve", f"{host}:{PORT}:{POD}", *words, f"https://{host}:{PORT}{path}"])
+
+
+def ask(lab, *words, **more):
+    return json.loads(curl(lab, *words, **more))
+
+
+FILTER = {"header_filter": "^x-user: alice$"}
+ALICE = ("-H", "X-User: alice")
+
+
+@test("https.filtered", needs=("curl", "openssl"))
+def filtered(lab):
+    """Requests on one connection go where they belong; each server sees TLS, the server name, and the client's address."""
+    with Pair(lab, python_server("real"), python_server("here", key="local"), http_filter=FILTER, steal_tls=[port_with("shop")]):
+        for version in ("1.2", "1.3"):
+            words = ("--http1.1", "--tls-max", version, "--tlsv" + version)
+            for who, more in (("here", ALICE), ("real", ())):
+                got, own = curl(lab, *words, *more, "-w", "\\n%{local_ip}").splitlines()
+                got = json.loads(got)
+                expect("who answered", got["name"], who, str(got) + lab.log())
+                expect("as TLS, by name, in the client's protocol", (got["version"], got["sni"], got["alpn"]), ("TLSv1.3", "shop.test", "http/1.1"), str(got))
+                expect("the client's address", got["peer"], own, str(got))
+
+
+@test("https.in_the_clear", needs=("curl", "openssl"))
+def in_the_clear(lab):
+    """tls_delivery.protocol tcp: the program gets what was inside."""
+    with Pair(lab, python_server("real"), python_server("here", "tcp"), http_filter=FILTER, steal_tls=[port_with("shop")], tls_delivery={"protocol": "tcp"}):
+        got = ask(lab, *ALICE)
+        expect("who answered", (got["name"], got["version"]), ("here", None), str(got) + lab.log())
+        expect("the target", ask(lab)["name"], "real", lab.log())
+
+
+@test("https.without_a_filter", needs=("curl", "openssl"))
+def without_a_filter(lab):
+    """All of a port, decrypted."""
+    with Pair(lab, python_server("real"), python_server("here", "tcp"), steal_tls=[port_with("shop")], https_delivery={"protocol": "tcp"}):
+        expect("who answered", ask(lab, "--http1.1")["name"], "here", lab.log())
+
+
+@test("https.keys_of_this_machine", needs=("curl", "openssl"))
+def keys_of_this_machine(lab):
+    """Given as files of this machine, or as text."""
+    make_keys()
+    with open(f"{KEYS}/shop.key") as f:
+        text = f.read()
+    keys = {"port": PORT, "agentAsServer": {"authentication": {"certPem": f"local:{KEYS}/shop.pem", "keyPem": text}}}
+    with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[keys]):
+        expect("who answered", ask(lab, *ALICE)["name"], "here", lab.log())
+
+
+@test("https.several_names", needs=("curl", "openssl"))
+def several_names(lab):
+    """Each client is shown the certificate that is for its server name; the name can be filtered on."""
+    with Pair(lab, python_server("real"), python_server("here", "tcp"), http_filter={"all_of": [{"sni": "^other\\.test$"}, {"path": "^/x"}]},
+              steal_tls=[port_with("shop"), port_with("other")], tls_delivery={"protocol": "tcp"}):
+        for host, path, who in (("shop.test", "/x", "real"), ("a.shop.test", "/x", "real"), ("other.test", "/x", "here"), ("other.test", "/y", "real")):
+            expect(f"{host}{path}", ask(lab, host=host, path=path)["name"], who, lab.log())
+
+
+@test("https.bodies", needs=("curl", "openssl"), timeout=90)
+def bodies(lab):
+    """Large bodies, both ways, to both."""
+    import hashlib
+    make_keys()
+    path, size = f"{HOME}/https-body", 24 << 20
+    with open(path, "wb") as f:
+        f.write(os.urandom(size))
+    os.chmod(path, 0o644)
+    with open(path, "rb") as f:
+        wanted = hashlib.sha256(f.read()).hexdigest()
+    with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[port_with("shop")]):
+        for who, more in (("here", ALICE), ("real", ())):
+            got = ask(lab, *more, "--data-binary", "@" + path)
+            expect("the body, as it came", (got["name"], got["sha256"]), (who, wanted), lab.log())
+            out = curl(lab, *more, path=f"/big/{size}")
+            expect("the answer", (len(out), set(out)), (size, {who[0]}), lab.log())
+    os.unlink(path)
+
+
+@test("https.http2", needs=("curl", "openssl", "node"))
+def http2(lab):
+    """The client is offered what the app can; streams go where they belong."""
+    with Pair(lab, node_server(lab, "real"), node_server(lab, "here", "local"), http_filter=FILTER, steal_tls=[port_with("shop")]):
+        for words, version in (("--http2", "2.0"), ("--http1.1", "1.1")):
+            for who, more in (("here", ALICE), ("real", ())):
+                got = ask(lab, words, *more, "-d", "x" * 1000)
+                expect("who answered, by what", (got["name"], got["version"], got["length"]), (who, version, 1000), str(got) + lab.log())
+        out = lab.cluster.nodes["services"].run(["curl", "-sS", "-m", "20", "-Z", "--parallel-max", "20", "--http2", "--cacert", f"{KEYS}/ca.pem", *ALICE,
+                                                 "--resolve", f"shop.test:{PORT}:{POD}", f"https://shop.test:{PORT}/n[1-40]"])
+        expect("many at a time", out.count('"here"'), 40, out[-500:] + lab.log())
+
+
+@test("https.only_http1_in_the_app", needs=("curl", "openssl", "node"))
+def only_http1(lab):
+    """A client that could do HTTP/2 hears from the app that it can't."""
+    with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[port_with("shop")]):
+        for who, more in (("here", ALICE), ("real", ())):
+            got = ask(lab, "--http2", *more)
+            expect("who answered", (got["name"], got["alpn"]), (who, "http/1.1"), str(got) + lab.log())
+
+
+@test("https.client_certificates", needs=("curl", "openssl"))
+def client_certificates(lab):
+    """Asked for by us, shown by us to the app; passed through where nothing is decrypted."""
+    own = ("--cert", f"{KEYS}/client.pem", "--key", f"{KEYS}/client.key")
+    real = python_server("real", roots=f"{KEYS}/ca.pem")
+    keys = port_with("shop", agentAsClient={**pair_of("client"), "verification": {"trustRoots": [f"{KEYS}/ca.pem"]}})
+    keys["agentAsServer"]["verification"] = {"trustRoots": [f"{KEYS}/ca.pem"]}
+    with Pair(lab, real, python_server("here", "tcp"), http_filter=FILTER, steal_tls=[keys], tls_delivery={"protocol": "tcp"}):
+        got = ask(lab, *own)
+        expect("what the app saw", (got["name"], "client.test" in got["subject"]), ("real", True), str(got) + lab.log())
+        expect("the program", ask(lab, *own, *ALICE)["name"], "here", lab.log())
+        done = lab.cluster.nodes["services"].run(["sh", "-c", f"curl -sS -m 10 --cacert {KEYS}/ca.pem --resolve shop.test:{PORT}:{POD} https://shop.test:{PORT}/ 2>&1 || true"])
+        expect_in("without a certificate", done, "alert", lab.log())
+    with Pair(lab, real, python_server("here", "tcp"), http_filter=FILTER):
+        got = ask(lab, *own)
+        expect("passed through", (got["name"], "client.test" in got["subject"]), ("real", True), str(got) + lab.log())
+
+
+@test("https.trusted_program", needs=("curl", "openssl"))
+def trusted_program(lab):
+    """The program's certificate is checked when the user says against what."""
+    for delivery, good in (({"trust_roots": [f"{KEYS}/ca.pem"], "server_name": "local.test"}, True), ({"server_cert": f"{KEYS}/local.pem"}, True),
+                           ({"server_cert": f"{KEYS}/other.pem"}, False), ({"trust_roots": [f"{KEYS}/ca.pem"], "server_name": "wrong.test"}, False)):
+        with Pair(lab, python_server("real"), python_server("here", key="local"), http_filter=FILTER, steal_tls=[port_with("shop")],
+                  tls_delivery={"protocol": "tls", **delivery}):
+            out = curl(lab, *ALICE, "-w", "\\n%{http_code}")
+            expect(str(delivery), out.splitlines()[-1], "200" if good else "502", out + lab.log())
+
+
+# A request whose client says that nothing follows it before it reads; then all that comes, and how it ended.
+HALF_CLOSE = """
+import socket, ssl, sys
+ip, port, roots = sys.argv[1:4]
+c = ssl.create_default_context(cafile=roots)
+inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+t = c.wrap_bio(inward, outward, server_hostname="shop.test")
+s = socket.create_connection((ip, int(port)), 10)
+def flush():
+    data = outward.read()
+    if data: s.sendall(data)
+def pull():
+    data = s.recv(65536)
+    inward.write(data) if data else inward.write_eof()
+while True:
+    try:
+        t.do_handshake()
+        break
+    except ssl.SSLWantReadError:
+        flush()
+        pull()
+t.write(b"GET /last HTTP/1.1\\r\\nhost: shop.test\\r\\nconnection: close\\r\\n" + sys.argv[4].encode() + b"\\r\\n")
+flush()
+got, how = b"", ""
+while not how:
+    try:
+        data = t.read(65536)
+        got += data
+        if not data: how = "close_notify"
+    except ssl.SSLWantReadError: pull()
+    except ssl.SSLZeroReturnError: how = "close_notify"
+    except (ssl.SSLEOFError, ssl.SSLError): how = "cut"
+    except OSError as e: how = repr(e)
+print(how, got.split(b"\\r\\n")[0].decode())
+"""
+
+
+@test("https.ends", needs=("openssl",))
+def ends(lab):
+    """An answer ends with TLS's own end, so that nobody takes a cut one for a whole."""
+    with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[port_with("shop")]):
+        for header in ("x-user: alice\r\n", ""):
+            out = lab.cluster.nodes["services"].run([*PYTHON, "-c", HALF_CLOSE, POD, str(PORT), f"{KEYS}/ca.pem", header])
+            expect("how it ended", out.strip(), "close_notify HTTP/1.1 200 OK", lab.log())
+
+
+@test("https.something_else", needs=("openssl",))
+def something_else(lab):
+    """On a port with keys: what is no TLS is served as ever; what is no HTTP inside TLS goes to the target."""
+    plain = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+s.sendall(b"GET / HTTP/1.0\\r\\nx-user: alice\\r\\n\\r\\n")
+print(s.recv(100).split(b"\\r\\n")[0].decode())
+"""
+    with Pair(lab, python_server("real"), python_server("here", "tcp"), http_filter=FILTER, steal_tls=[port_with("shop")], tls_delivery={"protocol": "tcp"}):
+        out = lab.cluster.nodes["services"].run([*PYTHON, "-c", plain, POD, str(PORT)])
+        expect("in the clear", out.strip(), "HTTP/1.1 200 OK", lab.log())
+        out = lab.cluster.nodes["services"].run(["sh", "-c", f"(echo 'hello there'; sleep 1) | openssl s_client -quiet -connect {POD}:{PORT} -servername shop.test 2>/dev/null"])
+        expect_in("no HTTP", out, "Bad request", lab.log())
+
+
+@test("https.mistakes", needs=("openssl",))
+def mistakes(lab):
+    """Each is one error, before the program runs."""
+    make_keys()
+    ca = f"{KEYS}/ca.pem"
+    cases = (
+        ({"certPem": "/no/such.pem", "keyPem": f"{KEYS}/shop.key"}, "read /no/such.pem in the target"),
+        ({"certPem": f"{KEYS}/garbage.pem", "keyPem": f"{KEYS}/shop.key"}, "garbage.pem is no certificate"),
+        ({"certPem": f"{KEYS}/shop.pem", "keyPem": f"{KEYS}/other.key"}, "isn't the certificate's"),
+        ({"certPem": f"{KEYS}/shop.pem", "keyPem": ca}, "is no private key"),
+        ({"certPem": f"local:{KEYS}/nothing.pem", "keyPem": ca}, "nothing.pem: No such file"),
+        ({"certPem": f"{KEYS}/shop.pem"}, "belong together"),
+        ({"certPem": f"{KEYS}/shop.pem", "key": ca}, "there is no key \"key\""),
+    )
+    for authentication, words in cases:
+        write_config(steal_tls=[{"port": PORT, "agentAsServer": {"authentication": authentication}}])
+        done = lab.mirrord(["echo", "ran"], options=("-f", CONFIG))
+        expect(f"status of {authentication}", (done.status, done.out), lambda s: s[0] not in (0, None) and not s[1], str(done))
+        expect_in(f"what is said of {authentication}", done.err, words, lab.log())
