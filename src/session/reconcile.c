@@ -4,7 +4,7 @@
  * A UDP socket that is closed says nothing on the wire, and neither does a TCP socket that gives up connecting. In the target their
  * ports would be free at once; here the egress still has a socket for each. So once a second, while there are any (ten times a second
  * while a connection is being made, or there are very many UDP sockets: a resolver that opens one a question), the twin's kernel is asked
- * which UDP ports are bound and which TCP ports are connecting. */
+ * which UDP ports are bound and which TCP ports are connecting. An offer (tcp.c) that nobody takes has a socket in another state, or none. */
 #include "session/reconcile.h"
 
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include "session/socket_list.h"
 
 enum { MANY = 1024, PORTS = 65536, WORD = 64 };
+enum { TAKES_OFFERS = ~(1 << TCP_LISTEN | 1 << TCP_CLOSE | 1 << TCP_TIME_WAIT) };
 #define PERIOD LOOP_SECOND
 #define PERIOD_SHORT (100 * (uint64_t)LOOP_MS)
 
@@ -64,6 +65,8 @@ static void on_due(struct timer *t)
 
 	if (tcp_pending(r->tcp) && list_ports(r, IPPROTO_TCP, 1U << TCP_SYN_SENT))
 		tcp_reconcile(r->tcp, tcp_alive, r);
+	if (tcp_has_stale_offer(r->tcp) && list_ports(r, IPPROTO_TCP, (uint32_t)TAKES_OFFERS))
+		tcp_reconcile_offers(r->tcp, tcp_alive, r);
 	if (n && list_ports(r, IPPROTO_UDP, ~0U))
 		datagrams_reconcile(r->datagrams, udp_alive, r, PERIOD_SHORT / 2);
 	loop_arm(r->loop, t, loop_now(r->loop) + (tcp_pending(r->tcp) || n > MANY ? PERIOD_SHORT : PERIOD));

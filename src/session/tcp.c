@@ -6,7 +6,8 @@
  *   DIALING   the egress connects. A repeated SYN is ignored. Ends: connected → OFFERED; an error → the answer goes out, FAILED;
  *             the program's socket is gone (reconcile) → abandoned
  *   OFFERED   the SYN was given back to the relay namespace, whose kernel now shakes hands with the twin's. A repeated SYN is given back
- *             again. Ends: accepted → joined; OFFER_TIMEOUT → abandoned (the program's socket is gone)
+ *             again. Ends: accepted → joined; the program's socket is gone (reconcile, when the offer has waited for OFFER_STALE), or
+ *             OFFER_TIMEOUT → abandoned
  *   FAILED    the answer was sent. A socket that was locked by its own connect() at that moment does not take an ICMP error, and sends
  *             its SYN again: then the answer is repeated. Ends: FAILED_TIMEOUT
  *
@@ -34,6 +35,7 @@
 
 enum { SYN_MAX = 160 };		 /* headers with all their options: 40 + 60, and an extension header or two */
 enum { OFFER_TIMEOUT = 5 };	 /* seconds */
+enum { OFFER_STALE = 100 };	 /* milliseconds */
 enum { FAILED_TIMEOUT = 4 };	 /* seconds: longer than the first repetition takes */
 enum { MAX_FLOWS = 65536 };	 /* not joined yet */
 
@@ -294,17 +296,51 @@ void tcp_on_connection(struct tcp *t, int fd, const struct endpoint *from)
 		d->egress->ops->join(d, fd);
 }
 
-void tcp_reconcile(struct tcp *t, bool (*alive)(void *arg, const struct endpoint *local, const struct endpoint *remote), void *arg)
+static bool is_stale_offer(const struct flow *f)
 {
+	return f->state == OFFERED && loop_now(f->tcp->c.loop) >= f->timer.due - OFFER_TIMEOUT * LOOP_SECOND + OFFER_STALE * (uint64_t)LOOP_MS;
+}
+
+static bool is_dialing(const struct flow *f)
+{
+	return f->state == DIALING;
+}
+
+typedef bool (*alive_fn)(void *arg, const struct endpoint *local, const struct endpoint *remote);
+
+static void end_dead(struct tcp *t, bool (*is_of_these)(const struct flow *), alive_fn alive, void *arg)
+{
+	char text[ENDPOINT_TEXT];
+
 	for (struct table_node *n = table_first(&t->flows), *next; n; n = next) {
 		struct flow *f = container_of(n, struct flow, node);
 		struct endpoint local = { .ip = loopback_from_alias(&f->key.program.ip), .port = f->key.program.port };
 		struct endpoint remote = { .ip = loopback_from_alias(&f->key.remote.ip), .port = f->key.remote.port };
 
 		next = table_after(&t->flows, n);
-		if (f->state == DIALING && !alive(arg, &local, &remote))
-			flow_end(f);
+		if (!is_of_these(f) || alive(arg, &local, &remote))
+			continue;
+		log_debug("tcp: nobody is there to take the connection to %s", endpoint_format(&remote, text));
+		flow_end(f);
 	}
+}
+
+void tcp_reconcile(struct tcp *t, alive_fn alive, void *arg)
+{
+	end_dead(t, is_dialing, alive, arg);
+}
+
+bool tcp_has_stale_offer(const struct tcp *t)
+{
+	for (struct table_node *n = table_first(&t->flows); n; n = table_after(&t->flows, n))
+		if (is_stale_offer(container_of(n, struct flow, node)))
+			return true;
+	return false;
+}
+
+void tcp_reconcile_offers(struct tcp *t, alive_fn alive, void *arg)
+{
+	end_dead(t, is_stale_offer, alive, arg);
 }
 
 size_t tcp_pending(const struct tcp *t)

@@ -30,5 +30,9 @@ void tcp_on_connection(struct tcp *t, int fd, const struct endpoint *from);
 void tcp_end_all(struct tcp *t, int error);
 /* The sockets in SYN_SENT in the twin are those for which @alive says so: the others' programs gave up, and so do we. */
 void tcp_reconcile(struct tcp *t, bool (*alive)(void *arg, const struct endpoint *local, const struct endpoint *remote), void *arg);
+/* Is there an offer that should have been taken long ago? */
+bool tcp_has_stale_offer(const struct tcp *t);
+/* The same for offers that are stale, with the sockets that are there at all. */
+void tcp_reconcile_offers(struct tcp *t, bool (*alive)(void *arg, const struct endpoint *local, const struct endpoint *remote), void *arg);
 /* Connections that wait for the remote's answer, or to be joined. */
 size_t tcp_pending(const struct tcp *t);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""UDP mappings end when the program's socket does, not before."""
+"""What stands for a socket of the program's ends when that does, not before."""
 
 import subprocess
 import time
@@ -62,5 +62,27 @@ def stay(lab):
     expect("answers to the same ports", step(p), "50\n", lab.log())
     expect("ports in use", ports(lab) - before, 50)
     step(p)
+    step(p)
+    p.communicate(timeout=PROMPT)
+
+
+GIVE_UP = """
+import os, socket, sys
+for _ in range(50):
+    s = socket.socket()
+    s.setblocking(False)
+    s.connect_ex(('10.0.20.5', 7))
+    s.close()
+print('closed', flush=True); sys.stdin.readline()
+"""
+
+
+@test("mappings.untaken_connections_end_with_their_sockets")
+def untaken(lab):
+    """The remote has accepted by the time that the program has closed its socket, which says nothing. Without being looked for, such a
+    connection would be there for the five seconds of an offer, and the session with it."""
+    p = lab.start_mirrord([*PYTHON, "-c", GIVE_UP], stdin=subprocess.PIPE)
+    expect("the program", p.stdout.readline(), "closed\n", lab.log())
+    lab.wait_for("given up", lambda: "nobody is there to take the connection to 10.0.20.5:7" in lab.log(10000))
     step(p)
     p.communicate(timeout=PROMPT)
