@@ -574,7 +574,7 @@ int cli_dump(int argc, char **argv)
 	struct config config;
 	struct error err = { 0 };
 	char text[256];
-	int at = cli_parse(&command, argc, argv, &o);
+	int at = cli_parse(&command, argc, argv, &o), status;
 
 	if (at < 0)
 		return at == -2 ? 0 : 2;
@@ -587,8 +587,9 @@ int cli_dump(int argc, char **argv)
 	if (config_options_load(&o.config, &config) < 0)
 		return 2;
 	if (!config.target_path)
-		return complain("the target (-t TARGET) is missing");
-	if (run(&d, &config, &err) == 0)
-		return 0;
-	return cli_print_error(&err);
+		status = complain("the target (-t TARGET) is missing");
+	else
+		status = run(&d, &config, &err) == 0 ? 0 : cli_print_error(&err);
+	config_fini(&config);
+	return status;
 }
