@@ -532,25 +532,36 @@ static void print_counts(const struct dump *d)
 	fprintf(stderr, "; %llu packets lost\n", (unsigned long long)d->lost);
 }
 
-static int run(struct dump *d, const struct config *c, struct error *err)
+/* Until it is enough, or something fails. */
+static int capture(struct dump *d, const char *path, const struct kube_settings *settings, struct error *err)
 {
 	static const bool wanted[SIDES] = { true, true };
-	struct kube_settings settings;
 	struct target target;
 
-	kube_settings_read(c, &settings);
-	if (target_resolve(c->target_path, &target, err) < 0 || open_pcap(d, err) < 0 || !(d->loop = loop_new(err)))
+	if (target_resolve(path, &target, err) < 0 || open_pcap(d, err) < 0 || !(d->loop = loop_new(err)))
 		return -1;
 	d->intake = intake_new(&intake_events, d);
 	d->reassembly = reassembly_new(wanted, &reassembly_events, d);
 	if (!d->intake || !d->reassembly || table_init(&d->datagrams, equal) < 0)
 		return error_set(err, ENOMEM, "read the capture");
-	if (start_agent(d, &target, &settings, err) < 0 || watch_signals(d, err) < 0 || loop_run(d->loop, err) < 0)
+	if (start_agent(d, &target, settings, err) < 0 || watch_signals(d, err) < 0)
 		return -1;
+	return loop_run(d->loop, err);
+}
+
+static int run(struct dump *d, const struct config *c, struct error *err)
+{
+	struct kube_settings settings;
+	int rc;
+
+	kube_settings_read(c, &settings);
+	rc = capture(d, c->target_path, &settings, err);
 	if (d->mux)
 		mux_free(d->mux);
 	cluster_free(d->cluster);
 	kube_settings_fini(&settings);
+	if (rc < 0)
+		return -1;
 	if (error_is_set(&d->error)) {
 		*err = d->error;
 		return -1;
