@@ -73,15 +73,6 @@ static const struct cli_option options[] = {
 	  set_log_file },
 };
 
-static const struct cli_command command = {
-	.name = "exec",
-	.usage = "mirrord exec [OPTION]… [-t TARGET] -- COMMAND [ARGUMENT]…",
-	.summary = "Runs a program of this machine with the network of a target.",
-	.example = "mirrord exec -t netns/shop -- curl http://payment-service:8080",
-	.options = options,
-	.n_options = sizeof(options) / sizeof(options[0]),
-};
-
 static int refuse_nesting(struct error *err)
 {
 	char target[256];
@@ -133,13 +124,15 @@ static int log_level(bool to_file, enum log_level *ret, struct error *err)
 	return 0;
 }
 
-static int fill_session(const struct exec_options *o, const struct config *c, struct session_options *s, struct error *err)
+static int fill_session(const struct exec_options *o, const struct config *c, bool as_root, struct session_options *s,
+			struct error *err)
 {
 	const char *tunnel = getenv("MIRRORD_TUNNEL");
 
 	*s = (struct session_options){ .config = c,
-				       .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(), .gid = getgid(), .log_fd = -1 };
-	s->sudo = privilege_sudo_user(&s->uid, &s->gid) == 0;
+				       .force_tunnel = tunnel && strcmp(tunnel, "1") == 0, .uid = getuid(), .gid = getgid(),
+				       .user_ns = -1, .log_fd = -1 };
+	s->sudo = !as_root && privilege_sudo_user(&s->uid, &s->gid) == 0;
 	s->progress = !o->quiet && isatty(STDERR_FILENO);
 	kube_settings_read(c, &s->kube);
 	if (incoming_options_of(c, s->progress, &s->incoming, err) < 0 ||
@@ -275,9 +268,29 @@ static int set_environment(const struct config *c, const struct target_info *inf
 	return made ? 0 : -1;
 }
 
-static int become(const struct exec_options *o, const struct config *c, const struct inherited *inherited, char **argv, const char *path,
-		  struct error *err)
+/* The program, as the command line gave it. */
+struct program {
+	const struct exec_kind *kind;
+	char path[PATH_MAX];
+	char **argv;
+	int user_ns;
+	struct inherited inherited;
+};
+
+static int run_program(const struct program *p, char *const *before, struct error *err)
 {
+	char **argv = p->kind->finish ? p->kind->finish(p->argv, before, err) : p->argv;
+
+	if (!argv)
+		return -1;
+	inherited_give_back(&p->inherited);
+	return command_exec(p->path, argv, err);
+}
+
+static int become(const struct exec_options *o, const struct config *c, struct program *p, struct error *err)
+{
+	char *const *before = environ;
+	const char *name = p->argv[0];
 	struct session_options s;
 	char who[SUBSCRIPTION_WHO_MAX + 1];
 	struct timespec start;
@@ -285,53 +298,73 @@ static int become(const struct exec_options *o, const struct config *c, const st
 	_cleanup_fd_ int sock = -1, guard = -1;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (fill_session(o, c, &s, err) < 0)
+	if (fill_session(o, c, p->kind->as_root, &s, err) < 0)
 		return -1;
-	who_say(s.uid, s.sudo, argv[0], who);
+	s.user_ns = p->user_ns;
+	who_say(s.uid, s.sudo, name, who);
 	s.incoming.who = who;
 	if (s.progress)
 		fprintf(stderr, "mirrord: entering the network of %s …\n", s.target.text);
 	if (start_session(&s, &sock, err) < 0)
 		return -1;
 	fd_closep(&s.log_fd);
+	fd_closep(&p->user_ns);
 	if (enter(sock, c, &info, &guard, err) < 0)
 		return -1;
 	if (drop_anchor(sock, guard, reports_of(&s), err) < 0 || (s.sudo && privilege_become(s.uid, s.gid, err) < 0))
 		return -1;
 	if (s.progress)
-		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", argv[0], s.target.text, milliseconds_since(&start));
+		fprintf(stderr, "mirrord: %s runs in the network of %s (ready in %.0f ms)\n", name, s.target.text, milliseconds_since(&start));
 	if (set_environment(c, &info, err) < 0)
 		return -1;
-	inherited_give_back(inherited);
-	return command_exec(path, argv, err);
+	return run_program(p, before, err);
 }
 
-static int usage(const char *what)
+static int usage(const struct cli_command *command, const char *what)
 {
-	fprintf(stderr, "mirrord exec: %s is missing\nsee `mirrord exec --help`\n", what);
+	fprintf(stderr, "mirrord %s: %s is missing\nsee `mirrord %s --help`\n", command->name, what, command->name);
 	return 2;
 }
 
-int cli_exec(int argc, char **argv)
+int exec_run(const struct exec_kind *kind, int argc, char **argv)
 {
+	struct program p = { .kind = kind, .user_ns = -1 };
+	struct cli_command command = kind->command;
 	struct exec_options o = { 0 };
-	struct inherited inherited;
 	struct error err = { 0 };
 	struct config config;
-	char path[PATH_MAX];
-	int at = cli_parse(&command, argc, argv, &o);
+	int at;
+
+	command.options = options;
+	command.n_options = sizeof(options) / sizeof(options[0]);
+	at = cli_parse(&command, argc, argv, &o);
 
 	if (at < 0)
 		return at == -2 ? 0 : 2;
 	if (at >= argc)
-		return usage("the command to run");
+		return usage(&command, "the command to run");
 	if (config_options_load(&o.config, &config) < 0)
 		return 2;
 	if (!config.target_path)
-		return usage("the target (-t TARGET)");
-	inherited_set_aside(&inherited);
+		return usage(&command, "the target (-t TARGET)");
+	p.argv = argv + at;
+	inherited_set_aside(&p.inherited);
 	if (check_descriptors(&err) == 0 && set_environment(&config, NULL, &err) == 0 && refuse_nesting(&err) == 0 &&
-	    command_find(argv[at], path, &err) == 0)
-		become(&o, &config, &inherited, argv + at, path, &err);
+	    command_find(p.argv[0], p.path, &err) == 0 && (!kind->prepare || kind->prepare(p.argv, &p.user_ns, &err) == 0))
+		become(&o, &config, &p, &err);
 	return cli_print_error(&err);
+}
+
+int cli_exec(int argc, char **argv)
+{
+	static const struct exec_kind kind = {
+		.command = {
+			.name = "exec",
+			.usage = "mirrord exec [OPTION]… [-t TARGET] -- COMMAND [ARGUMENT]…",
+			.summary = "Runs a program of this machine with the network of a target.",
+			.example = "mirrord exec -t netns/shop -- curl http://payment-service:8080",
+		},
+	};
+
+	return exec_run(&kind, argc, argv);
 }

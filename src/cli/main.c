@@ -6,6 +6,7 @@
 
 #include "base/nearest.h"
 #include "cli/config.h"
+#include "cli/container.h"
 #include "cli/diagnose.h"
 #include "cli/dump.h"
 #include "cli/exec.h"
@@ -23,6 +24,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "exec", "run a program of this machine with the network of a target", cli_exec },
+	{ "container", "the same for a container of this machine: podman run", cli_container },
 	{ "ls", "list what could be a target in a cluster", cli_ls },
 	{ "port-forward", "reach what a target reaches from this machine, and the other way round", cli_port_forward },
 	{ "dump", "show the live traffic of a target", cli_dump },

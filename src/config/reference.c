@@ -124,6 +124,26 @@ void reference_write_configuration(FILE *out)
 			write_section(out, i);
 }
 
+static void write_commands(FILE *out)
+{
+	static const char *const rows[][3] = {
+		{ "exec", "better", "any program, static ones too; the options are the same" },
+		{ "container -- podman run", "better", "root's and rootless; no other container; variables of the image give way to the target's" },
+		{ "container -- docker run", "not yet", "its daemon starts containers elsewhere; podman takes the same words" },
+		{ "port-forward", "better", "UDP, IPv6, the target's search list, half-closes; listeners outlive the agent; -R steals by default" },
+		{ "dump", "better", "whole connections with answers, --json, --pcap" },
+		{ "ls", "same", "" },
+		{ "verify-config", "better", "all mistakes at once, with their lines" },
+		{ "diagnose latency", "better", "`diagnose` shows rights, clocks and versions as well" },
+		{ "explain, config", "ours", "" },
+		{ "operator, up, ci, ui, preview …", "not yet", "" },
+	};
+
+	fputs("\n| command | | why |\n|---|---|---|\n", out);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		fprintf(out, "| `%s` | %s | %s |\n", rows[i][0], rows[i][1], rows[i][2]);
+}
+
 void reference_write_compatibility(FILE *out)
 {
 	fputs("# Compatibility\n\n"
@@ -144,6 +164,7 @@ void reference_write_compatibility(FILE *out)
 		write_cell(out, k->note);
 		fputs(" |\n", out);
 	}
+	write_commands(out);
 }
 
 static void explain_key(FILE *out, const struct key_info *k)

@@ -65,7 +65,7 @@ struct session {
 	const struct session_options *options;
 	enum state state;
 	struct loop *loop;
-	int launcher, log_fd, keeper, guard, lend, anchor, program;
+	int launcher, log_fd, user_ns, keeper, guard, lend, anchor, program;
 	struct watch launcher_watch, keeper_watch, program_watch, anchor_watch;
 	struct timer timer;
 	uint64_t drain_until;
@@ -675,11 +675,13 @@ static int start_agent(struct session *s, struct error *err)
 static int start(struct session *s, struct error *err)
 {
 	const struct session_options *o = s->options;
+	const struct twin_owner owner = { .user_ns = s->user_ns, .uid = o->uid, .gid = o->gid };
 	int rc;
 
 	s->loop = loop_new(err);
-	if (!s->loop || keeper_start(o->uid, o->gid, &s->keeper, err) < 0)
+	if (!s->loop || keeper_start(&owner, &s->keeper, err) < 0)
 		return -1;
+	fd_closep(&s->user_ns);
 	privilege_drop();
 	if (start_agent(s, err) < 0)
 		return -1;
@@ -699,12 +701,13 @@ void session_run(const struct session_options *options, int launcher)
 			     .twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
 				       .listeners = { -1, -1 }, .diag = -1 } };
 	struct error err = { 0 };
-	int kept[] = { launcher, options->log_fd };
+	int kept[] = { launcher, options->log_fd, options->user_ns };
 
-	if (orphan_settle("mirrord-session", kept, 2) < 0)
+	if (orphan_settle("mirrord-session", kept, 3) < 0)
 		_exit(1);
 	s.launcher = kept[0];
 	s.log_fd = kept[1];
+	s.user_ns = kept[2];
 	log_init("mirrord-session", options->log_level, s.log_fd >= 0 ? s.log_fd : STDERR_FILENO);
 	s.descriptors = fd_raise_limit();
 	if (start(&s, &err) < 0)

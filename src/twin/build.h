@@ -20,9 +20,16 @@ struct twin {
 	uint32_t relay_index, lo_index; /* of v0 and lo in the relay namespace */
 };
 
-/* Enters fresh namespaces: a user namespace first, mapping @uid and @gid to themselves, unless we may do without. The process ends up in
- * the relay namespace. Returns 0, or -1 with @err. */
-int twin_unshare(uid_t uid, gid_t gid, struct twin *ret, struct error *err);
+/* Whose the twin is: of a user namespace that is there already (a container engine's), or with -1 of the program's user. */
+struct twin_owner {
+	int user_ns;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Enters fresh namespaces: a user namespace first, mapping uid and gid to themselves, unless we may do without, or @owner has one. The process ends
+ * up in the relay namespace. Returns 0, or -1 with @err. */
+int twin_unshare(const struct twin_owner *owner, struct twin *ret, struct error *err);
 /* Builds all in them as @info says. @target names it in the link's alias. */
 int twin_build(struct twin *t, const struct target_info *info, const char *target, struct error *err);
 /* Cuts the twin off: every new connection fails with ENETUNREACH at once, while resets and errors still come in. By a process that may

@@ -178,20 +178,22 @@ static void on_request(struct watch *w, uint32_t events)
 	fd_closep(&fds[1]);
 }
 
-static _Noreturn void run(int sock, int session, uid_t uid, gid_t gid)
+static _Noreturn void run(int sock, int session, struct twin_owner owner)
 {
-	int kept[] = { sock, session };
+	int kept[] = { sock, session, owner.user_ns };
 	struct keeper k = { .post = { .program = -1, .guard = -1 } };
 	struct error err = { 0 };
 
 	prctl(PR_SET_NAME, "mirrord-keeper");
 	signal(SIGCHLD, SIG_DFL); /* how a child ended is asked for */
 	/* Everything the session had open but stderr goes. */
-	if (fd_keep_only(kept, 2) < 0)
+	if (fd_keep_only(kept, 3) < 0)
 		_exit(1);
 	k.post.sock = kept[0];
 	k.post.session = kept[1];
-	twin_unshare(uid, gid, &k.twin, &k.unshare_error);
+	owner.user_ns = kept[2];
+	twin_unshare(&owner, &k.twin, &k.unshare_error);
+	fd_closep(&owner.user_ns);
 	k.post.net_ns = k.twin.net_ns;
 	k.loop = loop_new(&err);
 	if (!k.loop || loop_watch(k.loop, &k.request, k.post.sock, EPOLLIN, on_request) < 0)
@@ -200,7 +202,7 @@ static _Noreturn void run(int sock, int session, uid_t uid, gid_t gid)
 	_exit(0);
 }
 
-pid_t keeper_start(uid_t uid, gid_t gid, int *ret_sock, struct error *err)
+pid_t keeper_start(const struct twin_owner *owner, int *ret_sock, struct error *err)
 {
 	_cleanup_fd_ int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	int pair[2];
@@ -211,7 +213,7 @@ pid_t keeper_start(uid_t uid, gid_t gid, int *ret_sock, struct error *err)
 	pid = fork();
 	if (pid == 0) {
 		close(pair[0]);
-		run(pair[1], self, uid, gid);
+		run(pair[1], self, *owner);
 	}
 	close(pair[1]);
 	if (pid < 0) {

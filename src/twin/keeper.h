@@ -10,9 +10,9 @@
 #include "twin/build.h"
 
 /* Starts the keeper; it unshares at once, while the caller is busy with the target. *ret_sock is the way to talk to it (also as to a post, see
- * twin/post.h), and its end is the keeper's death. @uid, @gid: the program's user. Returns the pid (a child; never waits for anything), or
+ * twin/post.h), and its end is the keeper's death. @owner stays the caller's. Returns the pid (a child; never waits for anything), or
  * -1 with @err. */
-pid_t keeper_start(uid_t uid, gid_t gid, int *ret_sock, struct error *err);
+pid_t keeper_start(const struct twin_owner *owner, int *ret_sock, struct error *err);
 /* Has it build everything, and waits for that. The namespaces and sockets are the caller's. */
 int keeper_build(int sock, const struct target_info *info, const char *target, struct twin *ret, struct error *err);
 /* Has it work on the program's listen and bind calls (twin/notifier.h): it asks over @channel. @net_cookie is the twin's. Both descriptors stay

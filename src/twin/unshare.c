@@ -67,14 +67,25 @@ static int explain_net_namespace(struct error *err, int saved)
 	return -1;
 }
 
-int twin_unshare(uid_t uid, gid_t gid, struct twin *ret, struct error *err)
+/* Ours alone is made, unless we may do without one. Returns it, or -1 where there is none, with @err when it should be. */
+static int user_namespace(const struct twin_owner *owner, struct error *err)
+{
+	if (owner->user_ns >= 0) {
+		if (setns(owner->user_ns, CLONE_NEWUSER) < 0)
+			return error_set(err, errno, "enter the user namespace of the container engine");
+	} else if (privilege_may_make_namespaces() || enter_user_namespace(owner->uid, owner->gid, err) < 0) {
+		return -1;
+	}
+	return own_namespace("user", err);
+}
+
+int twin_unshare(const struct twin_owner *owner, struct twin *ret, struct error *err)
 {
 	*ret = (struct twin){ .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
 			      .listeners = { -1, -1 }, .diag = -1 };
-	if (!privilege_may_make_namespaces()) {
-		if (enter_user_namespace(uid, gid, err) < 0 || (ret->user_ns = own_namespace("user", err)) < 0)
-			return -1;
-	}
+	ret->user_ns = user_namespace(owner, err);
+	if (error_is_set(err))
+		return -1;
 	if (unshare(CLONE_NEWNET | CLONE_NEWUTS) < 0)
 		return explain_net_namespace(err, errno);
 	if ((ret->net_ns = own_namespace("net", err)) < 0 || (ret->uts_ns = own_namespace("uts", err)) < 0)

@@ -45,7 +45,7 @@ static void test_name(void)
 
 	ip_parse("10.9.0.2", &address.ip);
 	strcpy(info.interface, rows[current].interface);
-	if (twin_unshare(getuid(), getgid(), &t, &err) == 0 && rows[current].taken)
+	if (twin_unshare(&(struct twin_owner){ -1, getuid(), getgid() }, &t, &err) == 0 && rows[current].taken)
 		add_taken(&t, rows[current].taken);
 	if (!error_is_set(&err))
 		twin_build(&t, &info, "pid/1", &err);
@@ -93,7 +93,7 @@ static void test_policy(void)
 		routes[0].source = addresses[1].ip;
 		routes[1].source = addresses[2].ip;
 		info.n_routes = with ? 2 : 0;
-		if (twin_unshare(getuid(), getgid(), &t, &err) == 0)
+		if (twin_unshare(&(struct twin_owner){ -1, getuid(), getgid() }, &t, &err) == 0)
 			twin_build(&t, &info, "pid/1", &err);
 		tap_str(err.text, "", "built %s routes", with ? "with" : "without");
 		if (setns(t.net_ns, CLONE_NEWNET) < 0)
