@@ -143,6 +143,11 @@ static int fill_session(const struct exec_options *o, const struct config *c, bo
 	return o->log_file && s->log_fd < 0 ? -1 : 0;
 }
 
+static void session_fini(struct session_options *s)
+{
+	kube_settings_fini(&s->kube);
+}
+
 struct session_start {
 	const struct session_options *options;
 	int launcher;
@@ -291,7 +296,7 @@ static int become(const struct exec_options *o, const struct config *c, struct p
 {
 	char *const *before = environ;
 	const char *name = p->argv[0];
-	struct session_options s;
+	__attribute__((cleanup(session_fini))) struct session_options s = { 0 };
 	char who[SUBSCRIPTION_WHO_MAX + 1];
 	struct timespec start;
 	struct target_info info = { 0 };
@@ -333,7 +338,8 @@ int exec_run(const struct exec_kind *kind, int argc, char **argv)
 	struct exec_options o = { 0 };
 	struct error err = { 0 };
 	struct config config;
-	int at;
+	char **own = environ;
+	int at, status;
 
 	command.options = options;
 	command.n_options = sizeof(options) / sizeof(options[0]);
@@ -345,14 +351,19 @@ int exec_run(const struct exec_kind *kind, int argc, char **argv)
 		return usage(&command, "the command to run");
 	if (config_options_load(&o.config, &config) < 0)
 		return 2;
-	if (!config.target_path)
+	if (!config.target_path) {
+		config_fini(&config);
 		return usage(&command, "the target (-t TARGET)");
+	}
 	p.argv = argv + at;
 	inherited_set_aside(&p.inherited);
 	if (check_descriptors(&err) == 0 && set_environment(&config, NULL, &err) == 0 && refuse_nesting(&err) == 0 &&
 	    command_find(p.argv[0], p.path, &err) == 0 && (!kind->prepare || kind->prepare(p.argv, &p.user_ns, &err) == 0))
 		become(&o, &config, &p, &err);
-	return cli_print_error(&err);
+	status = cli_print_error(&err);
+	environ = own;
+	config_fini(&config);
+	return status;
 }
 
 int cli_exec(int argc, char **argv)
