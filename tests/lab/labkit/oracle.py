@@ -60,23 +60,23 @@ def _only_times(found):
     return found and all(isinstance(value, record.Duration) for _, value, _ in found)
 
 
-def compare(lab, probe, family, way="twin"):
+def compare(lab, probe, family, way="twin", run=run_once):
     way = probe.oracle if way == "target" else way
-    expected = record.normalise(run_once(lab, probe, family, probe.oracle))
-    seen = record.normalise(run_once(lab, probe, family, way))
+    expected = record.normalise(run(lab, probe, family, probe.oracle))
+    seen = record.normalise(run(lab, probe, family, way))
     found = _unexpected(expected, seen, probe)
     # A busy machine makes any single step late. What the twin does too late each time it is asked is the product's.
     for _ in range(SLOW_TWINS):
         if not _only_times(found):
             break
-        seen = record.normalise(run_once(lab, probe, family, way))
+        seen = record.normalise(run(lab, probe, family, way))
         found = _unexpected(expected, seen, probe)
     # Where the kernel's own answer depends on a race (an ICMP error that finds the socket locked, data that crosses a close), the target
     # has more than one record. The twin is asked once; its record has to be one of the target's.
     for _ in range(TARGET_RECORDS - 1):
         if not found:
             return
-        again = _unexpected(record.normalise(run_once(lab, probe, family, probe.oracle)), seen, probe)
+        again = _unexpected(record.normalise(run(lab, probe, family, probe.oracle)), seen, probe)
         found = found if again else []
     if found:
         lines = "\n".join(f"{where}: in the target {_short(a)}, in the {way} {_short(b)}" for where, a, b in found)
@@ -89,11 +89,12 @@ def _short(value):
     return text if len(text) < 600 else text[:600] + "…"
 
 
-def add_tests(probes, way):
+def add_tests(probes, way, once=run_once):
+    """@once: runs a probe, as run_once()."""
     for probe in probes:
         for family in probe.families:
             name = f"{probe.area}.{probe.name}" + (f"[v{family}]" if len(probe.families) > 1 else "")
 
             def run(lab, probe=probe, family=family):
-                compare(lab, probe, family, way)
+                compare(lab, probe, family, way, once)
             TESTS.append(Test(name, run, modes=probe.modes, long=probe.long, needs=probe.needs, timeout=(1 + SLOW_TWINS + TARGET_RECORDS) * probe.timeout + 10))

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""Ways to listen and to accept."""
+
+import os
+import select
+import socket
+import time
+
+from serving.kit import PORT, pair
+
+
+@pair(families=(4, 6))
+def on_the_pods_address_alone():
+    def server(p):
+        s = p.listener(p.ip("pod"))
+        p.call("listener", s.getsockname)
+        p.names(p.accept(s))
+
+    def client(p):
+        p.read_to_end(p.dial())
+    return server, client
+
+
+@pair(families=(6,))
+def dual_stack():
+    """A listener on :: has both families' clients."""
+    def server(p):
+        s = p.listener()
+        for key in ("IPv6", "IPv4"):
+            c = p.accept(s, key)
+            p.names(c, key + " ")
+            c.close()
+
+    def client(p):
+        p.read_to_end(p.dial())
+        s = socket.create_connection(("10.244.1.7", PORT), 10)
+        p.names(s)
+        p.read_to_end(s)
+    return server, client
+
+
+@pair(families=(6,))
+def v6_only():
+    """An IPv4 client is refused."""
+    def server(p):
+        s = socket.socket(socket.AF_INET6)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.settimeout(15)
+        s.bind(("::", PORT))
+        s.listen()
+        p.ready()
+        p.accept(s)
+        s.close()
+
+    def client(p):
+        s = socket.socket()
+        s.settimeout(5)
+        p.call("IPv4", s.connect, ("10.244.1.7", PORT))
+        p.read_to_end(p.dial())
+    return server, client
+
+
+@pair()
+def in_several_processes():
+    """Three of them accept from one listener; each serves some."""
+    def server(p):
+        s = p.listener(ready=False)
+        for _ in range(3):
+            if os.fork() == 0:
+                for _ in range(4):
+                    c, _ = s.accept()
+                    c.sendall(c.recv(10))
+                    c.close()
+                os._exit(0)
+        p.ready()
+        p.note("their ends", [os.wait()[1] for _ in range(3)])
+
+    def client(p):
+        for i in range(12):
+            s = p.dial(key=f"connect {i}")
+            s.sendall(b"n%02d" % i)
+            p.read_to_end(s)
+    return server, client
+
+
+@pair()
+def reuseport():
+    """Two sockets on one port: all are served by one or the other."""
+    def server(p):
+        s = [p.listener(ready=False, SO_REUSEPORT=1) for _ in range(2)]
+        p.ready()
+        served = 0
+        while served < 16:
+            for ready in select.select(s, [], [], 10)[0]:
+                c, _ = ready.accept()
+                c.sendall(c.recv(10))
+                c.close()
+                served += 1
+        p.note("served", served)
+
+    def client(p):
+        for i in range(16):
+            s = p.dial(key=f"connect {i}")
+            s.sendall(b"n%02d" % i)
+            p.read_to_end(s)
+    return server, client
+
+
+@pair()
+def accept_without_blocking():
+    def server(p):
+        s = p.listener(ready=False)
+        s.setblocking(False)
+        p.call("nobody yet", s.accept)
+        p.ready()
+        p.poll(s, select.POLLIN, 10, "somebody")
+        p.accept(s).close()
+        p.call("nobody more", s.accept)
+
+    def client(p):
+        p.read_to_end(p.dial())
+    return server, client
+
+
+@pair()
+def what_accepted_sockets_inherit():
+    def server(p):
+        s = p.listener(SO_KEEPALIVE=1, SO_RCVBUF=50000, SO_SNDBUF=60000)
+        c = p.accept(s)
+        for name in ("SO_KEEPALIVE", "SO_RCVBUF", "SO_SNDBUF", "SO_REUSEADDR", "SO_LINGER", "SO_ERROR", "SO_TYPE", "SO_PROTOCOL", "SO_DOMAIN",
+                     "SO_ACCEPTCONN", "SO_OOBINLINE", "SO_PRIORITY", "SO_MARK"):
+            p.call(name, c.getsockopt, socket.SOL_SOCKET, getattr(socket, name))
+        p.call("blocking", c.getblocking)
+        p.call("nodelay", c.getsockopt, socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    def client(p):
+        p.read_to_end(p.dial())
+    return server, client
+
+
+@pair()
+def defer_accept():
+    """TCP_DEFER_ACCEPT: accept() returns when data is there."""
+    def server(p):
+        s = p.listener(ready=False)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
+        p.ready()
+        c = p.accept(s)
+        p.call("data is there", c.recv, 10, socket.MSG_DONTWAIT)
+        c.sendall(b"ok")
+
+    def client(p):
+        s = p.dial()
+        time.sleep(0.3)
+        s.sendall(b"data")
+        p.take(s, 2)
+    return server, client
+
+
+@pair()
+def two_ports():
+    """Each has its own clients."""
+    def server(p):
+        a, b = p.listener(ready=False), p.listener(port=PORT + 1, ready=False)
+        p.ready()
+        p.names(p.accept(b, "b"), "b ")
+        p.names(p.accept(a, "a"), "a ")
+
+    def client(p):
+        p.read_to_end(p.dial(PORT + 1))
+        p.read_to_end(p.dial(PORT))
+    return server, client
+
+
+@pair()
+def a_listener_again():
+    """Closed and opened again, on the same port, while a connection of the first is open."""
+    def server(p):
+        s = p.listener()
+        first = p.accept(s, "first")
+        s.close()
+        s = p.listener(ready=False)
+        first.sendall(b"again")
+        second = p.accept(s, "second")
+        second.sendall(b"2")
+        first.sendall(b"1")
+
+    def client(p):
+        first = p.dial()
+        p.take(first, 5)
+        second = p.dial()
+        p.take(second, 1)
+        p.read_to_end(first)
+    return server, client
+
+
+@pair()
+def nobody_accepts():
+    """A queue that is not full: the client is connected and may write; the server's end resets it."""
+    def server(p):
+        s = p.listener(backlog=5)
+        time.sleep(1.5)
+        s.close()
+        p.note("closed", True)
+
+    def client(p):
+        s = p.dial()
+        p.call("write", s.send, b"anybody?")
+        p.poll(s, select.POLLIN | select.POLLRDHUP, key="the end")
+        p.call("read", s.recv, 10)
+    return server, client
+
+
+@pair()
+def full_queue():
+    """More than the queue takes: those who are in it are served when the server looks, and the others in the end."""
+    def server(p):
+        s = p.listener(backlog=1)
+        time.sleep(1.2)
+        for _ in range(6):
+            c, _ = s.accept()
+            c.sendall(c.recv(10))
+            c.close()
+
+    def client(p):
+        socks = [p.tcp(20) for _ in range(6)]
+        for s in socks:
+            s.setblocking(False)
+            s.connect_ex(p.to("pod", PORT))
+        for s in socks:
+            s.settimeout(20)
+            p.await_event(s, select.POLLOUT, 20)
+            s.sendall(b"me")
+            p.read_to_end(s)
+    return server, client
