@@ -259,7 +259,7 @@ static void on_gone(void *arg, const struct error *why)
 
 static const struct mux_events mux_events = { .on_info = on_info, .on_gone = on_gone };
 
-static void on_tunnel(void *arg, int fd, const struct kube_probes *probes)
+static void on_tunnel(void *arg, int fd, const struct kube_message *m)
 {
 	struct diagnosis *d = arg;
 	struct error err = { 0 };

@@ -454,7 +454,7 @@ static void on_signal(struct watch *w, uint32_t events)
 	loop_arm(d->loop, &d->last_words, loop_now(d->loop) + LAST_WORDS);
 }
 
-static void on_tunnel(void *arg, int fd, const struct kube_probes *probes)
+static void on_tunnel(void *arg, int fd, const struct kube_message *m)
 {
 	struct dump *d = arg;
 	struct error err = { 0 };

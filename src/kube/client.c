@@ -69,6 +69,16 @@ void kube_free(struct kube *k)
 	free(k);
 }
 
+void kube_forget_connections(struct kube *k)
+{
+	CURLM *fresh = k->curl->multi_init();
+
+	if (!fresh)
+		return;
+	k->curl->multi_cleanup(k->multi);
+	k->multi = fresh;
+}
+
 const struct kube_access *kube_access_of(const struct kube *k)
 {
 	return &k->access;

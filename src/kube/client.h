@@ -38,6 +38,9 @@ struct kube_call {
 int kube_perform(struct kube *k, struct kube_call *calls, size_t n, struct error *err);
 void kube_call_fini(struct kube_call *c);
 bool kube_call_succeeded(const struct kube_call *c);
+/* Requests from here on don't use connections that are there: they may be as dead as one that is known to be. */
+void kube_forget_connections(struct kube *k);
+
 /* The status other than 2xx as an error: the server's words, and what helps (kube/status.h). @what names the attempt: "create the agent's
  * job". Returns -1. */
 int kube_call_refuse(const struct kube *k, const struct kube_call *c, const char *what, struct error *err);

@@ -180,6 +180,14 @@ int kube_choose_container(const json_t *pod, const char *wanted, struct kube_pla
 	return 0;
 }
 
+bool kube_container_is_same(const json_t *pod, const struct kube_place *p)
+{
+	const json_t *status = container_status(pod, p->container);
+	const char *id = strstr(kube_text(status, "containerID"), "://");
+
+	return status && kube_dig(status, "state.running") && id && strcmp(id + 3, p->container_id) == 0;
+}
+
 /* 2: its container is ready, 1: it runs, 0: neither. One that is being deleted counts as neither. */
 static int rate_pod(const json_t *pod, const char *container)
 {
@@ -248,6 +256,7 @@ static int take_pod(const struct target *t, const json_t *pod, struct kube_place
 	snprintf(p->pod, sizeof(p->pod), "%s", name_of(pod));
 	snprintf(p->uid, sizeof(p->uid), "%s", kube_text(json_object_get(pod, "metadata"), "uid"));
 	snprintf(p->node, sizeof(p->node), "%s", kube_text(json_object_get(pod, "spec"), "nodeName"));
+	p->ready = rate_pod(pod, p->container) == 2;
 	p->object = json_incref((json_t *)pod);
 	return 0;
 }

@@ -9,6 +9,7 @@
 struct kube_place {
 	char namespace[64], pod[254], uid[64], node[254], container[64];
 	char container_id[128]; /* without "containerd://" */
+	bool ready;		/* the container is */
 	json_t *object;		/* the pod, owned */
 };
 
@@ -20,5 +21,7 @@ void kube_place_fini(struct kube_place *p);
 
 /* The container of @pod to go into; "" chooses. Returns 0, or -1 with @err. */
 int kube_choose_container(const json_t *pod, const char *wanted, struct kube_place *p, struct error *err);
+/* Whether the container that @p names runs in @pod as it did when @p was found: it wasn't started anew. */
+bool kube_container_is_same(const json_t *pod, const struct kube_place *p);
 /* The best of a PodList; NULL when none runs. */
 json_t *kube_choose_pod(const json_t *list, const char *container);

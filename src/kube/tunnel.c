@@ -2,8 +2,9 @@
 /* The process between a session and its agent in a cluster.
  *
  *   STARTING  blocking calls: find the target, bring the agent, start it by exec. They give up when the session is gone.
- *   CARRYING  a loop between the session's socket and the exec stream. Ends: the session is gone → ENDING; the agent ended → LOST, ENDING;
- *             the stream broke → AGAIN
+ *   CARRYING  a loop between the session's socket and the exec stream. Meanwhile another process watches the target's pod (pod_watch.c); that it
+ *             goes away is said to the session, which then has a process like this find the next one. Ends: the session is gone → ENDING; the
+ *             agent ended, or the pod is no more → LOST, ENDING; the stream broke → AGAIN
  *   AGAIN     a new exec leads to the agent that runs (`mirrord-agent resume`). Ends: it does → CARRYING, with another socket for the session;
  *             it can't be, or not in time → LOST, ENDING
  *   ENDING    the agent has seen the end of its input; one that keeps its tunnel for a session that might come back is told that none will. When
@@ -26,11 +27,13 @@
 #include "kube/deploy.h"
 #include "kube/exec.h"
 #include "kube/open.h"
+#include "kube/pod_watch.h"
 #include "kube/probes.h"
 
 #define END_TIME (3 * LOOP_SECOND)
 #define DROP_TIME (300 * (uint64_t)LOOP_MS) /* until an agent that still runs is one that waits */
 enum { EXEC_ATTEMPTS = 20, EXEC_PAUSE_MS = 100 };
+enum { NEXT_POD_MS = 60000, NEXT_MS = 600000, NEXT_READY_MS = 30000, NEXT_PAUSE_MS = 250, NEWS_MS = 3000 };
 enum { AGAIN_MS = 30000, AGAIN_PAUSE_MS = 50, AGAIN_PAUSE_MAX_MS = 1000 };
 
 struct tunnel {
@@ -41,10 +44,12 @@ struct tunnel {
 	struct kube_agent agent;
 	struct kube_exec *exec, *dropping;
 	struct loop *loop;
-	struct watch control_watch;
+	struct watch control_watch, pod_watch;
+	int pod_fd; /* -1: nobody watches */
 	struct timer end;
 	unsigned int stream; /* the number of the exec stream */
 	bool deployed, ended, session_gone, dropped;
+	bool pod_goes, pod_gone; /* the target's; the session knows */
 };
 
 static void say(struct tunnel *t, enum kube_message_kind kind, const struct error *e, int fd)
@@ -53,6 +58,8 @@ static void say(struct tunnel *t, enum kube_message_kind kind, const struct erro
 
 	if (e)
 		m.error = *e;
+	snprintf(m.pod, sizeof(m.pod), "%s", t->place.pod);
+	snprintf(m.uid, sizeof(m.uid), "%s", t->place.uid);
 	if (kind == KUBE_MESSAGE_TUNNEL)
 		kube_probes_read(t->place.object, &m.probes);
 	fd_send(t->control, &m, sizeof(m), fd >= 0 ? &fd : NULL, fd >= 0);
@@ -66,15 +73,58 @@ static void on_progress(void *arg, const char *line)
 		log_tell(0, "mirrord: agent: %s\n", line);
 }
 
+static bool session_waits(struct tunnel *t, int ms);
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void wait_for(int ms)
+{
+	const struct timespec pause = { .tv_nsec = ms * 1000000L };
+
+	nanosleep(&pause, NULL);
+}
+
+/* The pod that takes the place of one that goes: a ready one, or after a while one that runs. Of a pod's own name there is mostly none. */
+static int find_next(struct tunnel *t, const char *namespace, struct error *err)
+{
+	const struct target *target = t->options->target;
+	int64_t begin = now_ms(), limit = target->kind == TARGET_POD ? NEXT_POD_MS : NEXT_MS;
+
+	for (; session_waits(t, 0); wait_for(NEXT_PAUSE_MS)) {
+		int64_t past = now_ms() - begin;
+		bool found;
+
+		*err = (struct error){ 0 };
+		found = kube_resolve(t->kube, target, namespace, &t->place, err) == 0;
+		if (found && strcmp(t->place.uid, t->options->not_uid) != 0 && (t->place.ready || past > NEXT_READY_MS))
+			return 0;
+		kube_place_fini(&t->place);
+		if (past > limit)
+			break;
+	}
+	error_set(err, 0, "target %s: its pod is gone, and no other came within %d seconds", target->text, (int)(limit / 1000));
+	return error_hint(err, target->kind == TARGET_POD ? "name the workload instead (deployment/NAME …): then its other pods do as well" :
+							    "`kubectl get pods -n %s` shows what keeps them", namespace);
+}
+
 static int find_target(struct tunnel *t, struct error *err)
 {
 	const struct kube_settings *s = t->options->settings;
+	const char *namespace = s->namespace;
 
 	t->kube = kube_open(s, err);
 	if (!t->kube)
 		return error_wrap(err, "target %s", t->options->target->text);
 	kube_set_cancel(t->kube, t->control);
-	return kube_resolve(t->kube, t->options->target, s->namespace ? s->namespace : kube_access_of(t->kube)->namespace, &t->place, err);
+	if (!namespace)
+		namespace = kube_access_of(t->kube)->namespace;
+	return t->options->not_uid ? find_next(t, namespace, err) : kube_resolve(t->kube, t->options->target, namespace, &t->place, err);
 }
 
 /* A program that doesn't know what the kubelet asks for would get the pod out of service, or its containers restarted. */
@@ -103,12 +153,10 @@ static struct kube_exec *start_agent(struct tunnel *t, const char *const *comman
 	long status = 0;
 
 	for (int i = 0; i < EXEC_ATTEMPTS && !e; i++) {
-		const struct timespec pause = { .tv_nsec = EXEC_PAUSE_MS * 1000000L };
-
 		if (i > 0 && status != 404 && status != 400 && status != 500 && status != 429)
 			break;
 		if (i > 0)
-			nanosleep(&pause, NULL);
+			wait_for(EXEC_PAUSE_MS);
 		e = kube_exec_open(t->kube, &target, &status, err);
 	}
 	return e;
@@ -258,14 +306,6 @@ static bool session_waits(struct tunnel *t, int ms)
 	return !t->session_gone;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* A kubelet that has just been started doesn't know its pods yet, and answers exec as if there were none. */
 static bool agent_is_gone(struct tunnel *t)
 {
@@ -289,6 +329,7 @@ static int again(struct tunnel *t, struct error *err)
 
 	kube_exec_free(t->exec);
 	t->exec = NULL;
+	kube_forget_connections(t->kube);
 	while (session_waits(t, pause)) {
 		long status = 0;
 
@@ -304,6 +345,66 @@ static int again(struct tunnel *t, struct error *err)
 	return -1;
 }
 
+static void note_pod(struct tunnel *t, int news)
+{
+	if (news > 0 && !t->pod_goes) {
+		t->pod_goes = true;
+		log_info("kube: pod %s of the target %s", t->place.pod,
+			 news == KUBE_POD_RESTARTED ? "has started its container anew" : "is going away");
+		if (news == KUBE_POD_RESTARTED)
+			t->place.uid[0] = '\0'; /* the next one may be the same */
+		say(t, KUBE_MESSAGE_GOING, NULL, -1);
+	}
+	t->pod_gone |= news == KUBE_POD_GONE;
+}
+
+static void on_pod(struct watch *w, uint32_t events)
+{
+	struct tunnel *t = container_of(w, struct tunnel, pod_watch);
+	char news;
+	ssize_t n = recv(t->pod_fd, &news, 1, MSG_DONTWAIT);
+
+	if (n == 1)
+		note_pod(t, news);
+	else if (n == 0 || errno != EAGAIN) {
+		loop_unwatch(t->loop, w);
+		fd_closep(&t->pod_fd);
+	}
+	if (t->pod_gone && !t->session_gone)
+		loop_stop(t->loop);
+}
+
+/* Without it the session doesn't follow; that is all. */
+static void watch_pod(struct tunnel *t)
+{
+	struct error err = { 0 };
+	int r = 0;
+
+	t->pod_fd = -1;
+	if (!t->place.pod[0])
+		return;
+	if (kube_pod_watch_start(t->options->settings, &t->place, t->options->log_level, t->options->log_fd, &t->pod_fd, &err) == 0)
+		r = loop_watch(t->loop, &t->pod_watch, t->pod_fd, EPOLLIN, on_pod);
+	if (error_is_set(&err) || r < 0)
+		log_warn("kube: the target's pod is not watched: %s", r < 0 ? strerror(-r) : err.text);
+}
+
+/* There won't be another byte stream to this agent. A pod that ends, or a container, takes an agent in it along, before the cluster tells of
+ * it. */
+static void lose(struct tunnel *t, struct error *why)
+{
+	int64_t until = now_ms() + (t->agent.way == KUBE_WAY_JOB ? 0 : NEWS_MS);
+
+	while (t->place.pod[0] && !t->pod_goes && session_waits(t, 0)) {
+		note_pod(t, kube_pod_look(t->kube, &t->place));
+		if (now_ms() >= until)
+			break;
+		wait_for(NEXT_PAUSE_MS);
+	}
+	say(t, KUBE_MESSAGE_LOST, why, -1);
+	*why = (struct error){ 0 };
+}
+
 /* The loop stops when the stream has ended, or the time of ENDING is over. */
 static int carry_on(struct tunnel *t, struct error *err)
 {
@@ -312,18 +413,19 @@ static int carry_on(struct tunnel *t, struct error *err)
 
 		if (t->session_gone)
 			return 0;
-		if (!kube_exec_broke(t->exec)) {
+		if (!t->ended)
+			error_set(&why, 0, "pod %s is gone", t->place.pod);
+		if (!t->ended || !kube_exec_broke(t->exec)) {
 			if (!error_is_set(&why))
 				error_set(&why, 0, "it ended");
-			say(t, KUBE_MESSAGE_LOST, &why, -1);
+			lose(t, &why);
 			return 0;
 		}
 		log_info("kube: the exec stream broke: %s", why.text);
 		if (again(t, err) == 0)
 			continue;
 		if (!t->session_gone) {
-			say(t, KUBE_MESSAGE_LOST, err, -1);
-			*err = (struct error){ 0 };
+			lose(t, err);
 			return 0;
 		}
 		*err = (struct error){ 0 };
@@ -345,6 +447,7 @@ static int carry(struct tunnel *t, struct error *err)
 	r = loop_watch(t->loop, &t->control_watch, t->control, EPOLLIN | EPOLLRDHUP, on_control);
 	if (r < 0)
 		return error_set(err, -r, "watch the session");
+	watch_pod(t);
 	return carry_on(t, err);
 }
 
@@ -366,7 +469,7 @@ void kube_tunnel_run(const struct kube_tunnel_options *options, int control)
 		say(&t, KUBE_MESSAGE_FAILED, &err, -1);
 	kube_exec_free(t.dropping);
 	kube_exec_free(t.exec);
-	if (t.deployed && (t.ended || !t.stream)) {
+	if (t.deployed && (t.ended || t.pod_gone || !t.stream)) {
 		kube_set_cancel(t.kube, -1);
 		kube_agent_remove(t.kube, &t.agent);
 	}

@@ -3,7 +3,7 @@
  * and hears from it, over a SOCK_SEQPACKET pair:
  *
  *   → session   TUNNEL, with a socket that speaks the tunnel, and again with another one when the byte stream broke; FAILED, with the error;
- *               LOST, with the reason: there will be no other one
+ *               GOING: the target's pod is going away; LOST, with the reason: there will be no other one
  *   ← session   QUIET: the program has ended, nobody reads our stderr any more; AGAIN: the byte stream of this number broke
  *
  * The end of the session's side ends the process, after the agent has been taken away. */
@@ -16,13 +16,22 @@
 #include "kube/settings.h"
 #include "target/target.h"
 
-enum kube_message_kind { KUBE_MESSAGE_TUNNEL = 1, KUBE_MESSAGE_FAILED, KUBE_MESSAGE_LOST, KUBE_MESSAGE_QUIET, KUBE_MESSAGE_AGAIN };
+enum kube_message_kind {
+	KUBE_MESSAGE_TUNNEL = 1,
+	KUBE_MESSAGE_FAILED,
+	KUBE_MESSAGE_LOST,
+	KUBE_MESSAGE_QUIET,
+	KUBE_MESSAGE_AGAIN,
+	KUBE_MESSAGE_GOING,
+};
 
 struct kube_message {
 	enum kube_message_kind kind;
 	unsigned int stream; /* TUNNEL, AGAIN: byte streams are counted, so that neither is about another than meant */
 	struct error error;
-	struct kube_probes probes; /* TUNNEL: of the target's pod */
+	/* TUNNEL, GOING: the target's pod. */
+	char pod[254], uid[64];
+	struct kube_probes probes;
 };
 
 struct kube_tunnel_options {
@@ -33,6 +42,7 @@ struct kube_tunnel_options {
 	bool progress; /* lines on stderr */
 	bool steals;   /* what comes to a port, and */
 	bool probes;   /* the kubelet's probes as well */
+	const char *not_uid; /* NULL, or the pod that goes away: another is meant, which may not be there yet */
 };
 
 /* To be called in a process of its own, whose descriptors but stderr, @control and the log are closed. */

@@ -224,6 +224,12 @@ struct background *background_new(const struct background_context *context, cons
 	return b;
 }
 
+void background_move(struct background *b)
+{
+	if (b)
+		close_port(b);
+}
+
 void background_free(struct background *b)
 {
 	if (!b)

@@ -27,4 +27,6 @@ struct background_context {
 /* @hosts: the target's hosts file, or NULL; names in it are known at once. NULL without memory. */
 struct background *background_new(const struct background_context *context, const char *hosts);
 /* No lookup goes on. */
+/* The target is about to be reached another way. */
+void background_move(struct background *b);
 void background_free(struct background *b);

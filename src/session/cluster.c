@@ -59,9 +59,11 @@ static void on_control(struct watch *w, uint32_t events)
 		c->events->on_failed(c->arg, &m.error);
 	} else if (m.kind == KUBE_MESSAGE_TUNNEL && fd >= 0) {
 		c->stream = m.stream;
-		c->events->on_tunnel(c->arg, fd, &m.probes);
+		c->events->on_tunnel(c->arg, fd, &m);
 		return;
 	}
+	if (r > 0 && m.kind == KUBE_MESSAGE_GOING && c->events->on_going)
+		c->events->on_going(c->arg, &m);
 	fd_closep(&fd);
 }
 

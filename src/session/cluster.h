@@ -8,9 +8,11 @@
 struct cluster;
 
 struct cluster_events {
-	/* The agent runs; @fd (the owner's from here) speaks the tunnel. Again, when that broke and there is another byte stream. @probes are
-	 * those that its target's kubelet asks. */
-	void (*on_tunnel)(void *arg, int fd, const struct kube_probes *probes);
+	/* The agent runs, in or beside @m's pod; @fd (the owner's from here) speaks the tunnel. Again, when that broke and there is another byte
+	 * stream. */
+	void (*on_tunnel)(void *arg, int fd, const struct kube_message *m);
+	/* The target's pod is going away. May be NULL. */
+	void (*on_going)(void *arg, const struct kube_message *m);
 	/* It never will, or there will be no other one. No call comes afterwards. */
 	void (*on_failed)(void *arg, const struct error *why);
 };

@@ -70,7 +70,7 @@ struct incoming {
 	uint64_t bound[MAX_SOCKETS];
 	size_t n_bound;
 	uint16_t chosen_from, chosen_to; /* the ports that the twin's kernel chooses from */
-	uint64_t counters[COUNTERS];
+	uint64_t counters[COUNTERS], counted_before[COUNTERS]; /* by the agent, by those before it */
 };
 
 static void answer(struct incoming *in, uint64_t id, int error)
@@ -366,13 +366,22 @@ void incoming_end(struct incoming *in)
 void incoming_say_counters(const struct incoming *in)
 {
 	for (unsigned int i = 0; i < COUNTERS; i++) {
-		if (!in->counters[i] || !counter_text(i))
+		unsigned long long total = in->counters[i] + in->counted_before[i];
+
+		if (!total || !counter_text(i))
 			continue;
-		log_info("incoming: %s: %llu", counter_text(i), (unsigned long long)in->counters[i]);
+		log_info("incoming: %s: %llu", counter_text(i), total);
 		if (in->c.options->show)
-			log_tell(0, "mirrord: %s: %llu\n", counter_text(i),
-				(unsigned long long)in->counters[i]);
+			log_tell(0, "mirrord: %s: %llu\n", counter_text(i), total);
 	}
+}
+
+void incoming_move(struct incoming *in)
+{
+	for (unsigned int i = 0; i < COUNTERS; i++)
+		in->counted_before[i] += in->counters[i];
+	memset(in->counters, 0, sizeof(in->counters));
+	wants_move(in->wants);
 }
 
 void incoming_drain(struct incoming *in)

@@ -44,6 +44,8 @@ bool incoming_on_packet(struct incoming *in, const struct packet *p);
 
 /* The agent is lost: every connection is reset, and no call of the program's waits any more. */
 void incoming_end(struct incoming *in);
+/* The target is another one, with another agent behind the mux. */
+void incoming_move(struct incoming *in);
 /* The last process of the twin is gone: what is on its way may go on. */
 void incoming_drain(struct incoming *in);
 /* What the agent has counted so far is said. */

@@ -120,12 +120,12 @@ static int take_tunnel(struct link *l, int fd, struct error *err)
 	return l->mux ? 0 : -1;
 }
 
-static void on_tunnel(void *arg, int fd, const struct kube_probes *probes)
+static void on_tunnel(void *arg, int fd, const struct kube_message *m)
 {
 	struct link *l = arg;
 	struct error err = { 0 };
 
-	l->probes = *probes;
+	l->probes = m->probes;
 	if (l->mux)
 		mux_resume(l->mux, fd, fd, NULL);
 	else if (take_tunnel(l, fd, &err) < 0)

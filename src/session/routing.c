@@ -28,11 +28,14 @@ void routing_read_name_servers(struct routing *r, const char *resolv_conf)
 
 int routing_set_own(struct routing *r, const struct target_info *info)
 {
-	r->own = calloc(info->n_addresses + 1, sizeof(*r->own));
-	if (!r->own)
+	struct ip *own = realloc(r->own, (r->n_own + info->n_addresses + 1) * sizeof(*own));
+
+	if (!own)
 		return -ENOMEM;
-	for (r->n_own = 0; r->n_own < info->n_addresses; r->n_own++)
-		r->own[r->n_own] = info->addresses[r->n_own].ip;
+	r->own = own;
+	for (size_t i = 0; i < info->n_addresses; i++)
+		if (!routing_is_local(r, &info->addresses[i].ip))
+			r->own[r->n_own++] = info->addresses[i].ip;
 	return 0;
 }
 

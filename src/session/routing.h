@@ -29,7 +29,7 @@ struct routing {
 	size_t n_own;
 };
 
-/* Copies the target's addresses. Returns 0 or -ENOMEM. */
+/* Copies the target's addresses; those that it was told of before stay. Returns 0 or -ENOMEM. */
 int routing_set_own(struct routing *r, const struct target_info *info);
 /* Whether a packet to @ip came by way of the twin's lo: to a loopback address, or one of the target's own. */
 bool routing_is_local(const struct routing *r, const struct ip *ip);

@@ -5,11 +5,14 @@
  *             any error → the launcher gets it, all processes end
  *   READY     the launcher enters the twin. Ends: it sends its anchor → RUNNING; it is gone → all processes end
  *   RUNNING   flows pass. Ends: the anchor hangs up (no process is left in the twin) → DRAINING; agent or keeper are lost → FAILED
+ *             In a cluster the target's pod may go away. Then a second link is brought to the pod that takes its place, and when that is up, the
+ *             session moves there (move()): new flows leave from there, the program's listeners are subscribed there. What is open stays with
+ *             the old link as long as that lasts. Between the end of the old one and the next, there is no network.
  *   FAILED    every flow was reset, new ones get ENETUNREACH at once, one line on stderr said why, the program got SIGTERM. Ends: the anchor
  *             hangs up
  *   DRAINING  what the program sent before it ended still goes out; stderr is closed here, in the agent and in the keeper, so nobody waits
  *             for us. Ends: no connection is left and, where the bytes go by the tunnel, the agent hung up behind the last; or DRAIN_TIME is over */
-#include "session/session.h"
+#include "session/session_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,13 +31,11 @@
 #include "net/loop.h"
 #include "relay/lender.h"
 #include "relay/sockets.h"
-#include "relay/tunnel_egress.h"
 #include "session/adapt.h"
 #include "session/agent_check.h"
 #include "session/agent_process.h"
 #include "session/background.h"
 #include "session/calls.h"
-#include "session/cluster.h"
 #include "session/datagram.h"
 #include "session/dns_local.h"
 #include "session/dns_rules.h"
@@ -58,42 +59,6 @@
 #define START_TIME (15 * LOOP_SECOND)
 #define DRAIN_TIME (60 * LOOP_SECOND)
 #define DRAIN_STEP (20 * (uint64_t)LOOP_MS)
-
-enum state { STARTING, READY, RUNNING, FAILED, DRAINING };
-
-struct session {
-	const struct session_options *options;
-	enum state state;
-	struct loop *loop;
-	int launcher, log_fd, user_ns, keeper, guard, lend, anchor, program;
-	struct watch launcher_watch, keeper_watch, program_watch, anchor_watch;
-	struct timer timer;
-	uint64_t drain_until;
-	bool last; /* the agent knows that nothing more comes */
-	size_t descriptors; /* that we may have */
-	struct deferred drop_mux;
-
-	struct cluster *cluster; /* of a target in a cluster */
-	struct kube_probes probes;
-	struct mux *mux;
-	struct borrower *borrower;
-	struct egress *exits[EXITS];
-	struct twin twin;
-	struct gate *gate;
-	struct routing routing;
-	struct dns_rules dns_rules;
-	struct resolver *resolver; /* NULL, like @dns: this machine answers no names */
-	struct dns_local *dns;
-	struct dns_streams *dns_streams;
-	struct background *background;
-	struct tcp *tcp;
-	struct datagrams *datagrams;
-	struct reconciler *reconciler;
-	struct calls *calls; /* NULL: none are reported, as is: */
-	struct incoming *incoming;
-	struct unix_streams *unix_streams;
-	struct agent_check check;
-};
 
 static void quit_posts(struct session *s)
 {
@@ -154,14 +119,17 @@ static void close_flows(struct session *s, int error)
 		s->exits[i] = NULL;
 		if (!e)
 			continue;
-		if (i == EXIT_TARGET && s->lend < 0)
-			tunnel_egress_free(e);
-		else
+		if (e != s->tunnel)
 			socket_egress_free(e);
 	}
+	s->tunnel = NULL;
+	for (struct list *n; (n = list_pop(&s->leaving));)
+		agent_link_close_egress(container_of(n, struct agent_link, node));
+	if (s->link)
+		agent_link_close_egress(s->link);
 }
 
-static void fail(struct session *s, const struct error *why)
+void session_fail(struct session *s, const struct error *why)
 {
 	if (s->state == STARTING || s->state == READY) {
 		give_up(s, why);
@@ -172,6 +140,7 @@ static void fail(struct session *s, const struct error *why)
 	if (s->state != RUNNING)
 		return;
 	s->state = FAILED;
+	follow_stop(s);
 	log_info("session: %s", why->text);
 	close_flows(s, ENETUNREACH);
 	gate_flush(s->gate);
@@ -193,11 +162,17 @@ static bool busy(const struct session *s)
 	size_t target = s->borrower ? socket_egress_count(s->exits[EXIT_TARGET]) : 0;
 	size_t streams = agent_ends(s) ? mux_stream_count(s->mux) : 0;
 
+	for (const struct list *n = s->leaving.next; n != &s->leaving; n = n->next) {
+		const struct agent_link *l = container_of(n, const struct agent_link, node);
+
+		streams += l->mux ? mux_stream_count(l->mux) : 0;
+	}
+
 	return tcp_pending(s->tcp) || target || streams || socket_egress_count(s->exits[EXIT_HOST]) ||
 	       (s->incoming && incoming_busy(s->incoming));
 }
 
-static void say_ending(struct session *s, uint8_t what)
+void session_say_ending(struct session *s, uint8_t what)
 {
 	mux_send_info(s->mux, INFO_ENDING, &what, sizeof(what));
 }
@@ -208,7 +183,7 @@ static void drain(struct session *s)
 	bool over = !busy(s);
 
 	if (over && agent_ends(s) && !s->last)
-		say_ending(s, ENDING_LAST);
+		session_say_ending(s, ENDING_LAST);
 	s->last |= over;
 	if ((over && !agent_ends(s)) || loop_now(s->loop) >= s->drain_until)
 		stop(s);
@@ -239,6 +214,7 @@ static void on_anchor(struct watch *w, uint32_t events)
 		return;
 	}
 	s->state = DRAINING;
+	follow_stop(s);
 	if (s->incoming)
 		incoming_drain(s->incoming);
 	if (s->calls)
@@ -249,7 +225,10 @@ static void on_anchor(struct watch *w, uint32_t events)
 	gate_read_all(s->gate);
 	datagrams_close_all(s->datagrams);
 	close_dns(s);
-	drain(s);
+	if (s->mux)
+		drain(s);
+	else
+		stop(s);
 }
 
 /* Others may still be in the twin, but stderr was that of the program: who waits for its end waits for none of us. */
@@ -266,7 +245,7 @@ static void on_program(struct watch *w, uint32_t events)
 	if (s->guard >= 0)
 		post_quiet(s->guard);
 	if (s->log_fd < 0 && s->mux)
-		say_ending(s, ENDING_QUIET);
+		session_say_ending(s, ENDING_QUIET);
 }
 
 static void on_keeper(struct watch *w, uint32_t events)
@@ -279,7 +258,7 @@ static void on_keeper(struct watch *w, uint32_t events)
 	if (s->calls)
 		calls_without_keeper(s->calls);
 	error_set(&err, 0, "the keeper died");
-	fail(s, &err);
+	session_fail(s, &err);
 }
 
 static void on_call(void *arg, const struct notify_event *e, int fd)
@@ -435,11 +414,12 @@ static int open_background(struct session *s, const struct target_info *info, st
 static int open_exits(struct session *s, struct error *err)
 {
 	s->exits[EXIT_HOST] = socket_egress_new(s->loop, NULL);
+	s->tunnel = agent_link_open_egress(s->link);
 	if (s->borrower)
 		s->exits[EXIT_TARGET] = socket_egress_new(s->loop, borrower_source(s->borrower));
 	else
-		s->exits[EXIT_TARGET] = tunnel_egress_new(s->loop, s->mux);
-	if (!s->exits[EXIT_HOST] || !s->exits[EXIT_TARGET])
+		s->exits[EXIT_TARGET] = s->tunnel;
+	if (!s->tunnel || !s->exits[EXIT_HOST] || !s->exits[EXIT_TARGET])
 		return error_set(err, ENOMEM, "make the egresses");
 	if (s->borrower)
 		borrower_set_egress(s->borrower, s->exits[EXIT_TARGET]);
@@ -458,7 +438,7 @@ static int open_incoming(struct session *s, const struct target_info *info, stru
 
 static int open_unix_streams(struct session *s, struct error *err)
 {
-	const struct unix_streams_context c = { .loop = s->loop, .mux = s->mux, .calls = &s->calls,
+	const struct unix_streams_context c = { .loop = s->loop, .tunnel = &s->tunnel, .calls = &s->calls,
 						.patterns = &s->options->config->outgoing_unix_streams };
 
 	if (c.patterns->n)
@@ -496,7 +476,7 @@ static int send_ready(struct session *s, const struct target_info *info, struct 
 	return 0;
 }
 
-static int adapt(struct session *s, struct target_info *info, struct error *err)
+int session_adapt(const struct session *s, struct target_info *info, struct error *err)
 {
 	return target_info_adapt(info, s->options->config) < 0 ? error_set(err, ENOMEM, "note the target's routes") : 0;
 }
@@ -506,7 +486,8 @@ static void on_target(struct session *s, const uint8_t *data, size_t len)
 	struct target_info info = { 0 };
 	struct error err = { 0 };
 
-	if (target_info_decode(data, len, &info, &err) < 0 || adapt(s, &info, &err) < 0 ||
+	if (target_info_decode(data, len, &info, &err) < 0 || session_adapt(s, &info, &err) < 0 ||
+	    (s->described = target_info_memfd(&info, &err)) < 0 ||
 	    keeper_build(s->keeper, &info, s->options->target.text, &s->twin, &err) < 0 ||
 	    open_flows(s, &info, &err) < 0 || send_ready(s, &info, &err) < 0)
 		give_up(s, &err);
@@ -538,11 +519,41 @@ static void on_checked(struct session *s, const uint8_t *data, size_t len)
 	agent_check_fini(&s->check);
 }
 
-static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
+/* The agent is there, and is to describe its target. */
+static void await_target(struct session *s)
+{
+	s->mux = s->link->mux;
+	s->probes = s->link->probes;
+	loop_arm(s->loop, &s->timer, loop_now(s->loop) + START_TIME);
+}
+
+static void on_gone(void *arg, struct agent_link *link, const struct error *why)
+{
+	struct session *s = arg;
+	struct error err = *why;
+
+	if (link == s->link && !follow_lost(s)) {
+		error_wrap(&err, "lost the agent");
+		session_fail(s, &err);
+		s->link = NULL;
+		s->mux = NULL;
+	} else if (link == s->next) {
+		follow_failed(s, why);
+	} else {
+		list_remove(&link->node);
+	}
+	agent_link_retire(link);
+}
+
+static void on_info(void *arg, struct agent_link *link, uint16_t topic, const uint8_t *data, size_t len)
 {
 	struct session *s = arg;
 	struct error err = { 0 };
 
+	if (link == s->next)
+		follow_on_info(s, topic, data, len);
+	if (link != s->link)
+		return;
 	if ((s->incoming && incoming_on_info(s->incoming, topic, data, len)) || s->state != STARTING)
 		return;
 	if (topic == INFO_TARGET) {
@@ -556,27 +567,7 @@ static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 	}
 }
 
-static void drop_mux(struct deferred *d)
-{
-	struct session *s = container_of(d, struct session, drop_mux);
-
-	mux_free(s->mux);
-	s->mux = NULL;
-}
-
-static void on_gone(void *arg, const struct error *why)
-{
-	struct session *s = arg;
-	struct error err = *why;
-
-	if (s->cluster)
-		cluster_why(s->cluster, &err);
-	error_wrap(&err, "lost the agent");
-	fail(s, &err);
-	loop_defer(s->loop, &s->drop_mux, drop_mux);
-}
-
-static void on_open(void *arg, struct stream *stream, const struct stream_request *request)
+static void on_open(void *arg, struct agent_link *link, struct stream *stream, const struct stream_request *request)
 {
 	struct session *s = arg;
 
@@ -586,26 +577,16 @@ static void on_open(void *arg, struct stream *stream, const struct stream_reques
 		stream_reset(stream, ECONNREFUSED);
 }
 
-/* The byte stream to a cluster broke: connections wait until there is another one. */
-static void on_suspended(void *arg, const struct error *why)
+static void on_up(void *arg, struct agent_link *link)
 {
 	struct session *s = arg;
 
-	log_info("session: %s; the tunnel waits for another byte stream", why->text);
-	if (cluster_is_lost(s->cluster))
-		on_gone(s, why);
-	else
-		cluster_again(s->cluster);
+	if (link == s->link)
+		await_target(s);
 }
 
-static void on_resumed(void *arg)
-{
-	log_info("session: the tunnel goes on");
-}
-
-static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
-static const struct mux_events cluster_mux_events = {
-	.on_open = on_open, .on_info = on_info, .on_gone = on_gone, .on_suspended = on_suspended, .on_resumed = on_resumed
+const struct agent_link_events session_link_events = {
+	.on_up = on_up, .on_open = on_open, .on_info = on_info, .on_going = follow_on_going, .on_gone = on_gone
 };
 
 static void on_lender_gone(void *arg)
@@ -614,42 +595,18 @@ static void on_lender_gone(void *arg)
 	struct error err = { 0 };
 
 	error_set(&err, 0, "lost the agent: it ended");
-	fail(s, &err);
+	session_fail(s, &err);
 }
 
-static int take_tunnel(struct session *s, int tunnel, struct error *err)
+int session_start_in_cluster(struct session *s, struct agent_link *link, const char *not_uid, struct error *err)
 {
-	s->mux = mux_new(s->loop, MUX_SESSION, tunnel, tunnel, s->cluster ? &cluster_mux_events : &mux_events, s, err);
-	loop_arm(s->loop, &s->timer, loop_now(s->loop) + START_TIME);
-	return s->mux ? 0 : -1;
+	const struct session_options *o = s->options;
+	const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level, .log_fd = s->log_fd,
+					       .progress = o->progress && !not_uid, .steals = o->incoming.mode == INCOMING_STEAL,
+					       .probes = o->incoming.steal_probes, .not_uid = not_uid };
+
+	return agent_link_start_in_cluster(link, &k, err);
 }
-
-static void on_tunnel(void *arg, int fd, const struct kube_probes *probes)
-{
-	struct session *s = arg;
-	struct error err = { 0 };
-
-	s->probes = *probes;
-	if (s->mux)
-		mux_resume(s->mux, fd, fd, NULL);
-	else if (s->state != STARTING)
-		close(fd);
-	else if (take_tunnel(s, fd, &err) < 0)
-		give_up(s, &err);
-}
-
-/* What came before may still be unread, and say more: then it is the mux that tells the end. */
-static void on_failed(void *arg, const struct error *why)
-{
-	struct session *s = arg;
-
-	if (!s->mux)
-		fail(s, why);
-	else if (mux_is_suspended(s->mux))
-		on_gone(s, why);
-}
-
-static const struct cluster_events cluster_events = { .on_tunnel = on_tunnel, .on_failed = on_failed };
 
 /* On this machine an agent is there at once; one in a cluster takes its time, and its own process keeps an eye on that. */
 static int start_agent(struct session *s, struct error *err)
@@ -658,18 +615,17 @@ static int start_agent(struct session *s, struct error *err)
 	int tunnel;
 
 	s->timer.on_due = on_timer;
-	if (target_is_in_cluster(&o->target)) {
-		const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level, .log_fd = s->log_fd,
-						       .progress = o->progress,
-						       .steals = o->incoming.mode == INCOMING_STEAL,
-						       .probes = o->incoming.steal_probes };
-
-		s->cluster = cluster_start(s->loop, &k, &cluster_events, s, err);
-		return s->cluster ? 0 : -1;
-	}
+	s->link = agent_link_new(s->loop, &session_link_events, s);
+	if (!s->link)
+		return error_set(err, ENOMEM, "start the agent");
+	if (target_is_in_cluster(&o->target))
+		return session_start_in_cluster(s, s->link, NULL, err);
 	if (agent_process_start(&o->target, !o->force_tunnel, o->log_level, s->log_fd, &tunnel, &s->lend, err) < 0)
 		return -1;
-	return take_tunnel(s, tunnel, err);
+	if (agent_link_start(s->link, tunnel, err) < 0)
+		return -1;
+	await_target(s);
+	return 0;
 }
 
 static int start(struct session *s, struct error *err)
@@ -697,12 +653,13 @@ static int start(struct session *s, struct error *err)
 
 void session_run(const struct session_options *options, int launcher)
 {
-	struct session s = { .options = options, .keeper = -1, .guard = -1, .lend = -1, .anchor = -1, .program = -1,
+	struct session s = { .options = options, .keeper = -1, .guard = -1, .lend = -1, .anchor = -1, .program = -1, .described = -1,
 			     .twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
 				       .listeners = { -1, -1 }, .diag = -1 } };
 	struct error err = { 0 };
 	int kept[] = { launcher, options->log_fd, options->user_ns };
 
+	list_init(&s.leaving);
 	if (orphan_settle("mirrord-session", kept, 3) < 0)
 		_exit(1);
 	s.launcher = kept[0];
@@ -713,14 +670,16 @@ void session_run(const struct session_options *options, int launcher)
 	if (start(&s, &err) < 0)
 		give_up(&s, &err);
 	else if (loop_run(s.loop, &err) < 0)
-		fail(&s, &err);
+		session_fail(&s, &err);
 	close_flows(&s, 0);
 	incoming_free(s.incoming);
 	unix_streams_free(s.unix_streams);
 	calls_free(s.calls);
 	agent_check_fini(&s.check);
 	gate_free(s.gate);
-	if (s.mux)
-		mux_free(s.mux);
+	agent_link_free(s.next);
+	for (struct list *n; (n = list_pop(&s.leaving));)
+		agent_link_free(container_of(n, struct agent_link, node));
+	agent_link_free(s.link);
 	_exit(0);
 }

@@ -29,7 +29,6 @@ enum { MAX_SEEN = 1024 };
 struct unix_streams {
 	struct unix_streams_context c;
 	struct regex **patterns;
-	struct egress *egress; /* NULL: over */
 	struct list pending;
 	struct table seen; /* names that the log knows */
 	int error;	   /* once it is over */
@@ -129,7 +128,8 @@ static void on_dialed(void *arg, int error)
 
 static void dial(struct pending *p)
 {
-	int error = tunnel_egress_dial_unix(p->all->egress, p->type, &p->name, on_dialed, p, &p->dial);
+	struct egress *egress = *p->all->c.tunnel;
+	int error = egress ? tunnel_egress_dial_unix(egress, p->type, &p->name, on_dialed, p, &p->dial) : ENETUNREACH;
 
 	if (error == EINPROGRESS)
 		loop_arm(p->all->c.loop, &p->timer, p->due);
@@ -157,9 +157,9 @@ static void on_connects(struct unix_streams *u, const struct notify_event *e)
 		answer(u, e->id, VERDICT_PASS, 0);
 		return;
 	}
-	p = u->egress ? calloc(1, sizeof(*p)) : NULL;
+	p = u->error ? NULL : calloc(1, sizeof(*p));
 	if (!p) {
-		answer(u, e->id, VERDICT_RETURN, u->egress ? ENOMEM : u->error);
+		answer(u, e->id, VERDICT_RETURN, u->error ? u->error : ENOMEM);
 		return;
 	}
 	*p = (struct pending){ .all = u, .id = e->id, .due = loop_now(u->c.loop) + CALL_TIME, .type = e->type, .nonblocking = e->nonblocking,
@@ -212,12 +212,8 @@ void unix_streams_answer_all(struct unix_streams *u)
 
 void unix_streams_end(struct unix_streams *u, int error)
 {
-	struct egress *e = u->egress;
-
 	fail_all(u, error);
-	u->egress = NULL;
 	u->error = error;
-	tunnel_egress_free(e);
 }
 
 bool unix_streams_used(const struct unix_streams *u)
@@ -250,8 +246,7 @@ struct unix_streams *unix_streams_new(const struct unix_streams_context *c, stru
 	}
 	u->c = *c;
 	list_init(&u->pending);
-	u->egress = tunnel_egress_new(c->loop, c->mux);
-	if (compile(u, err) == 0 && table_init(&u->seen, seen_equal) == 0 && u->egress)
+	if (compile(u, err) == 0 && table_init(&u->seen, seen_equal) == 0)
 		return u;
 	if (!error_is_set(err))
 		error_set(err, ENOMEM, "prepare for Unix sockets of the target's");

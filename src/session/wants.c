@@ -95,13 +95,14 @@ static struct entry *find(const struct wants *s, int protocol, uint16_t port)
 /* What the kubelet asks of this port stays the target's. */
 static void keep_probes(const struct wants *s, struct entry *e)
 {
+	e->wire.probes = 0;
+	if (e->key.protocol != IPPROTO_TCP || e->wire.mode != SUBSCRIPTION_STEAL || s->options->steal_probes)
+		return;
 	for (size_t i = 0; i < s->probes->n; i++)
 		if (s->probes->ports[i].port == e->key.port)
 			e->wire.probes = s->probes->ports[i].kinds;
-	if (!e->wire.probes)
-		return;
 	e->wire.nodes = (struct ip *)s->probes->nodes;
-	e->wire.n_nodes = s->probes->n_nodes;
+	e->wire.n_nodes = e->wire.probes ? s->probes->n_nodes : 0;
 }
 
 static struct entry *entry_new(struct wants *s, int protocol, uint16_t port)
@@ -130,8 +131,7 @@ static struct entry *entry_new(struct wants *s, int protocol, uint16_t port)
 					 .listeners = e->listeners };
 	if (protocol == IPPROTO_TCP && incoming_rules_filtered(o, port))
 		e->wire.http_filter = (char *)o->http_filter;
-	if (protocol == IPPROTO_TCP && o->mode == INCOMING_STEAL && !o->steal_probes)
-		keep_probes(s, e);
+	keep_probes(s, e);
 	if (protocol == IPPROTO_TCP)
 		e->wire.http_options = (char *)o->http_options;
 	table_add(&s->table, &e->node, &e->key, sizeof(e->key));
@@ -271,6 +271,18 @@ void wants_retry(struct wants *s, int protocol, uint16_t port)
 	e->refused = false;
 	e->wire.id = ++s->last_id;
 	subscribe(s, e);
+}
+
+void wants_move(struct wants *s)
+{
+	for (struct list *l = s->all.next; l != &s->all; l = l->next) {
+		struct entry *e = container_of(l, struct entry, all);
+
+		e->refused = false;
+		e->asked = e->answered = 0;
+		keep_probes(s, e);
+		subscribe(s, e);
+	}
 }
 
 int wants_state(const struct wants *s, int protocol, uint16_t port)

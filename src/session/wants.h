@@ -29,6 +29,8 @@ bool wants_listens(const struct wants *s, int protocol, uint16_t local_port);
 /* Something was subscribed at some time. */
 bool wants_used(const struct wants *s);
 
+/* There is another agent, who knows nothing: it is asked for everything. */
+void wants_move(struct wants *s);
 /* Asks again for a port that was refused before. */
 void wants_retry(struct wants *s, int protocol, uint16_t port);
 /* How the last request for that port went: EINPROGRESS while the agent hasn't answered, EADDRINUSE when it refused to

@@ -160,8 +160,16 @@ static bool is_own_address(const struct target_info *info, const struct ip *ip)
 	return false;
 }
 
-/* One of the target's routes. Its source is only kept when the twin has that address. */
-static int add_target_route(struct rtnl *nl, const struct target_info *info, const struct info_route *r, bool tcp, struct error *err)
+static int change_route(struct rtnl *nl, const struct route *route, bool add, struct error *err)
+{
+	if (add)
+		return rtnl_add_route(nl, route, err);
+	rtnl_delete_route(nl, route);
+	return 0;
+}
+
+/* One of the target's routes, added or taken away. Its source is only kept when the twin has that address. */
+static int target_route(struct rtnl *nl, const struct target_info *info, const struct info_route *r, bool tcp, bool add, struct error *err)
 {
 	bool v6 = !ip_is_v4(&r->prefix);
 	struct ip gateway;
@@ -178,7 +186,15 @@ static int add_target_route(struct rtnl *nl, const struct target_info *info, con
 	} else if (v6) {
 		route.link = "lo";
 	}
-	return rtnl_add_route(nl, &route, err);
+	return change_route(nl, &route, add, err);
+}
+
+static int target_routes(struct rtnl *nl, const struct target_info *info, bool add, struct error *err)
+{
+	for (size_t i = 0; i < 2 * info->n_routes; i++)
+		if (target_route(nl, info, &info->routes[i / 2], i % 2, add, err) < 0)
+			return -1;
+	return 0;
 }
 
 /* A datagram that is too long for the target's link fails or is cut as there. TCP has nothing from that but smaller segments, which cost an upload
@@ -194,9 +210,8 @@ static int add_routes(struct rtnl *nl, const struct target_info *info, struct er
 			mtu = info->routes[i].mtu;
 	if (add_gateway(nl, info->interface, relay_gateway, &relay_mac, info->policy_routing, mtu, err) < 0)
 		return -1;
-	for (size_t i = 0; i < 2 * info->n_routes; i++)
-		if (add_target_route(nl, info, &info->routes[i / 2], i % 2, err) < 0)
-			return -1;
+	if (target_routes(nl, info, true, err) < 0)
+		return -1;
 	for (int f = 0; f < (have_ipv6() ? 2 : 1); f++) {
 		const struct rule tcp = { .family = families[f], .protocol = IPPROTO_TCP, .table = TCP_TABLE };
 
@@ -229,6 +244,13 @@ static void allow_ping_sockets(void)
 	sysctl_set("ipv4/ping_group_range", range, &ignored);
 }
 
+static int set_host_name(const struct target_info *info, struct error *err)
+{
+	if (info->hostname[0] && sethostname(info->hostname, strlen(info->hostname)) < 0)
+		return error_set(err, errno, "set the host name %s", info->hostname);
+	return 0;
+}
+
 static int build_twin(const struct target_info *info, const char *target, struct rtnl *nl, struct error *err)
 {
 	char alias[256];
@@ -243,9 +265,7 @@ static int build_twin(const struct target_info *info, const char *target, struct
 		return -1;
 	copy_sysctls(info);
 	allow_ping_sockets();
-	if (info->hostname[0] && sethostname(info->hostname, strlen(info->hostname)) < 0)
-		return error_set(err, errno, "set the host name %s", info->hostname);
-	return 0;
+	return set_host_name(info, err);
 }
 
 /* A name that is taken: a namespace is born with the fallback links of some tunnel drivers (tunl0, sit0, …) where they are loaded. */
@@ -274,6 +294,42 @@ int twin_build(struct twin *t, const struct target_info *info, const char *targe
 	rtnl_close(in_twin);
 	rtnl_close(in_relay);
 	return rc;
+}
+
+/* @info with @before's addresses as well, as far as there is room; they are @ret_addresses'. */
+static struct target_info with_both(const struct target_info *info, const struct target_info *before, struct info_address *ret_addresses)
+{
+	struct target_info both = *info;
+
+	memcpy(ret_addresses, info->addresses, info->n_addresses * sizeof(*ret_addresses));
+	for (size_t i = 0; i < before->n_addresses; i++)
+		if (both.n_addresses < INFO_ADDRESSES && !is_own_address(info, &before->addresses[i].ip))
+			ret_addresses[both.n_addresses++] = before->addresses[i];
+	both.addresses = ret_addresses;
+	return both;
+}
+
+int twin_readdress(int net_ns, const struct target_info *info, const struct target_info *before, struct error *err)
+{
+	struct target_info old = *before, fitted = *info, both;
+	struct info_address addresses[INFO_ADDRESSES];
+	struct rtnl *nl;
+	int rc = -1;
+
+	if (switch_net(net_ns, err) < 0)
+		return -1;
+	if (if_nametoindex("eth0")) /* its own name was taken (fit_interface()) */
+		strcpy(old.interface, "eth0");
+	strcpy(fitted.interface, old.interface);
+	both = with_both(&fitted, &old, addresses);
+	nl = rtnl_open(err);
+	if (nl && add_addresses(nl, &fitted, err) == 0 && twin_rules_replace(&both, have_ipv6(), err) == 0) {
+		/* What both have must not be missed: it is taken away before it is added again. */
+		target_routes(nl, &old, false, err);
+		rc = target_routes(nl, &fitted, true, err);
+	}
+	rtnl_close(nl);
+	return rc < 0 ? -1 : set_host_name(info, err);
 }
 
 void twin_cut(int net_ns)

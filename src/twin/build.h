@@ -34,6 +34,9 @@ int twin_unshare(const struct twin_owner *owner, struct twin *ret, struct error 
 int twin_build(struct twin *t, const struct target_info *info, const char *target, struct error *err);
 /* Cuts the twin off: every new connection fails with ENETUNREACH at once, while resets and errors still come in. By a process that may
  * change the twin; it ends up in it. */
+/* The target is another one now: @info's addresses, routes and host name take the place of @before's. The old addresses stay beside the new
+ * ones, for sockets that have them; the routes' sources are the new ones. */
+int twin_readdress(int net_ns, const struct target_info *info, const struct target_info *before, struct error *err);
 void twin_cut(int net_ns);
 void twin_close(struct twin *t);
 

@@ -4,6 +4,8 @@
  *   (start)   unshares; a failure waits for the first request to be told
  *   BUILD     with the target's description in a memfd: a child builds, and answers with every descriptor, or with the error. (A child, since
  *             building takes memory that the keeper would have for good: libnftables)
+ *   READDRESS with the descriptions of another target and of the last one: a child gives the twin other addresses, and answers with none or the
+ *             error
  *   NOTIFY    with the anchor and a channel: works on the program's listen and bind calls from here on (notifier.c)
  *   LEND      with a lender's socket: makes sockets of the relay namespace for whoever has the other end (relay/lender.h)
  *   …         what a post is told (post.h)
@@ -32,7 +34,7 @@
 #include "twin/notifier.h"
 #include "twin/post.h"
 
-enum { REQUEST_BUILD = 'b', REQUEST_NOTIFY = 'n', REQUEST_LEND = 'l' }; /* beside what a post obeys */
+enum { REQUEST_BUILD = 'b', REQUEST_NOTIFY = 'n', REQUEST_LEND = 'l', REQUEST_READDRESS = 'm' }; /* beside what a post obeys */
 enum { LENDERS = 4 };
 enum { TARGET_TEXT = 256 };
 
@@ -99,14 +101,27 @@ static void build(struct keeper *k, const struct request *r, int memfd)
 	send_answer(k->post.sock, &a, &k->twin);
 }
 
-static void build_in_child(struct keeper *k, const struct request *r, int memfd)
+static void readdress(struct keeper *k, const int memfds[2])
+{
+	struct answer a = { 0 };
+	struct target_info info = { 0 }, before = { 0 };
+
+	if (target_info_from_fd(memfds[0], &info, &a.error) == 0 && target_info_from_fd(memfds[1], &before, &a.error) == 0)
+		twin_readdress(k->twin.net_ns, &info, &before, &a.error);
+	fd_send(k->post.sock, &a, sizeof(a), NULL, 0);
+}
+
+static void build_in_child(struct keeper *k, const struct request *r, const int memfds[2])
 {
 	struct answer failed = { 0 };
 	pid_t child = fork();
 	int status;
 
 	if (child == 0) {
-		build(k, r, memfd);
+		if (r->what == REQUEST_BUILD)
+			build(k, r, memfds[0]);
+		else
+			readdress(k, memfds);
 		_exit(0);
 	}
 	if (child < 0)
@@ -166,8 +181,8 @@ static void on_request(struct watch *w, uint32_t events)
 
 	if (len == 0 || (len < 0 && errno != EAGAIN && errno != EINTR))
 		survive(k);
-	else if (len > 0 && r.what == REQUEST_BUILD)
-		build_in_child(k, &r, fds[0]);
+	else if (len > 0 && (r.what == REQUEST_BUILD || r.what == REQUEST_READDRESS))
+		build_in_child(k, &r, fds);
 	else if (len > 0 && r.what == REQUEST_NOTIFY)
 		notify(k, &r, fds);
 	else if (len > 0 && r.what == REQUEST_LEND)
@@ -257,6 +272,24 @@ int keeper_build(int sock, const struct target_info *info, const char *target, s
 	}
 	*ret = twin;
 	return 0;
+}
+
+int keeper_readdress(int sock, const struct target_info *info, const struct target_info *before, struct error *err)
+{
+	const struct request r = { .what = REQUEST_READDRESS };
+	struct answer a;
+	_cleanup_fd_ int now = target_info_memfd(info, err), then = now < 0 ? -1 : target_info_memfd(before, err);
+	const int fds[] = { now, then };
+	size_t n;
+
+	if (then < 0)
+		return -1;
+	if (fd_send(sock, &r, sizeof(r), fds, 2) < 0 || fd_receive(sock, &a, sizeof(a), NULL, 0, &n, 0) != (ssize_t)sizeof(a))
+		return error_set(err, errno, "talk to the keeper");
+	if (!error_is_set(&a.error))
+		return 0;
+	*err = a.error;
+	return -1;
 }
 
 int keeper_notify(int sock, int anchor, int channel, uint64_t net_cookie, struct error *err)

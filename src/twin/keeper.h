@@ -15,6 +15,8 @@
 pid_t keeper_start(const struct twin_owner *owner, int *ret_sock, struct error *err);
 /* Has it build everything, and waits for that. The namespaces and sockets are the caller's. */
 int keeper_build(int sock, const struct target_info *info, const char *target, struct twin *ret, struct error *err);
+/* Has it give the twin another target's addresses (twin_readdress()), and waits for that. */
+int keeper_readdress(int sock, const struct target_info *info, const struct target_info *before, struct error *err);
 /* Has it work on the program's listen and bind calls (twin/notifier.h): it asks over @channel. @net_cookie is the twin's. Both descriptors stay
  * the caller's. */
 int keeper_notify(int sock, int anchor, int channel, uint64_t net_cookie, struct error *err);

@@ -167,17 +167,29 @@ static void write_in(FILE *f, const struct target_info *info, bool ipv6)
 	fprintf(f, "  }\n}\n");
 }
 
-int twin_rules_apply(const struct target_info *info, bool ipv6, struct error *err)
+static int apply(const struct target_info *info, bool ipv6, bool replace, struct error *err)
 {
 	struct text t;
 
 	if (text_open(&t, err) < 0)
 		return -1;
+	if (replace)
+		fprintf(t.file, "delete table ip mirrord\n%sdelete table netdev mirrord\n", ipv6 ? "delete table ip6 mirrord\n" : "");
 	write_lo4(t.file, info);
 	if (ipv6)
 		write_lo6(t.file, info);
 	write_in(t.file, info, ipv6);
 	return text_apply(&t, err);
+}
+
+int twin_rules_apply(const struct target_info *info, bool ipv6, struct error *err)
+{
+	return apply(info, ipv6, false, err);
+}
+
+int twin_rules_replace(const struct target_info *info, bool ipv6, struct error *err)
+{
+	return apply(info, ipv6, true, err);
 }
 
 void twin_rules_remove(void)

@@ -7,13 +7,16 @@
 
 enum { ALL = PROBE_HTTP | PROBE_HTTPS | PROBE_GRPC | PROBE_TCP, NODE = 1, ELSEWHERE = 0 };
 
-#define KUBELET "GET /ready HTTP/1.1\r\nHost: 10.244.1.5:8080\r\nUser-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+#define KUBELET                                                                                                        \
+	"GET /ready HTTP/1.1\r\nHost: 10.244.1.5:8080\r\nUser-Agent: kube-probe/1.37\r\nAccept: */*\r\nConnection: close\r\n\r\n"
 #define CURL	"GET /ready HTTP/1.1\r\nHost: shop\r\nUser-Agent: curl/8.0 kube-probe/1.37\r\n\r\n"
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 /* A ClientHello of TLS 1.2 without extensions, and one that asks for "shop". */
-#define RANDOM	"01234567890123456789012345678901"
-#define HELLO	"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03" RANDOM "\x00\x00\x02\x13\x01\x01\x00"
-#define NAMED	"\x16\x03\x01\x00\x3c\x01\x00\x00\x38\x03\x03" RANDOM "\x00\x00\x02\x13\x01\x01\x00\x00\x0d\x00\x00\x00\x09\x00\x07\x00\x00\x04shop"
+#define RANDOM "01234567890123456789012345678901"
+#define HELLO  "\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03" RANDOM "\x00\x00\x02\x13\x01\x01\x00"
+#define NAMED                                                                                                          \
+	"\x16\x03\x01\x00\x3c\x01\x00\x00\x38\x03\x03" RANDOM                                                          \
+	"\x00\x00\x02\x13\x01\x01\x00\x00\x0d\x00\x00\x00\x09\x00\x07\x00\x00\x04shop"
 
 #define BYTES(text) (const uint8_t *)(text), sizeof(text) - 1
 
@@ -74,7 +77,8 @@ static void test_long(void)
 	memset(head, 'a', sizeof(head));
 	memcpy(head, BYTES("GET / HTTP/1.1\r\nX: "));
 	tap_int(probe_look(PROBE_HTTP, true, head, sizeof(head) - 1, false), PROBE_MORE, "a long head");
-	tap_int(probe_look(PROBE_HTTP, true, head, sizeof(head), false), PROBE_NO, "one that is too long for the kubelet's");
+	tap_int(probe_look(PROBE_HTTP, true, head, sizeof(head), false), PROBE_NO,
+		"one that is too long for the kubelet's");
 }
 
 int main(void)

@@ -226,6 +226,24 @@ static void test_probes(void)
 	wants_free(w);
 }
 
+static void test_moved(void)
+{
+	struct incoming_options steal = { .mode = INCOMING_STEAL, .on_concurrent = INCOMING_CONTINUE };
+	struct wants *w = wants_new(&session, &steal, &probes);
+
+	UPDATE(w, "tcp 0.0.0.0 8080 8080", "udp :: 53 53", "tcp 0.0.0.0 80 80");
+	heard();
+	answer(w, 1, NULL);
+	answer(w, 2, "stolen by bob");
+	probes.n = 0;
+	wants_move(w);
+	tap_str(heard(), "+1 tcp 80 steal 0.0.0.0:80; +2 tcp 8080 steal 0.0.0.0:8080; +3 udp 53 steal [::]:53",
+		"another agent is asked for all, also for what the last one refused; its target's probes count");
+	tap_int(wants_state(w, IPPROTO_TCP, 80), EINPROGRESS, "and its answer is waited for");
+	probes.n = 1;
+	wants_free(w);
+}
+
 static void test_without_agent(void)
 {
 	struct mux *none = NULL;
@@ -284,6 +302,7 @@ int main(void)
 	wants_free(w);
 	test_mirror();
 	test_probes();
+	test_moved();
 	test_without_agent();
 	test_hundreds_refused();
 	mux_free(session);

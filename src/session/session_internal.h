@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+/* The session, as its files see it: session.c has its life, follow.c its moves from pod to pod. */
+#pragma once
+
+#include "session/agent_check.h"
+#include "session/background.h"
+#include "session/calls.h"
+#include "session/datagram.h"
+#include "session/dns_local.h"
+#include "session/dns_stream.h"
+#include "session/gate.h"
+#include "session/incoming.h"
+#include "session/agent_link.h"
+#include "session/reconcile.h"
+#include "session/resolver.h"
+#include "session/routing.h"
+#include "session/session.h"
+#include "session/tcp.h"
+#include "session/unix_streams.h"
+#include "twin/build.h"
+
+enum state { STARTING, READY, RUNNING, FAILED, DRAINING };
+
+struct session {
+	const struct session_options *options;
+	enum state state;
+	struct loop *loop;
+	int launcher, log_fd, user_ns, keeper, guard, lend, anchor, program;
+	struct watch launcher_watch, keeper_watch, program_watch, anchor_watch;
+	struct timer timer;
+	uint64_t drain_until;
+	bool last; /* the agent knows that nothing more comes */
+	size_t descriptors; /* that we may have */
+
+	struct agent_link *link, *next; /* @next: to the pod that is to take the place of @link's; NULL: there is no need */
+	struct list leaving;	  /* links to pods that we had before, while something is open there */
+	struct mux *mux;	  /* @link's; NULL when it is lost */
+	struct kube_probes probes;
+	int described; /* the target as the twin shows it: a memfd */
+	struct borrower *borrower;
+	struct egress *exits[EXITS];
+	struct egress *tunnel; /* over @mux */
+	struct twin twin;
+	struct gate *gate;
+	struct routing routing;
+	struct dns_rules dns_rules;
+	struct resolver *resolver; /* NULL, like @dns: this machine answers no names */
+	struct dns_local *dns;
+	struct dns_streams *dns_streams;
+	struct background *background;
+	struct tcp *tcp;
+	struct datagrams *datagrams;
+	struct reconciler *reconciler;
+	struct calls *calls; /* NULL: none are reported, as is: */
+	struct incoming *incoming;
+	struct unix_streams *unix_streams;
+	struct agent_check check;
+};
+
+extern const struct agent_link_events session_link_events;
+
+/* What the session has is lost: session.c says what follows. */
+void session_fail(struct session *s, const struct error *why);
+/* Tells the agent, INFO_ENDING. */
+void session_say_ending(struct session *s, uint8_t what);
+/* The configuration's part in what a target is like. */
+int session_adapt(const struct session *s, struct target_info *info, struct error *err);
+/* Has an agent brought to the target, or with @not_uid to the pod that takes the place of that one. */
+int session_start_in_cluster(struct session *s, struct agent_link *link, const char *not_uid, struct error *err);
+
+/* follow.c. For agent_link_events: the target's pod is going away. */
+void follow_on_going(void *arg, struct agent_link *link);
+/* The link is lost: true when another one is on its way, and there is no network until then. */
+bool follow_lost(struct session *s);
+/* What the next link's agent says, and the link's failure. */
+void follow_on_info(struct session *s, uint16_t topic, const uint8_t *data, size_t len);
+void follow_failed(struct session *s, const struct error *why);
+/* Nobody needs another pod any more. */
+void follow_stop(struct session *s);
