@@ -3,7 +3,8 @@
  *
  * A shelf asks for as many as it lacks when less than half is left, one question at a time, so what comes always fits. The first of a kind has
  * to wait for the answer, as has who finds the shelf empty; the egress hears of each answer and lets its waiters try again. TCP and
- * UDP over IPv4 are fetched before anybody asks.
+ * UDP over IPv4 are fetched before anybody asks. What came is held until the lender has closed its copies: it may have been put to sleep before
+ * that, and a connection be over sooner.
  *
  * An error of the lender's stands for RETRY: those who come meanwhile get it at once, and the lender is left alone. */
 #include <errno.h>
@@ -19,10 +20,10 @@
 #define RETRY LOOP_SECOND
 
 struct shelf {
-	int fds[LEND_BATCH];
-	size_t n;
+	int fds[LEND_BATCH], held[LEND_BATCH]; /* held: the lender still has copies */
+	size_t n, n_held;
 	bool raw, asked;
-	int error;
+	int error, held_error;
 	uint64_t error_until;
 };
 
@@ -84,10 +85,17 @@ static int take(struct socket_source *source, enum socket_kind kind, bool *ret_r
 	return fd;
 }
 
+static void close_all(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
 static void clear(struct shelf *s)
 {
-	while (s->n)
-		close(s->fds[--s->n]);
+	close_all(s->fds, s->n);
+	close_all(s->held, s->n_held);
+	s->n = s->n_held = 0;
 }
 
 static void hang_up(struct borrower *b)
@@ -98,10 +106,16 @@ static void hang_up(struct borrower *b)
 		clear(&b->shelves[kind]);
 }
 
-static void close_all(const int *fds, size_t n)
+/* The whole of an answer is there. */
+static void put(struct borrower *b, struct shelf *s)
 {
-	for (size_t i = 0; i < n; i++)
-		close(fds[i]);
+	s->asked = false;
+	s->error = s->n_held || s->held_error ? s->held_error : EIO;
+	s->error_until = loop_now(b->loop) + RETRY;
+	for (size_t i = 0; i < s->n_held; i++)
+		s->fds[s->n++] = s->held[i];
+	s->n_held = 0;
+	s->held_error = 0;
 }
 
 /* False when the answer is to no question. */
@@ -109,19 +123,20 @@ static bool fill(struct borrower *b, const struct lend_answer *answer, const int
 {
 	struct shelf *s = &b->shelves[answer->kind % SOCKET_KINDS];
 
-	if (answer->kind >= SOCKET_KINDS || !s->asked || n > shelf_size(b, answer->kind) - s->n) {
+	if (answer->kind >= SOCKET_KINDS || !s->asked || n > shelf_size(b, answer->kind) - s->n - s->n_held) {
 		close_all(fds, n);
 		return false;
 	}
-	s->asked = false;
-	s->error = n || answer->error ? answer->error : EIO;
-	s->error_until = loop_now(b->loop) + RETRY;
 	if (n && s->raw != answer->raw)
 		clear(s);
 	if (n)
 		s->raw = answer->raw;
 	for (size_t i = 0; i < n; i++)
-		s->fds[s->n++] = fds[i];
+		s->held[s->n_held++] = fds[i];
+	if (answer->error)
+		s->held_error = answer->error;
+	if (!answer->more)
+		put(b, s);
 	return true;
 }
 

@@ -9,8 +9,9 @@ struct lend_request {
 };
 enum { LEND_OFFER = 255 }; /* a kind: a descriptor comes with it, and no answer is awaited */
 
-/* With the sockets beside it. @error says why they are fewer than asked for; 0 when they aren't. */
+/* With the sockets beside it. @error says why they are fewer than asked for; 0 when they aren't. @more: another one follows, without sockets,
+ * when the lender has closed its own copies: only then does a close of the borrower's end a connection and take it out of an epoll. */
 struct lend_answer {
-	uint8_t kind, raw;
+	uint8_t kind, raw, more;
 	uint16_t error;
 };

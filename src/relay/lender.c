@@ -93,7 +93,14 @@ static int refuse(struct lender *l, struct lend_answer *a)
 {
 	l->tries = 0;
 	a->error = EMFILE;
+	a->more = false;
 	return fd_send(l->fd, a, sizeof(*a), NULL, 0);
+}
+
+static void close_all(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
 }
 
 static void answer(struct lender *l, const struct lend_request *request)
@@ -101,19 +108,25 @@ static void answer(struct lender *l, const struct lend_request *request)
 	int fds[LEND_BATCH] = { 0 };
 	struct lend_answer a;
 	size_t n = make_batch(l->what, request, fds, &a);
-	int r = fd_send(l->fd, &a, sizeof(a), fds, n);
+	bool full;
+	int r;
 
-	if (r < 0 && errno == ETOOMANYREFS) {
+	a.more = n > 0;
+	r = fd_send(l->fd, &a, sizeof(a), fds, n);
+	full = r < 0 && errno == ETOOMANYREFS;
+	close_all(fds, n);
+	if (full) {
 		r = ++l->tries < TRIES ? try_later(l, request) : refuse(l, &a);
 	} else {
 		l->tries = 0;
+		a.more = false;
+		if (r == 0 && n)
+			r = fd_send(l->fd, &a, sizeof(a), NULL, 0);
 	}
 	if (r < 0) {
 		log_warn("lender: answer the borrower: %m");
 		hang_up(l);
 	}
-	while (n)
-		close(fds[--n]);
 }
 
 static void on_retry(struct timer *t)

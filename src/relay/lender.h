@@ -3,7 +3,8 @@
  *
  * A socket belongs to the network namespace that its maker was in, whoever uses it. So the agent makes unconnected sockets ahead of
  * need and hands them over by SCM_RIGHTS, and the session connects them itself: no round trip per connection, and no byte passes
- * the agent. Over one SOCK_SEQPACKET pair: the session asks "kind, how many", the agent answers "kind, raw, errno" with the sockets. */
+ * the agent. Over one SOCK_SEQPACKET pair: the session asks "kind, how many", the agent answers "kind, raw, errno" with the sockets, and once
+ * more when it has closed them itself. */
 #pragma once
 
 #include "net/loop.h"

@@ -248,9 +248,8 @@ void socket_port_close(struct port *port)
 	struct socket_egress *e = egress_of(p);
 
 	train_leave(e->train, p);
-	loop_unwatch(e->loop, &p->watch);
 	if (p->fd >= 0)
-		close(p->fd);
+		loop_close(e->loop, &p->watch);
 	p->fd = -1;
 	flush(p);
 	list_remove(&p->waiter.node);

@@ -256,9 +256,9 @@ static bool question(int fd, struct lend_request *ret)
 	return recv(fd, ret, sizeof(*ret), 0) == sizeof(*ret);
 }
 
-static void answer_with(int fd, enum socket_kind kind, int error, int n)
+static void answer_in_part(int fd, enum socket_kind kind, int error, int n, bool more)
 {
-	struct lend_answer a = { .kind = (uint8_t)kind, .error = (uint16_t)error };
+	struct lend_answer a = { .kind = (uint8_t)kind, .more = more, .error = (uint16_t)error };
 	int fds[LEND_BATCH] = { 0 };
 
 	for (int i = 0; i < n; i++)
@@ -267,6 +267,11 @@ static void answer_with(int fd, enum socket_kind kind, int error, int n)
 		abort();
 	for (int i = 0; i < n; i++)
 		close(fds[i]);
+}
+
+static void answer_with(int fd, enum socket_kind kind, int error, int n)
+{
+	answer_in_part(fd, kind, error, n, false);
 }
 
 static bool is_quiet(int fd)
@@ -305,7 +310,10 @@ static void test_played(void)
 
 	on_loop(dial, &a);
 	tap_int(a.returned, EINPROGRESS, "a dial waits for a socket");
-	answer_with(pair[1], SOCKET_TCP4, 0, 40);
+	answer_in_part(pair[1], SOCKET_TCP4, 0, 40, true);
+	tap_int(take_one(SOCKET_TCP4, NULL, 100), -EAGAIN, "none is used while the lender has copies");
+	tap_int(a.calls, 0, "nor by the dial");
+	answer_with(pair[1], SOCKET_TCP4, 0, 0);
 	tap_int(await(&a.calls, 1) == 1 ? a.error : -1, ECONNREFUSED, "it goes on with the answer");
 	tap_ok(is_quiet(pair[1]), "over half a shelf left: no question");
 	for (int i = 0; i < 8; i++)
