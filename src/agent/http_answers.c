@@ -13,8 +13,9 @@ struct division {
 
 static void forward(struct http_conn *c, struct division *d, const uint8_t *data)
 {
-	if (d->at > d->sent)
-		http_end_write(c, &c->client, data + d->sent, d->at - d->sent);
+	if (d->at <= d->sent)
+		return;
+	http_end_write(c, &c->client, data + d->sent, d->at - d->sent);
 	d->sent = d->at;
 }
 
@@ -32,6 +33,19 @@ static void begin_answer(struct http_conn *c, struct http_upstream *u, const str
 		c->upgrading = false; /* the server goes on with HTTP */
 	u->body = h1_body_of(m);
 	u->in_body = true;
+}
+
+/* A head of @len bytes at d->at goes out with its marks. */
+static void mark(struct http_conn *c, const struct http_upstream *u, struct division *d, const uint8_t *data, size_t len)
+{
+	static uint8_t marked[HTTP_HEAD_MAX + HTTP_MARKS_MAX];
+	struct http_marks m;
+
+	if (!http_marks_of(c->port, u->taker, &m))
+		return;
+	forward(c, d, data);
+	http_end_write(c, &c->client, marked, http_mark_head(&m, data + d->at, len, marked));
+	d->sent = d->at + len;
 }
 
 /* The head at d->at. False: it isn't complete, or there is nothing to be followed any more. */
@@ -58,6 +72,8 @@ static bool follow_head(struct http_conn *c, struct http_upstream *u, struct div
 		c->own_continue = u->begun = false;
 		return true;
 	}
+	if (m.status >= 200)
+		mark(c, u, d, data, (size_t)n);
 	d->at += (size_t)n;
 	if (m.status >= 200 || m.upgrade)
 		begin_answer(c, u, &m, d);

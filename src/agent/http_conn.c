@@ -65,6 +65,7 @@ static void upstream_free(struct http_upstream *u)
 	}
 	if (u->dial)
 		u->dial->egress->ops->abandon(u->dial);
+	http_gateway_free(u->gateway);
 	http_end_close(c, &u->end);
 	http_kept_take(&u->held, backlog_len(&u->held));
 	backlog_fini(&u->held);

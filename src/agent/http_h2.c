@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* HTTP/2: bytes between sockets and src/http/h2.c, which routes streams. Each stream asks the filters once; a session's program is connected
  * when the first stream is for it. */
+#include <errno.h>
 #include <string.h>
 
 #include "agent/http_internal.h"
+#include "base/log.h"
+#include "http/sniff.h"
 
 enum { GATHER = 64 << 10 }; /* bytes of frames for one write, and one more frame: far less than the buffer */
 
@@ -18,6 +21,16 @@ static struct http_upstream *find(struct http_conn *c, struct http_taker *t)
 	return NULL;
 }
 
+static bool connect_link(struct http_conn *c, struct http_upstream *u, bool home)
+{
+	struct http_marks marks;
+
+	u->link = h2_connect(c->h2, home);
+	if (u->link && http_marks_of(c->port, u->taker, &marks))
+		h2_mark(u->link, &marks);
+	return u->link != NULL;
+}
+
 static struct h2_link *link_to(struct http_conn *c, struct http_taker *t)
 {
 	struct http_upstream *u = find(c, t);
@@ -27,9 +40,10 @@ static struct h2_link *link_to(struct http_conn *c, struct http_taker *t)
 	u = http_upstream_new(c, t);
 	if (!u)
 		return NULL;
-	u->link = h2_connect(c->h2, false);
-	if (!u->link)
+	if (!connect_link(c, u, false)) {
 		http_upstream_drop(u);
+		return NULL;
+	}
 	return u->link;
 }
 
@@ -69,8 +83,7 @@ bool http_multiplex_begin(struct http_conn *c)
 	c->h2 = h2_new(&events, c, http_body_max(c->port));
 	if (!c->h2)
 		return false;
-	c->current->link = h2_connect(c->h2, true);
-	return c->current->link != NULL;
+	return connect_link(c, c->current, true);
 }
 
 /* What one end has sent goes to its link. */
@@ -98,17 +111,83 @@ static bool give(struct http_conn *c, struct http_end *e, struct h2_link *l)
 	return filled > 0;
 }
 
+/* A session's program may not know HTTP/2. How that begins is sent alone, and nothing else before it has answered so; what answers
+ * otherwise, or ends, is connected to again with HTTP/1. No request was sent to it by then. */
+static bool greet_program(struct http_conn *c, struct http_upstream *u)
+{
+	const uint8_t *data;
+	size_t n;
+
+	if (u->end.watch.fd < 0 || u->greeted)
+		return false;
+	u->greeted = true;
+	for (int i = 0; i < 2 && (n = h2_pull(u->link, &data)) > 0; i++) { /* the preface, SETTINGS */
+		http_end_write(c, &u->end, data, n);
+		if (!http_keep(&u->held, data, n))
+			u->failed = ENOMEM;
+	}
+	return true;
+}
+
+static void fall_back(struct http_conn *c, struct http_upstream *u)
+{
+	log_limited(LOG_LEVEL_INFO, "http: the local program doesn't speak HTTP/2 and gets HTTP/1");
+	http_end_close(c, &u->end);
+	u->end = (struct http_end){ .watch.fd = -1 };
+	u->gateway = http_gateway_new(c, u->taker);
+	if (u->gateway)
+		http_gateway_receive(u->gateway, backlog_first(&u->held), backlog_len(&u->held));
+	else
+		u->failed = ENOMEM;
+	http_kept_take(&u->held, backlog_len(&u->held));
+}
+
+/* True when something was done. */
+static bool prove(struct http_conn *c, struct http_upstream *u)
+{
+	bool moved = greet_program(c, u);
+	size_t n = u->end.watch.fd < 0 ? 0 : http_end_read(c, &u->end);
+
+	if (n && sniff_server_is_http2(http_buffer, n)) {
+		u->proven = true;
+		http_kept_take(&u->held, backlog_len(&u->held));
+		h2_receive(u->link, http_buffer, n);
+	} else if (n || ((u->end.ended || u->end.broken) && !u->end.readable)) {
+		fall_back(c, u);
+	} else {
+		return moved;
+	}
+	return true;
+}
+
+static bool move_server(struct http_conn *c, struct http_upstream *u)
+{
+	bool moved = false;
+
+	if (u->failed)
+		return false;
+	if (u->gateway)
+		return http_gateway_move(u->gateway, u->link);
+	if (u->taker && !u->proven)
+		return prove(c, u);
+	while (take(c, &u->end, u->link))
+		moved = true;
+	return give(c, &u->end, u->link) || moved;
+}
+
 static const char *reason_of(const struct http_upstream *u)
 {
 	if (u->failed)
 		return "the local program can't be connected to";
-	return h2_has_spoken(u->link) ? "the local program ended without an answer" : "the local program doesn't speak HTTP/2";
+	return "the local program ended without an answer";
 }
 
 /* A server has gone. */
 static bool drop_if_gone(struct http_conn *c, struct http_upstream *u)
 {
-	bool gone = u->failed || ((u->end.ended || u->end.broken) && !u->end.readable) || (u->end.watch.fd >= 0 && h2_is_over(u->link));
+	bool there = u->gateway || u->end.watch.fd >= 0;
+	bool gone = u->failed || ((u->end.ended || u->end.broken) && !u->end.readable) || (there && h2_is_over(u->link)) ||
+		    (u->gateway && http_gateway_is_broken(u->gateway));
 	struct h2_link *l = u->link;
 	const char *why = NULL;
 
@@ -135,9 +214,7 @@ static bool move_servers(struct http_conn *c)
 		struct http_upstream *u = container_of(n, struct http_upstream, node);
 
 		next = n->next;
-		while (take(c, &u->end, u->link))
-			moved = true;
-		moved |= give(c, &u->end, u->link);
+		moved |= move_server(c, u);
 		moved |= drop_if_gone(c, u);
 	}
 	return moved;

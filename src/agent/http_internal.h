@@ -5,6 +5,7 @@
 #include "agent/http.h"
 #include "http/h1.h"
 #include "http/h2.h"
+#include "http/marks.h"
 #include "http/options.h"
 #include "relay/backlog.h"
 
@@ -51,8 +52,10 @@ struct http_upstream {
 	struct dial *dial;
 	int failed; /* the errno of the dial */
 	struct h2_link *link; /* of HTTP/2 */
+	bool greeted, proven; /* a session's program was sent how HTTP/2 begins, and has answered in it */
+	struct http_gateway *gateway; /* it hasn't, and gets HTTP/1 */
 	/* The answer that comes. */
-	struct backlog held; /* a head that is not complete */
+	struct backlog held; /* a head that is not complete; of HTTP/2, how it begins, until the program is proven */
 	struct h1_scan scan;
 	struct h1_body body;
 	bool in_body, begun;
@@ -146,6 +149,17 @@ bool http_take_answers(struct http_conn *c);
 bool http_multiplex_begin(struct http_conn *c);
 void http_multiplex(struct http_conn *c);
 
+/* http_gateway.c: HTTP/2 from a link, HTTP/1 to a taker's program. NULL without memory. */
+struct http_gateway *http_gateway_new(struct http_conn *c, struct http_taker *t);
+void http_gateway_free(struct http_gateway *g);
+/* What the link has sent already. */
+void http_gateway_receive(struct http_gateway *g, const uint8_t *data, size_t len);
+/* True when something was done. */
+bool http_gateway_move(struct http_gateway *g, struct h2_link *link);
+/* The taker has gone: connections on their way are given up. True when there were any. */
+bool http_gateway_recall(struct http_gateway *g);
+bool http_gateway_is_broken(const struct http_gateway *g);
+
 /* http_port.c */
 enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT, HTTP_PROBE };
 /* Whose the request is. HTTP_WAIT: its body must be there first. HTTP_PROBE: the app's, whoever takes the rest. */
@@ -156,6 +170,8 @@ bool http_port_sees_connections(const struct http_port *p);
 struct http_taker *http_rest(const struct http_port *p);
 void http_taker_ref(struct http_taker *t);
 void http_taker_unref(struct http_taker *t);
+/* How answers of a taker's program, or with NULL of the app, are marked. False: not at all. */
+bool http_marks_of(const struct http_port *p, const struct http_taker *t, struct http_marks *ret);
 /* The most that any of them wants to know of a body. */
 size_t http_body_max(const struct http_port *p);
 unsigned int http_body_ms(const struct http_port *p);

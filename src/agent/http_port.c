@@ -65,23 +65,35 @@ void http_taker_unref(struct http_taker *t)
 }
 
 /* Connections that are on their way to its program think again. */
+static bool recall_from(struct http_conn *c, const struct http_taker *t)
+{
+	bool any = false;
+
+	for (struct list *k = c->upstreams.next; k != &c->upstreams; k = k->next) {
+		struct http_upstream *u = container_of(k, struct http_upstream, node);
+
+		if (u->taker != t)
+			continue;
+		if (u->gateway)
+			any |= http_gateway_recall(u->gateway);
+		if (!u->dial)
+			continue;
+		u->dial->egress->ops->abandon(u->dial);
+		u->dial = NULL;
+		u->failed = -1;
+		any = true;
+	}
+	return any;
+}
+
 static void recall(struct http_taker *t)
 {
 	for (struct list *n = t->port->conns.next, *next; n != &t->port->conns; n = next) {
 		struct http_conn *c = container_of(n, struct http_conn, node);
 
 		next = n->next;
-		for (struct list *k = c->upstreams.next; k != &c->upstreams; k = k->next) {
-			struct http_upstream *u = container_of(k, struct http_upstream, node);
-
-			if (u->taker != t || !u->dial)
-				continue;
-			u->dial->egress->ops->abandon(u->dial);
-			u->dial = NULL;
-			u->failed = -1;
+		if (recall_from(c, t))
 			http_run(c);
-			break;
-		}
 	}
 }
 
@@ -120,6 +132,19 @@ bool http_port_needs_http(const struct http_port *p)
 			return true;
 	}
 	return false;
+}
+
+bool http_marks_of(const struct http_port *p, const struct http_taker *of, struct http_marks *ret)
+{
+	*ret = (struct http_marks){ 0 };
+	for (const struct list *n = p->takers.next; n != &p->takers; n = n->next) {
+		const struct http_taker *t = container_of(n, struct http_taker, node);
+
+		if (t->settings.inject_headers)
+			ret->agent = of ? "forwarded-to-client" : "passed-through";
+		ret->no_cache |= t->settings.override_cache_control;
+	}
+	return ret->agent || ret->no_cache;
 }
 
 size_t http_body_max(const struct http_port *p)

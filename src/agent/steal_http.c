@@ -189,6 +189,7 @@ void steal_http_remove(struct steal_http *h, const struct subscriber *s)
 		if (session->subscriber != s)
 			continue;
 		list_remove(&session->node);
+		tls_forget(p->http);
 		http_taker_remove(session->taker);
 		session_free(session);
 		port_tidy(p);

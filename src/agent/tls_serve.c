@@ -393,6 +393,21 @@ void tls_serve(struct http_port *p, struct loop *loop, int fd, const struct http
 	conn_free(t);
 }
 
+void tls_forget(const struct http_port *p)
+{
+	for (struct list *n = conns.next, *next; n != &conns; n = next) {
+		struct tls_conn *t = container_of(n, struct tls_conn, all);
+
+		next = n->next;
+		if (t->port != p || !t->home)
+			continue;
+		t->home->egress->ops->abandon(t->home);
+		t->home = NULL;
+		if (!t->decided)
+			on_home(t, ECONNREFUSED);
+	}
+}
+
 void tls_reset_all(void)
 {
 	for (struct list *n = conns.next, *next; n != &conns; n = next) {

@@ -58,6 +58,9 @@ struct h1_body {
 struct h1_body h1_body_of(const struct h1_message *m);
 /* Returns how many of the bytes are the message's, all of them unless it is done; or H1_UNSAFE. */
 ssize_t h1_body_take(struct h1_body *b, const uint8_t *data, size_t len);
+enum h1_part { H1_FRAME, H1_DATA, H1_TRAILER };
+/* The same for whoever wants the body itself: takes bytes of one kind, and says which. A trailer is its lines and the empty one. */
+ssize_t h1_body_read(struct h1_body *b, const uint8_t *data, size_t len, enum h1_part *ret_part);
 /* @len bytes of it are passed over unseen. False: they aren't all data, and nothing has changed. */
 bool h1_body_skip(struct h1_body *b, uint64_t len);
 /* The bytes inside a chunked body that h1_body_take() has found whole. @out has room for as many as @len. Returns how many. */

@@ -136,6 +136,26 @@ ssize_t h1_body_take(struct h1_body *b, const uint8_t *data, size_t len)
 	return (ssize_t)at;
 }
 
+static enum h1_part part_of(const struct h1_body *b)
+{
+	if (b->framing != H1_CHUNKED || b->state == DATA)
+		return H1_DATA;
+	return b->state >= TRAILER_FIRST ? H1_TRAILER : H1_FRAME;
+}
+
+ssize_t h1_body_read(struct h1_body *b, const uint8_t *data, size_t len, enum h1_part *ret_part)
+{
+	enum h1_part part = *ret_part = part_of(b);
+	size_t at = 0;
+
+	if (part == H1_DATA)
+		return h1_body_take(b, data, b->framing == H1_CHUNKED && b->left < len ? (size_t)b->left : len);
+	while (at < len && !b->done && part_of(b) == part)
+		if (!step(b, data[at++]))
+			return H1_UNSAFE;
+	return (ssize_t)at;
+}
+
 bool h1_body_skip(struct h1_body *b, uint64_t len)
 {
 	bool chunked = b->framing == H1_CHUNKED;

@@ -255,6 +255,11 @@ struct h2_link *h2_connect(struct h2 *h, bool home)
 	return l;
 }
 
+void h2_mark(struct h2_link *l, const struct http_marks *m)
+{
+	l->marks = *m;
+}
+
 bool h2_receive(struct h2_link *l, const uint8_t *data, size_t len)
 {
 	if (l->broken)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "http/marks.h"
 #include "http/request.h"
 
 struct h2;
@@ -37,6 +38,9 @@ void h2_free(struct h2 *h);
 struct h2_link *h2_client(struct h2 *h);
 /* A link to a server. @home: the server that the client meant, whose settings it hears of. NULL without memory. */
 struct h2_link *h2_connect(struct h2 *h, bool home);
+
+/* Answers of this server get these marks; what they point to stays. */
+void h2_mark(struct h2_link *l, const struct http_marks *m);
 
 /* The client is told what is possible when its home server has said what it can do, or by this when that will not be. Until then nothing of
  * the client's may be given to h2_receive(). */

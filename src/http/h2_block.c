@@ -54,7 +54,7 @@ void h2_block_fini(struct h2_block *b)
 
 nghttp2_nv *h2_block_nv(const struct h2_block *b)
 {
-	static nghttp2_nv nv[HTTP_FIELDS_MAX];
+	static nghttp2_nv nv[HTTP_FIELDS_MAX + 2]; /* and marks */
 
 	for (size_t i = 0; i < b->n; i++) {
 		uint8_t *line = (uint8_t *)b->text + b->fields[i].at;
@@ -64,6 +64,25 @@ nghttp2_nv *h2_block_nv(const struct h2_block *b)
 				      b->fields[i].sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE };
 	}
 	return nv;
+}
+
+static nghttp2_nv nv_of(const char *name, const char *value)
+{
+	return (nghttp2_nv){ (uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE };
+}
+
+size_t h2_block_mark(nghttp2_nv *nv, size_t n, const struct http_marks *m)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!m->no_cache || nv[i].namelen != 13 || memcmp(nv[i].name, "cache-control", 13) != 0)
+			nv[left++] = nv[i];
+	if (m->agent)
+		nv[left++] = nv_of("mirrord-agent", m->agent);
+	if (m->no_cache)
+		nv[left++] = nv_of("cache-control", HTTP_NO_CACHE);
+	return left;
 }
 
 static struct http_field field_at(const struct h2_block *b, size_t i)

@@ -55,6 +55,7 @@ struct h2_link {
 	struct h2 *h2;
 	nghttp2_session *session;
 	bool client, home, spoken, leaving, broken;
+	struct http_marks marks;
 	size_t streams;
 	int32_t last_id, gap, gap_end; /* of the client's streams: the highest number, and the last row of numbers left out */
 };
@@ -73,6 +74,8 @@ bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool 
 void h2_block_fini(struct h2_block *b);
 /* As nghttp2 wants it: a static array, good until the next call. */
 nghttp2_nv *h2_block_nv(const struct h2_block *b);
+/* What of that is left when marks take its place, behind it; returns the new number. */
+size_t h2_block_mark(nghttp2_nv *nv, size_t n, const struct http_marks *m);
 struct span h2_block_value(const struct h2_block *b, const char *name);
 /* The request for filters; points into the block and static memory. */
 void h2_block_view(const struct h2_block *b, struct http_request *ret);

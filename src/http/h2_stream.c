@@ -218,15 +218,19 @@ static void forward_answer(struct h2_stream *s, bool end)
 	struct h2_half *from = &s->halves[H2_SERVER_HALF], *to = &s->halves[H2_CLIENT_HALF];
 	struct span status = h2_block_value(&from->block, ":status");
 	nghttp2_data_provider body = { .source.ptr = to, .read_callback = on_read };
-	const nghttp2_nv *nv = h2_block_nv(&from->block);
+	nghttp2_nv *nv = h2_block_nv(&from->block);
+	size_t n = from->block.n;
 	int rc = -1;
+
+	if (status.len && *status.at != '1' && from->link)
+		n = h2_block_mark(nv, n, &from->link->marks);
 
 	if (!to->link || from->block.too_large)
 		rc = -1;
 	else if (status.len && *status.at == '1')
 		rc = nghttp2_submit_headers(to->link->session, NGHTTP2_FLAG_NONE, to->id, NULL, nv, from->block.n, NULL);
 	else
-		rc = nghttp2_submit_response(to->link->session, to->id, nv, from->block.n, end ? NULL : &body);
+		rc = nghttp2_submit_response(to->link->session, to->id, nv, n, end ? NULL : &body);
 	if (status.len && *status.at != '1') {
 		to->headed = s->answered = true;
 		s->h2->answers++;

@@ -64,12 +64,12 @@ def ask(lab, *requests, node="services", ip=None):
 class Pair:
     """The target's own server, and one under mirrord that steals what @filter says."""
 
-    def __init__(self, lab, filter, **incoming):
+    def __init__(self, lab, filter, agent={}, **incoming):
         self.lab = lab
         self.real = lab.cluster.pod.start([*PYTHON, "-c", SERVER, "real", str(PORT)], stdout=subprocess.PIPE, text=True)
         self.real.stdout.readline()
         with open(CONFIG, "w") as f:
-            json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": filter, **incoming}}}}, f)
+            json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": filter, **incoming}}}, "agent": agent}, f)
         os.chmod(CONFIG, 0o644)
         self.here = lab.start_mirrord([*PYTHON, "-c", SERVER, "here", str(PORT)], options=("-f", CONFIG))
         line = self.here.stdout.readline()
@@ -199,6 +199,46 @@ def beside(lab):
     with Pair(lab, {"header_filter": "^x-user: alice$"}), Second(lab, {"mode": "steal"}):
         got = ask(lab, ("GET", "/1", ALICE), ("GET", "/2", {}))
         expect("who answered", [g.get("name") for g in got], ["here", "second"], str(got) + lab.log())
+
+
+@test("http_filter.http2_to_a_program_without", needs=("curl", "node"))
+def http2_to_a_program_without(lab):
+    """Python's http.server has no HTTP/2."""
+    code = f"require('http2').createServer((q, r) => r.end('real')).listen({PORT}, '0.0.0.0', () => console.log('ready'))"
+    real = lab.cluster.pod.start(["node", "-e", code], stdout=subprocess.PIPE, text=True)
+    real.stdout.readline()
+    with open(CONFIG, "w") as f:
+        json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": {"path_filter": "^/here"}}}}, "agent": {"inject_headers": True}}, f)
+    os.chmod(CONFIG, 0o644)
+    here = lab.start_mirrord([*PYTHON, "-c", SERVER, "here", str(PORT)], options=("-f", CONFIG))
+    try:
+        expect("the program's first line", here.stdout.readline(), "ready\n", lab.log())
+        curl = ["curl", "-sS", "-m", "20", "--http2-prior-knowledge", "-d", "x" * 1000]
+        url = f"http://{plan.HOSTS['pod'][0]}:{PORT}"
+        head, out = lab.cluster.nodes["services"].run([*curl, "-i", f"{url}/here"]).replace("\r", "").split("\n\n", 1)
+        expect_in("the mark", head, "mirrord-agent: forwarded-to-client")
+        expect("who answered", [json.loads(out).get(k) for k in ("name", "method", "length")], ["here", "POST", 1000], out + lab.log())
+        expect("the target", lab.cluster.nodes["services"].run([*curl, f"{url}/there"]), "real", lab.log())
+    finally:
+        here.terminate()
+        here.communicate(timeout=15)
+        real.kill()
+        real.wait()
+        real.stdout.close()
+
+
+@test("http_filter.marks", needs=("curl",))
+def marks(lab):
+    """Off unless asked for; then answers say who gave them, and that no cache is to keep them."""
+    for agent, headers in (({}, {"here": (None, None), "real": (None, None)}),
+                           ({"inject_headers": True, "override_cache_control": True},
+                            {"here": ("forwarded-to-client", "no-cache, no-store, must-revalidate"), "real": ("passed-through", "no-cache, no-store, must-revalidate")})):
+        with Pair(lab, {"header_filter": "^x-user: alice$"}, agent):
+            for who, more in (("here", ["-H", "X-User: alice"]), ("real", [])):
+                out = lab.cluster.nodes["services"].run(["curl", "-sS", "-m", "20", "-i", *more, f"http://{plan.HOSTS['pod'][0]}:{PORT}/"])
+                fields = dict(line.split(": ", 1) for line in out.replace("\r", "").lower().split("\n\n")[0].split("\n")[1:])
+                expect("who answered", json.loads(out[out.index("{"):])["name"], who, out + lab.log())
+                expect("its marks", (fields.get("mirrord-agent"), fields.get("cache-control")), headers[who], out)
 
 
 @test("http_filter.refused")

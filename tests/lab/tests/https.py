@@ -186,11 +186,21 @@ def in_the_clear(lab):
         expect("the target", ask(lab)["name"], "real", lab.log())
 
 
+@test("https.http2_to_a_program_without", needs=("curl", "openssl", "node"))
+def http2_to_a_program_without(lab):
+    """A client that speaks HTTP/2 with the target is answered by a program that has HTTP/1 alone, in TLS and in the clear."""
+    for how in ("tls", "tcp"):
+        with Pair(lab, node_server(lab, "real"), python_server("here", how), http_filter=FILTER, steal_tls=[port_with("shop")], tls_delivery={"protocol": how}):
+            got = ask(lab, "--http2", *ALICE, "-d", "x" * 1000)
+            expect("who answered", (got["name"], got["alpn"]), ("here", "http/1.1" if how == "tls" else None), str(got) + lab.log())
+            expect("the target", ask(lab, "--http2")["version"], "2.0", lab.log())
+
+
 @test("https.without_a_filter", needs=("curl", "openssl"))
 def without_a_filter(lab):
     """All of a port, decrypted."""
     with Pair(lab, python_server("real"), python_server("here", "tcp"), steal_tls=[port_with("shop")], https_delivery={"protocol": "tcp"}):
-        expect("who answered", ask(lab, "--http1.1")["name"], "here", lab.log())
+        expect("who answered", ask(lab)["name"], "here", lab.log())
 
 
 @test("https.keys_of_this_machine", needs=("curl", "openssl"))
