@@ -179,6 +179,19 @@ def split_dns(lab):
                 expect(" ".join(way + question), done.out.strip(), answer, str(done) + lab.log())
 
 
+@test("filters.long_answers", modes=("root",), needs=("dnsmasq", "dig"))
+def long_answers(lab):
+    """An answer of this machine's that fits into no datagram: cut by UDP, as the name server cuts it, and whole by TCP, to which dig changes by itself."""
+    configure({"dns": {"filter": {"local": ["*.vpn.test"]}}})
+    texts = [f"{i:02}" + "x" * 198 for i in range(30)]
+    with dnsmasq(lab, *[f"--txt-record=long.vpn.test,{t}" for t in texts]):
+        for way in ([], ["+tcp"], ["+bufsize=512"]):
+            done = lab.mirrord([*DIG, *way, "long.vpn.test", "TXT"], options=["-f", CONFIG])
+            expect(" ".join(way), sorted(line.strip('"') for line in done.out.splitlines()), texts, str(done) + lab.log())
+        done = lab.mirrord([*DIG, "+ignore", "+noshort", "+comments", "long.vpn.test", "TXT"], options=["-f", CONFIG])
+        expect("flags", "tc" in done.out.split("flags:")[1].split(";")[0].split(), True, str(done))
+
+
 MANY = r"""
 import concurrent.futures, socket
 def look(i):
