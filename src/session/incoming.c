@@ -25,6 +25,7 @@
 #include "base/fd.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "relay/lender.h"
 #include "relay/sockets.h"
 #include "relay/split_egress.h"
@@ -50,6 +51,13 @@ struct call {
 	uint16_t port; /* of the target's */
 };
 
+/* A UDP socket that the keeper reported. */
+struct bound {
+	struct table_node node;
+	uint64_t cookie;
+	bool seen; /* by the scan that runs */
+};
+
 struct incoming {
 	struct incoming_context c;
 	struct timer scan;
@@ -66,9 +74,7 @@ struct incoming {
 	/* The last scan's. */
 	struct listed_socket sockets[MAX_SOCKETS];
 	size_t n_sockets;
-	/* UDP sockets that the keeper reported. */
-	uint64_t bound[MAX_SOCKETS];
-	size_t n_bound;
+	struct table bound; /* UDP sockets that the keeper reported */
 	uint16_t chosen_from, chosen_to; /* the ports that the twin's kernel chooses from */
 	uint64_t counters[COUNTERS], counted_before[COUNTERS]; /* by the agent, by those before it */
 };
@@ -103,12 +109,29 @@ static void settle_calls(struct incoming *in)
 	}
 }
 
+static bool bound_equal(const struct table_node *node, const void *key)
+{
+	return container_of(node, const struct bound, node)->cookie == *(const uint64_t *)key;
+}
+
+/* Whether the keeper has reported it. It is there still. */
 static bool is_reported(const struct incoming *in, uint64_t cookie)
 {
-	for (size_t i = 0; i < in->n_bound; i++)
-		if (in->bound[i] == cookie)
-			return true;
-	return false;
+	struct table_node *n = table_find(&in->bound, &cookie, sizeof(cookie));
+
+	if (n)
+		container_of(n, struct bound, node)->seen = true;
+	return n != NULL;
+}
+
+static void report(struct incoming *in, uint64_t cookie)
+{
+	struct bound *b = in->bound.n < MAX_SOCKETS && !is_reported(in, cookie) ? calloc(1, sizeof(*b)) : NULL;
+
+	if (!b)
+		return;
+	b->cookie = cookie;
+	table_add(&in->bound, &b->node, &b->cookie, sizeof(b->cookie));
 }
 
 static void keep(void *arg, const struct listed_socket *s)
@@ -116,24 +139,27 @@ static void keep(void *arg, const struct listed_socket *s)
 	struct incoming *in = arg;
 	bool chosen = s->local.port >= in->chosen_from && s->local.port <= in->chosen_to;
 
-	if (!s->local.port || in->n_sockets == MAX_SOCKETS ||
-	    (s->protocol == IPPROTO_UDP && chosen && !is_reported(in, s->cookie)))
+	bool reported = s->protocol == IPPROTO_UDP && is_reported(in, s->cookie);
+
+	if (!s->local.port || in->n_sockets == MAX_SOCKETS || (s->protocol == IPPROTO_UDP && chosen && !reported))
 		return;
 	in->sockets[in->n_sockets++] = *s;
 }
 
-/* Forgets reported sockets that are closed. */
+/* Forgets reported sockets that are closed: that no list had since the last time. */
 static void prune_bound(struct incoming *in)
 {
-	size_t n = 0;
+	for (struct table_node *n = table_first(&in->bound), *next; n; n = next) {
+		struct bound *b = container_of(n, struct bound, node);
 
-	for (size_t i = 0; i < in->n_bound; i++)
-		for (size_t j = 0; j < in->n_sockets; j++)
-			if (in->sockets[j].cookie == in->bound[i]) {
-				in->bound[n++] = in->bound[i];
-				break;
-			}
-	in->n_bound = n;
+		next = table_after(&in->bound, n);
+		if (!b->seen) {
+			table_remove(&in->bound, n);
+			free(b);
+		} else {
+			b->seen = false;
+		}
+	}
 }
 
 static void subscribe_all(struct incoming *in)
@@ -150,10 +176,14 @@ static void subscribe_all(struct incoming *in)
 /* False when the kernel's list wasn't complete: all stays as it is then. */
 static bool scan(struct incoming *in)
 {
+	size_t before = in->n_sockets;
+
 	in->n_sockets = 0;
 	if (!socket_list(in->c.diag, IPPROTO_TCP, 1U << TCP_LISTEN, keep, in) ||
 	    !socket_list(in->c.diag, IPPROTO_UDP, 1U << TCP_CLOSE, keep, in))
 		return false;
+	if (in->n_sockets != before)
+		log_debug("incoming: %zu sockets are listed", in->n_sockets);
 	prune_bound(in);
 	publisher_update(in->publisher, in->sockets, in->n_sockets);
 	subscribe_all(in);
@@ -179,6 +209,24 @@ static const struct listed_socket *find_socket(const struct incoming *in, uint64
 	return NULL;
 }
 
+/* A socket of a port that nothing was known of: all is as if it had been in the last scan's list. So a program that listens on a thousand
+ * ports isn't listed a thousand times. NULL: it must be looked for. */
+static const struct listed_socket *see(struct incoming *in, const struct notify_event *e)
+{
+	struct wanted w = { .socket = { .protocol = e->protocol, .local = e->local, .v6only = e->v6only, .cookie = e->cookie } };
+	bool wanted = e->protocol && incoming_rules_port(in->c.options, &w.socket, &w.port);
+
+	if (!e->protocol || in->n_sockets == MAX_SOCKETS || (wanted && wants_has(in->wants, e->protocol, w.port)) ||
+	    (e->protocol == IPPROTO_TCP && publisher_has(in->publisher, e->local.port)))
+		return NULL;
+	in->sockets[in->n_sockets] = w.socket;
+	log_debug("incoming: one more socket, on port %u", e->local.port);
+	publisher_add(in->publisher, &w.socket);
+	if (wanted)
+		wants_add(in->wants, &w);
+	return &in->sockets[in->n_sockets++];
+}
+
 static void hold_call(struct incoming *in, uint64_t id, int protocol, uint16_t port)
 {
 	struct call *c = calloc(1, sizeof(*c));
@@ -200,9 +248,11 @@ void incoming_on_event(struct incoming *in, const struct notify_event *e)
 		loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + UNSEEN_TIME);
 		return;
 	}
-	if (e->kind == NOTIFY_BOUND && in->n_bound < MAX_SOCKETS)
-		in->bound[in->n_bound++] = e->cookie;
-	s = scan(in) ? find_socket(in, e->cookie) : NULL;
+	if (e->kind == NOTIFY_BOUND)
+		report(in, e->cookie);
+	s = see(in, e);
+	if (!s)
+		s = scan(in) ? find_socket(in, e->cookie) : NULL;
 	if (s && !publisher_error(in->publisher, s->local.port) && incoming_rules_port(in->c.options, s, &port)) {
 		wants_retry(in->wants, s->protocol, port);
 		hold_call(in, e->id, s->protocol, port);
@@ -286,7 +336,7 @@ struct incoming *incoming_new(const struct incoming_context *c, const struct tar
 {
 	struct incoming *in = calloc(1, sizeof(*in));
 
-	if (!in || !(in->wants = wants_new(c->mux, c->options, c->probes))) {
+	if (!in || table_init(&in->bound, bound_equal) < 0 || !(in->wants = wants_new(c->mux, c->options, c->probes))) {
 		error_set(err, ENOMEM, "prepare for incoming traffic");
 		free(in);
 		return NULL;
@@ -407,6 +457,11 @@ void incoming_free(struct incoming *in)
 	if (!in)
 		return;
 	incoming_end(in);
+	for (struct table_node *n; (n = table_first(&in->bound));) {
+		table_remove(&in->bound, n);
+		free(container_of(n, struct bound, node));
+	}
+	table_fini(&in->bound);
 	wants_free(in->wants);
 	free(in);
 }

@@ -18,9 +18,11 @@
 #include "base/fd.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "session/incoming_rules.h"
 #include "tunnel/subscription.h"
 
+#define AGAIN (50 * (uint64_t)LOOP_MS)
 enum { LISTENERS = 8, BACKLOG = 4096, ACCEPTS = 64, TRIES = 8, FAMILIES = 2 };
 
 struct door {
@@ -31,6 +33,7 @@ struct door {
 
 struct entry {
 	struct list node;
+	struct table_node by_port;
 	struct publisher *all;
 	uint16_t port, published; /* the program's; here, 0 when it failed */
 	int error;
@@ -53,10 +56,18 @@ struct publisher {
 	struct egress *program;
 	const struct incoming_options *options;
 	struct list entries, callers;
-	size_t n;
+	struct table by_port; /* the entries */
+	struct timer again;   /* for who stands before the doors while there are no descriptors */
 };
 
 static const char *const loopback[FAMILIES] = { "127.0.0.1", "::1" };
+
+static bool port_equal(const struct table_node *node, const void *key)
+{
+	return container_of(node, const struct entry, by_port)->port == *(const uint16_t *)key;
+}
+
+static void on_again(struct timer *t);
 
 struct publisher *publisher_new(struct loop *loop, struct egress *program, const struct incoming_options *options)
 {
@@ -64,7 +75,11 @@ struct publisher *publisher_new(struct loop *loop, struct egress *program, const
 
 	if (!p)
 		return NULL;
-	*p = (struct publisher){ .loop = loop, .program = program, .options = options };
+	*p = (struct publisher){ .loop = loop, .program = program, .options = options, .again.on_due = on_again };
+	if (table_init(&p->by_port, port_equal) < 0) {
+		free(p);
+		return NULL;
+	}
 	list_init(&p->entries);
 	list_init(&p->callers);
 	return p;
@@ -128,6 +143,32 @@ static void take(struct entry *e, int fd, const struct sockaddr_storage *peer)
 		on_dialed(c, error);
 }
 
+/* They wait in the queue until there may be descriptors again. */
+static void shut_doors(struct publisher *p)
+{
+	log_limited(LOG_LEVEL_WARN, "publish: take a connection: %m");
+	for (struct list *l = p->entries.next; l != &p->entries; l = l->next)
+		for (size_t i = 0; i < FAMILIES; i++)
+			if (container_of(l, struct entry, node)->doors[i].watch.added)
+				loop_rewatch(p->loop, &container_of(l, struct entry, node)->doors[i].watch, 0);
+	loop_arm(p->loop, &p->again, loop_now(p->loop) + AGAIN);
+}
+
+static void on_again(struct timer *t)
+{
+	struct publisher *p = container_of(t, struct publisher, again);
+
+	for (struct list *l = p->entries.next; l != &p->entries; l = l->next)
+		for (size_t i = 0; i < FAMILIES; i++)
+			if (container_of(l, struct entry, node)->doors[i].watch.added)
+				loop_rewatch(p->loop, &container_of(l, struct entry, node)->doors[i].watch, EPOLLIN);
+}
+
+static bool lacks_descriptors(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
 static void on_connection(struct watch *w, uint32_t events)
 {
 	struct door *d = container_of(w, struct door, watch);
@@ -137,6 +178,8 @@ static void on_connection(struct watch *w, uint32_t events)
 		socklen_t len = sizeof(peer);
 		int fd = accept4(d->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+		if (fd < 0 && lacks_descriptors(errno))
+			shut_doors(d->entry->all);
 		if (fd < 0)
 			break;
 		take(d->entry, fd, &peer);
@@ -232,16 +275,15 @@ static void entry_free(struct entry *e)
 		fd_closep(&e->doors[i].fd);
 	}
 	list_remove(&e->node);
-	e->all->n--;
+	table_remove(&e->all->by_port, &e->by_port);
 	free(e);
 }
 
 static struct entry *find(const struct publisher *p, uint16_t port)
 {
-	for (struct list *l = p->entries.next; l != &p->entries; l = l->next)
-		if (container_of(l, struct entry, node)->port == port)
-			return container_of(l, struct entry, node);
-	return NULL;
+	struct table_node *n = table_find(&p->by_port, &port, sizeof(port));
+
+	return n ? container_of(n, struct entry, by_port) : NULL;
 }
 
 static void see(struct publisher *p, const struct listed_socket *s)
@@ -254,7 +296,7 @@ static void see(struct publisher *p, const struct listed_socket *s)
 			return;
 		*e = (struct entry){ .all = p, .port = s->local.port, .doors = { { .fd = -1 }, { .fd = -1 } } };
 		list_append(&p->entries, &e->node);
-		p->n++;
+		table_add(&p->by_port, &e->by_port, &e->port, sizeof(e->port));
 		open_doors(e);
 	}
 	if (!e->seen)
@@ -285,9 +327,20 @@ void publisher_update(struct publisher *p, const struct listed_socket *sockets, 
 	}
 }
 
+void publisher_add(struct publisher *p, const struct listed_socket *socket)
+{
+	if (is_published(p, socket))
+		see(p, socket);
+}
+
+bool publisher_has(const struct publisher *p, uint16_t port)
+{
+	return find(p, port) != NULL;
+}
+
 size_t publisher_count(const struct publisher *p)
 {
-	return p->n;
+	return p->by_port.n;
 }
 
 int publisher_error(const struct publisher *p, uint16_t port)
@@ -303,6 +356,8 @@ void publisher_free(struct publisher *p)
 		return;
 	while (!list_empty(&p->entries))
 		entry_free(container_of(p->entries.next, struct entry, node));
+	table_fini(&p->by_port);
+	loop_disarm(p->loop, &p->again);
 	while (!list_empty(&p->callers)) {
 		struct caller *c = container_of(p->callers.next, struct caller, node);
 

@@ -16,6 +16,9 @@ void publisher_free(struct publisher *p);
 
 /* Publishes what is new among the program's TCP listeners, and ends what isn't among them any more. */
 void publisher_update(struct publisher *p, const struct listed_socket *sockets, size_t n);
+/* The same for one more: of a port that isn't published. */
+void publisher_add(struct publisher *p, const struct listed_socket *socket);
+bool publisher_has(const struct publisher *p, uint16_t port);
 size_t publisher_count(const struct publisher *p);
 /* Why the local @port could not be published where listen_ports says; else 0. */
 int publisher_error(const struct publisher *p, uint16_t port);

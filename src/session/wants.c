@@ -240,6 +240,16 @@ void wants_update(struct wants *s, struct wanted *w, size_t n)
 	}
 }
 
+void wants_add(struct wants *s, const struct wanted *wanted)
+{
+	update_one(s, wanted, 1);
+}
+
+bool wants_has(const struct wants *s, int protocol, uint16_t port)
+{
+	return find(s, protocol, port) != NULL;
+}
+
 bool wants_listens(const struct wants *s, int protocol, uint16_t local_port)
 {
 	for (const struct list *l = s->all.next; l != &s->all; l = l->next) {

@@ -23,6 +23,9 @@ void wants_free(struct wants *s);
 
 /* Subscribes what is new, changes what has changed, and ends what isn't in @wanted (sorted here) any more. */
 void wants_update(struct wants *s, struct wanted *wanted, size_t n);
+/* The same for one more: of a port that nothing is wanted for yet. */
+void wants_add(struct wants *s, const struct wanted *wanted);
+bool wants_has(const struct wants *s, int protocol, uint16_t port);
 size_t wants_count(const struct wants *s);
 /* Whether one of the program's listeners that are wanted has that port: there is no reason to connect to another. */
 bool wants_listens(const struct wants *s, int protocol, uint16_t local_port);

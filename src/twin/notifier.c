@@ -187,16 +187,34 @@ static void let_fail(struct notifier *n, uint64_t id, int fd, int error)
 	respond(n->listener_fd, id, error, false);
 }
 
+/* Where it is, so that the session needn't list all that there are. A socket of MPTCP's isn't the one that sock_diag(7) has. */
+static struct notify_event event_of(uint64_t id, enum notify_kind kind, int fd)
+{
+	struct notify_event e = { .id = id, .cookie = socket_number(fd, SO_COOKIE), .kind = kind };
+	int protocol = socket_int(fd, SO_PROTOCOL), v6only = 0;
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa), option = sizeof(v6only);
+
+	if (protocol == IPPROTO_MPTCP || getsockname(fd, (struct sockaddr *)&sa, &len) < 0 || !endpoint_from_sockaddr(&sa, &e.local))
+		return e;
+	if (sa.ss_family == AF_INET6 && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &option) == 0)
+		e.v6only = v6only;
+	e.protocol = protocol;
+	return e;
+}
+
 static void on_listen(struct notifier *n, struct caller *c, uint64_t id, int fd, int backlog)
 {
-	const struct notify_event e = { .id = id, .cookie = socket_number(fd, SO_COOKIE), .kind = NOTIFY_LISTENS };
+	struct notify_event e;
 
-	if (!is_tcp(fd))
+	if (!is_tcp(fd)) {
 		let_pass(n, id, fd);
-	else if (listen(fd, backlog) < 0)
+	} else if (listen(fd, backlog) < 0) {
 		let_fail(n, id, fd, errno);
-	else
+	} else {
+		e = event_of(id, NOTIFY_LISTENS, fd);
 		hold(n, c, &e, fd);
+	}
 }
 
 static bool is_multicast(const struct sockaddr_storage *address)
@@ -235,14 +253,16 @@ static void note_repeat(struct notifier *n, uint64_t cookie, const struct sockad
 static void bind_for(struct notifier *n, struct caller *c, uint64_t id, int fd, const struct sockaddr_storage *address, socklen_t len)
 {
 	uint64_t cookie = socket_number(fd, SO_COOKIE);
+	struct notify_event e;
 
 	if (!is_repeated(n, cookie, address, len) && bind(fd, (const struct sockaddr *)address, len) < 0) {
 		let_fail(n, id, fd, errno);
 		return;
 	}
+	e = event_of(id, NOTIFY_BOUND, fd);
 	close(fd);
 	if (call_is_there(n, id))
-		hold(n, c, &(struct notify_event){ .id = id, .cookie = cookie, .kind = NOTIFY_BOUND }, -1);
+		hold(n, c, &e, -1);
 	else
 		note_repeat(n, cookie, address, len);
 }

@@ -275,3 +275,14 @@ def udp_client(lab, program, take):
                "u.send(b'question')", "u.settimeout(20)")
     expect("its answer", program.value("u.recv(99).decode()"), "question", lab.log())
     left_alone(lab, program, PORT + 1, kind="SOCK_DGRAM")
+
+
+@listener_test("many_bound_ports", ways=("mirror",))
+def many_bound(lab, program, take):
+    """All sockets are listed now and then, not for each that is bound: five hundred take no longer each than the first ones."""
+    program.do("many = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(500)]",
+               f"[s.bind(('0.0.0.0', {PORT} + 100 + i)) for i, s in enumerate(many)]", "many[0].close()")
+    lab.wait_for("the first is listed no more", lambda: " 499 sockets are listed" in lab.log(100000))
+    lines = lab.log(100000).splitlines()
+    expect("seen one by one", sum("one more socket" in line for line in lines), 500)
+    expect("lists", sum("sockets are listed" in line for line in lines), lambda n: n < 250)
