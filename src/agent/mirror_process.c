@@ -9,7 +9,7 @@
  * else keep the process waiting: the agent never waits for it.
  *
  * A connection of another host's that is only routed through this namespace looks like one of the target's; so the server's address must be
- * a local one. */
+ * a local one. One that is redirected to a mesh's sidecar looks so, too, and is encrypted; what the sidecar makes of it over lo is copied instead. */
 #include "agent/mirror_process.h"
 
 #include <errno.h>
@@ -36,6 +36,7 @@
 #include "base/table.h"
 #include "capture/intake.h"
 #include "capture/reassembly.h"
+#include "net/conntrack.h"
 #include "net/loop.h"
 #include "net/sock_diag.h"
 
@@ -83,6 +84,7 @@ struct process {
 	struct timer expire;
 	struct deferred tell_counts;
 	struct sock_diag *diag; /* NULL: the kernel doesn't tell */
+	struct conntrack *conntrack; /* the same */
 	uint32_t last_id;
 	uint64_t watched[PROTOCOLS][PORTS / WORD];
 	uint8_t buffer[MIRROR_MESSAGE_MAX];
@@ -242,6 +244,13 @@ static bool follows(const struct follower *f, uint8_t protocol, uint16_t port)
 	return !f->removed && f->protocol == protocol && f->port == port;
 }
 
+static bool is_redirected(const struct process *p, const struct endpoint ends[SIDES])
+{
+	uint16_t port = p->conntrack ? conntrack_answering_port(p->conntrack, &ends[SIDE_CLIENT], &ends[SIDE_SERVER]) : 0;
+
+	return port && port != ends[SIDE_SERVER].port;
+}
+
 static void *on_open(void *arg, const struct endpoint ends[SIDES], bool middle)
 {
 	struct process *p = arg;
@@ -251,7 +260,7 @@ static void *on_open(void *arg, const struct endpoint ends[SIDES], bool middle)
 		_exit(1);
 	memcpy(t->ends, ends, sizeof(t->ends));
 	list_init(&t->copies);
-	t->foreign = !local_addresses_has(p->addresses, &ends[SIDE_SERVER].ip, loop_now(p->loop));
+	t->foreign = !local_addresses_has(p->addresses, &ends[SIDE_SERVER].ip, loop_now(p->loop)) || is_redirected(p, ends);
 	for (struct list *n = p->followers.next; !t->foreign && !middle && n != &p->followers; n = n->next) {
 		struct follower *f = container_of(n, struct follower, node);
 
@@ -562,6 +571,7 @@ static _Noreturn void run(int control, int ring)
 		_exit(1);
 	copies_init(&p->copies, p->loop);
 	p->diag = sock_diag_open(&err);
+	p->conntrack = conntrack_open();
 	p->expire.on_due = on_expire;
 	if (p->diag)
 		loop_arm(p->loop, &p->expire, loop_now(p->loop) + EXPIRE_STEP);
