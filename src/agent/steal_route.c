@@ -7,6 +7,7 @@
 #include "agent/steal_route.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
@@ -32,6 +33,16 @@ struct steal_route {
 	bool ipv6;
 	int fd; /* hears of rules and routes */
 };
+
+/* By the link that the route goes to, since that is what the kernel asks. */
+bool steal_route_has_ipv6(void)
+{
+	_cleanup_fd_ int probe = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_fd_ int fd = open("/proc/sys/net/ipv6/conf/lo/disable_ipv6", O_RDONLY | O_CLOEXEC);
+	char off = '0';
+
+	return probe >= 0 && (fd < 0 || read(fd, &off, 1) != 1 || off == '0');
+}
 
 static struct rule rule_of(int family)
 {

@@ -2,8 +2,12 @@
 /* The routing rule and the route that bring packets with AGENT_MARK back to the agent. They have no owner in the kernel. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "net/loop.h"
 
+/* False where IPv6 is unknown or switched off: there would be no route for it, so nothing of it can be stolen. */
+bool steal_route_has_ipv6(void);
 /* Removes what an agent that died left. A process without the right to do it leaves it. */
 void steal_route_clear(void);
 

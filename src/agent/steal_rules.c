@@ -47,6 +47,14 @@ static const struct {
 #define NOT_LINK_LOCAL "ip6 daddr != fe80::/10 ip6 saddr != fe80::/10"
 #define NEW_CONNECTION "tcp flags & (fin|syn|rst|ack) == syn tcp dport @tcp_ports fib daddr type local"
 
+/* A table of one family's knows no other, and nftables minds the question. */
+static const char *of_family(const struct steal_listeners *l, int v)
+{
+	if (!l->tcp[STEAL_V6])
+		return "";
+	return v == STEAL_V4 ? "meta nfproto ipv4" : "meta nfproto ipv6";
+}
+
 static void write_sets(FILE *f, const struct steal_listeners *l)
 {
 	fprintf(f, "  set tcp_ports { type inet_service; }\n  set udp_ports { type inet_service; }\n");
@@ -67,7 +75,7 @@ static void write_pre(FILE *f, const struct steal_listeners *l)
 		"  chain take {\n",
 		AFTER_DNAT, AGENT_MARK);
 	for (int v = 0; v < 2; v++) {
-		const char *only = v == STEAL_V6 ? NOT_LINK_LOCAL : "meta nfproto ipv4";
+		const char *only = v == STEAL_V6 ? NOT_LINK_LOCAL : of_family(l, v);
 
 		if (l->tcp[v])
 			fprintf(f, "    %s meta l4proto tcp tproxy %s to %s:%u accept\n", only, families[v].ip, families[v].address, l->tcp[v]);
@@ -86,7 +94,7 @@ static void write_redirect(FILE *f, const struct steal_listeners *l)
 			AFTER_DNAT, AGENT_MARK);
 		for (int v = 0; v < 2; v++)
 			if (l->tcp[v])
-				fprintf(f, "    meta nfproto %s " NEW_CONNECTION " redirect to :%u\n", families[v].nfproto, l->tcp[v]);
+				fprintf(f, "    %s " NEW_CONNECTION " redirect to :%u\n", of_family(l, v), l->tcp[v]);
 		fprintf(f, "  }\n");
 	}
 }

@@ -31,6 +31,7 @@
 #include "agent/passes.h"
 #include "agent/probe_hold.h"
 #include "agent/steal_http.h"
+#include "agent/steal_route.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -328,10 +329,11 @@ static int listen_on(struct listener_of *l, enum steal_family family, bool redir
 	bool v4 = family == STEAL_V4;
 	struct sockaddr_storage sa;
 	socklen_t len;
-	_cleanup_fd_ int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	_cleanup_fd_ int fd = -1;
 
-	if (fd < 0 && !v4 && errno == EAFNOSUPPORT)
+	if (!v4 && !steal_route_has_ipv6())
 		return 0;
+	fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (redirect)
 		l->at.ip = v4 ? IP_ANY4 : IP_ANY6;
 	else

@@ -28,6 +28,7 @@
 #include "agent/client.h"
 #include "agent/layout.h"
 #include "agent/raw_udp.h"
+#include "agent/steal_route.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/table.h"
@@ -368,9 +369,9 @@ static int source_open(struct source *s, enum steal_family family, struct error 
 	socklen_t len;
 	int r;
 
-	s->fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s->fd < 0 && !v4 && errno == EAFNOSUPPORT)
+	if (!v4 && !steal_route_has_ipv6())
 		return 0;
+	s->fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	ip_parse(v4 ? AGENT_ADDRESS4 : AGENT_ADDRESS6, &at.ip);
 	len = endpoint_to_sockaddr(&at, &sa);
 	if (s->fd < 0 || set_options(s->fd, v4) < 0 || bind(s->fd, (struct sockaddr *)&sa, len) < 0 ||

@@ -79,9 +79,10 @@ class Real:
 class Program:
     """programs/listens.py under mirrord."""
 
-    def __init__(self, lab, *options, env=None, argv=(), prefix=()):
+    def __init__(self, lab, *options, env=None, argv=(), prefix=(), target=None):
         self.lab = lab
-        self.process = lab.start_mirrord([*prefix, *PYTHON, "/tmp/lab/tests/programs/listens.py", *argv], options=options, env=env, stdin=subprocess.PIPE)
+        self.process = lab.start_mirrord([*prefix, *PYTHON, "/tmp/lab/tests/programs/listens.py", *argv], target=target, options=options, env=env,
+                                         stdin=subprocess.PIPE)
         if self._line() != "ready":
             raise Failure("a ready program", self.process.stderr.read(), lab.log())
 

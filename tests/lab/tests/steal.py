@@ -453,9 +453,9 @@ def chaos(lab, seconds):
     lab.wait_for("nothing is left", lambda: "mirrord" not in rules(lab) and "12397" not in rules(lab))
 
 
-@test("steal.chaos", timeout=150)
+@test("steal.chaos", timeout=240)
 def short_chaos(lab):
-    chaos(lab, 30)
+    chaos(lab, 60)
 
 
 @test("steal.chaos_for_long", long=True, timeout=900)
