@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* mirrord diagnose: whether a cluster can be worked with, and how fast: who we are there, what we may do, what it takes to get to a target. */
+/* mirrord diagnose: whether this machine can make a network for a program, whether a cluster can be worked with, and how fast: who we are
+ * there, what we may do, what it takes to get to a target. */
 #include "cli/diagnose.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,10 +20,12 @@
 #include "kube/json.h"
 #include "kube/open.h"
 #include "net/loop.h"
-#include "session/cluster.h"
+#include "session/link.h"
 #include "target/target.h"
 #include "tunnel/info.h"
 #include "tunnel/mux.h"
+#include "twin/keeper.h"
+#include "twin/privilege.h"
 
 enum { SAMPLES = 21, UNEVEN_SECONDS = 30 };
 #define TARGET_TIME (90 * LOOP_SECOND)
@@ -32,8 +36,7 @@ struct diagnosis {
 	struct kube_settings settings;
 	/* The tunnel's part. */
 	struct loop *loop;
-	struct cluster *cluster;
-	struct mux *mux;
+	struct link *link;
 	struct stream *stream;
 	struct timer timer;
 	double started, asked, samples[SAMPLES];
@@ -55,7 +58,8 @@ static const struct cli_option options[] = {
 static const struct cli_command command = {
 	.name = "diagnose",
 	.usage = "mirrord diagnose [OPTION]… [-t TARGET]",
-	.summary = "Says whether a cluster can be worked with: who you are there, what you may do, and with a target, how fast it is reached.\n"
+	.summary = "Says whether this machine can make a network for a program, and whether a cluster can be worked with: who you are there, what\n"
+		   "you may do, and with a target (one of this machine's needs no cluster), how fast it is reached.\n"
 		   "Each line begins with ok, without (it works without, see docs/permissions.md) or missing. Exit status: 0 all is well, 1\n"
 		   "something is missing.",
 	.example = "mirrord diagnose -t deployment/shop",
@@ -225,7 +229,7 @@ static void sample(struct diagnosis *d)
 	request.local.ip = IP_ANY4;
 	request.remote.port = 1;
 	d->asked = now_ms();
-	d->stream = stream_open(d->mux, &request, &stream_events, d);
+	d->stream = stream_open(link_mux(d->link), &request, &stream_events, d);
 	if (!d->stream) {
 		error_set(&d->error, errno, "open a stream");
 		loop_stop(d->loop);
@@ -239,42 +243,20 @@ static void fail(struct diagnosis *d, const struct error *why)
 	loop_stop(d->loop);
 }
 
-static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
+static void on_target(void *arg, const struct target_info *info)
 {
 	struct diagnosis *d = arg;
-	struct error err = { 0 };
 
-	if (topic == INFO_FAILURE && failure_decode(data, len, &err) == 0)
-		fail(d, &err);
-	if (topic != INFO_TARGET)
-		return;
 	report(d, GOOD, "the agent answers after %.0f ms", now_ms() - d->started);
 	sample(d);
 }
 
-static void on_gone(void *arg, const struct error *why)
+static void on_lost(void *arg, const struct error *why)
 {
 	fail(arg, why);
 }
 
-static const struct mux_events mux_events = { .on_info = on_info, .on_gone = on_gone };
-
-static void on_tunnel(void *arg, int fd, const struct kube_message *m)
-{
-	struct diagnosis *d = arg;
-	struct error err = { 0 };
-
-	d->mux = mux_new(d->loop, MUX_SESSION, fd, fd, &mux_events, d, &err);
-	if (!d->mux)
-		fail(d, &err);
-}
-
-static void on_failed(void *arg, const struct error *why)
-{
-	fail(arg, why);
-}
-
-static const struct cluster_events cluster_events = { .on_tunnel = on_tunnel, .on_failed = on_failed };
+static const struct link_events link_events = { .on_target = on_target, .on_lost = on_lost };
 
 static void on_timer(struct timer *t)
 {
@@ -285,24 +267,38 @@ static void on_timer(struct timer *t)
 	fail(d, &err);
 }
 
-static int check_target(struct diagnosis *d, const char *text, struct error *err)
+/* A twin is really made, of a target with both families. */
+static void check_here(struct diagnosis *d)
 {
-	struct target target;
-	const struct kube_tunnel_options k = { .target = &target, .settings = &d->settings, .log_level = LOG_LEVEL_ERROR, .log_fd = -1,
-					       .progress = isatty(STDERR_FILENO) };
+	struct twin_owner owner = { .user_ns = -1, .uid = getuid(), .gid = getgid() };
+	struct info_address addresses[2] = { { .prefix_len = 24 }, { .prefix_len = 64 } };
+	const struct target_info info = { .interface = "eth0", .hostname = "diagnose", .addresses = addresses, .n_addresses = 2 };
+	struct error err = { 0 };
+	struct utsname machine;
+	struct twin twin;
+	int keeper = -1;
 
-	if (target_resolve(text, &target, err) < 0)
-		return -1;
-	if (!target_is_in_cluster(&target)) {
-		error_set(err, 0, "target %s is not in a cluster", text);
-		return error_hint(err, "`mirrord exec -t %s -- true` says what it lacks", text);
-	}
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGCHLD, SIG_IGN);
+	ip_parse("192.0.2.2", &addresses[0].ip);
+	ip_parse("2001:db8::2", &addresses[1].ip);
+	privilege_sudo_user(&owner.uid, &owner.gid);
+	uname(&machine);
+	if (keeper_start(&owner, &keeper, &err) < 0 || keeper_build(keeper, &info, "diagnose", &twin, &err) < 0)
+		report_error(d, &err);
+	else
+		report(d, GOOD, "this machine can make a network for a program: Linux %s, %s", machine.release,
+		       twin.user_ns >= 0 ? "in a user namespace" : "with this user's own rights");
+	if (keeper >= 0)
+		close(keeper);
+}
+
+static int check_target(struct diagnosis *d, const struct target *target, struct error *err)
+{
+	const struct link_options o = { .target = target, .settings = &d->settings, .progress = isatty(STDERR_FILENO) };
+
 	d->loop = loop_new(err);
 	d->started = now_ms();
-	d->cluster = d->loop ? cluster_start(d->loop, &k, &cluster_events, d, err) : NULL;
-	if (!d->cluster)
+	d->link = d->loop ? link_new(d->loop, &o, &link_events, d, err) : NULL;
+	if (!d->link)
 		return -1;
 	d->timer.on_due = on_timer;
 	loop_arm(d->loop, &d->timer, loop_now(d->loop) + TARGET_TIME);
@@ -316,7 +312,7 @@ static int check_target(struct diagnosis *d, const char *text, struct error *err
 	return 0;
 }
 
-static int diagnose(struct diagnosis *d, const struct config *c, struct error *err)
+static int check_cluster(struct diagnosis *d, struct error *err)
 {
 	const char *namespace, *agents;
 
@@ -330,7 +326,20 @@ static int diagnose(struct diagnosis *d, const struct config *c, struct error *e
 	check_level(d, namespace);
 	if (strcmp(namespace, agents) != 0)
 		check_level(d, agents);
-	return c->target_path ? check_target(d, c->target_path, err) : 0;
+	return 0;
+}
+
+/* A target of this machine's needs no cluster. */
+static int diagnose(struct diagnosis *d, const struct config *c, struct error *err)
+{
+	struct target target;
+
+	check_here(d);
+	if (c->target_path && target_resolve(c->target_path, &target, err) < 0)
+		return -1;
+	if ((!c->target_path || target_is_in_cluster(&target)) && check_cluster(d, err) < 0)
+		return -1;
+	return c->target_path ? check_target(d, &target, err) : 0;
 }
 
 int cli_diagnose(int argc, char **argv)
@@ -349,9 +358,7 @@ int cli_diagnose(int argc, char **argv)
 	kube_settings_read(&config, &d.settings);
 	if (diagnose(&d, &config, &err) < 0)
 		report_error(&d, &err);
-	if (d.mux)
-		mux_free(d.mux);
-	cluster_free(d.cluster);
+	link_free(d.link);
 	kube_free(d.kube);
 	kube_settings_fini(&d.settings);
 	config_fini(&config);

@@ -31,8 +31,7 @@
 #include "cli/options.h"
 #include "net/loop.h"
 #include "relay/backlog.h"
-#include "session/agent_process.h"
-#include "session/cluster.h"
+#include "session/link.h"
 #include "target/target.h"
 #include "tunnel/info.h"
 #include "tunnel/mux.h"
@@ -57,8 +56,7 @@ struct datagrams {
 struct dump {
 	const struct dump_options *options;
 	struct loop *loop;
-	struct cluster *cluster; /* of a target in a cluster */
-	struct mux *mux;
+	struct link *link;
 	struct stream *stream;
 	struct watch signals;
 	struct timer last_words;
@@ -399,39 +397,28 @@ static const struct stream_events stream_events = {
 
 /* The agent. */
 
-static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
+static void on_target(void *arg, const struct target_info *info)
 {
 	const struct stream_request request = { .kind = STREAM_CAPTURE, .local.ip = IP_ANY6, .remote.ip = IP_ANY6 };
 	struct dump *d = arg;
 	struct error err = { 0 };
 
-	if (topic == INFO_FAILURE) {
-		if (failure_decode(data, len, &err) < 0)
-			error_wrap(&err, "read the agent's error");
-		fail(d, &err);
-	}
-	if (topic != INFO_TARGET || d->stream)
-		return;
-	d->stream = stream_open(d->mux, &request, &stream_events, d);
+	d->stream = stream_open(link_mux(d->link), &request, &stream_events, d);
 	if (!d->stream) {
 		error_set(&err, errno, "capture in the target");
 		fail(d, &err);
 	}
 }
 
-static void on_gone(void *arg, const struct error *why)
+static void on_lost(void *arg, const struct error *why)
 {
 	struct dump *d = arg;
-	struct error err = *why;
 
-	if (d->cluster)
-		cluster_why(d->cluster, &err);
-	error_wrap(&err, "lost the agent");
 	if (!d->stopping)
-		fail(d, &err);
+		fail(d, why);
 }
 
-static const struct mux_events mux_events = { .on_info = on_info, .on_gone = on_gone };
+static const struct link_events link_events = { .on_target = on_target, .on_lost = on_lost };
 
 static void on_last_words(struct timer *t)
 {
@@ -452,46 +439,6 @@ static void on_signal(struct watch *w, uint32_t events)
 	stream_end(d->stream);
 	d->last_words.on_due = on_last_words;
 	loop_arm(d->loop, &d->last_words, loop_now(d->loop) + LAST_WORDS);
-}
-
-static void on_tunnel(void *arg, int fd, const struct kube_message *m)
-{
-	struct dump *d = arg;
-	struct error err = { 0 };
-
-	d->mux = mux_new(d->loop, MUX_SESSION, fd, fd, &mux_events, d, &err);
-	if (!d->mux)
-		fail(d, &err);
-}
-
-static void on_failed(void *arg, const struct error *why)
-{
-	fail(arg, why);
-}
-
-static const struct cluster_events cluster_events = { .on_tunnel = on_tunnel, .on_failed = on_failed };
-
-/* The agent must outlive a Ctrl-C, which the terminal sends to it, too: it is started with the signal ignored. */
-static int start_agent(struct dump *d, const struct target *target, const struct kube_settings *settings, struct error *err)
-{
-	const struct kube_tunnel_options k = { .target = target, .settings = settings, .log_level = LOG_LEVEL_ERROR, .log_fd = -1,
-					       .progress = isatty(STDERR_FILENO) };
-	int tunnel = -1, lend = -1, rc = 0;
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGCHLD, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	if (target_is_in_cluster(target))
-		d->cluster = cluster_start(d->loop, &k, &cluster_events, d, err);
-	else
-		rc = agent_process_start(target, false, LOG_LEVEL_ERROR, -1, &tunnel, &lend, err);
-	signal(SIGINT, SIG_DFL);
-	if (rc < 0 || d->cluster)
-		return rc;
-	if (target_is_in_cluster(target))
-		return -1;
-	d->mux = mux_new(d->loop, MUX_SESSION, tunnel, tunnel, &mux_events, d, err);
-	return d->mux ? 0 : -1;
 }
 
 static int watch_signals(struct dump *d, struct error *err)
@@ -537,6 +484,7 @@ static int capture(struct dump *d, const char *path, const struct kube_settings 
 {
 	static const bool wanted[SIDES] = { true, true };
 	struct target target;
+	const struct link_options o = { .target = &target, .settings = settings, .progress = isatty(STDERR_FILENO) };
 
 	if (target_resolve(path, &target, err) < 0 || open_pcap(d, err) < 0 || !(d->loop = loop_new(err)))
 		return -1;
@@ -544,7 +492,8 @@ static int capture(struct dump *d, const char *path, const struct kube_settings 
 	d->reassembly = reassembly_new(wanted, &reassembly_events, d);
 	if (!d->intake || !d->reassembly || table_init(&d->datagrams, equal) < 0)
 		return error_set(err, ENOMEM, "read the capture");
-	if (start_agent(d, &target, settings, err) < 0 || watch_signals(d, err) < 0)
+	d->link = link_new(d->loop, &o, &link_events, d, err);
+	if (!d->link || watch_signals(d, err) < 0)
 		return -1;
 	return loop_run(d->loop, err);
 }
@@ -556,9 +505,7 @@ static int run(struct dump *d, const struct config *c, struct error *err)
 
 	kube_settings_read(c, &settings);
 	rc = capture(d, c->target_path, &settings, err);
-	if (d->mux)
-		mux_free(d->mux);
-	cluster_free(d->cluster);
+	link_free(d->link);
 	kube_settings_fini(&settings);
 	if (rc < 0)
 		return -1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A link's life.
+/* One agent_link, with the agent's start before it and the agent's first words read.
  *
  *   starting ─► on_target ─► … a byte stream to a cluster breaks: another one is asked for, streams wait …
  *      └───────────┴───────► on_lost: once */
@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "session/agent_link.h"
 #include "session/agent_process.h"
-#include "session/cluster.h"
 
 #define START_TIME (15 * LOOP_SECOND)
 
@@ -18,9 +18,7 @@ struct link {
 	struct loop *loop;
 	const struct link_events *events;
 	void *arg;
-	struct cluster *cluster; /* of a target in a cluster */
-	struct kube_probes probes;
-	struct mux *mux;
+	struct agent_link *agent;
 	struct timer timer;
 	bool there, lost;
 };
@@ -51,7 +49,7 @@ static void on_target(struct link *l, const uint8_t *data, size_t len)
 	target_info_fini(&info);
 }
 
-static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
+static void on_info(void *arg, struct agent_link *agent, uint16_t topic, const uint8_t *data, size_t len)
 {
 	struct link *l = arg;
 	struct error err = { 0 };
@@ -69,7 +67,7 @@ static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 	}
 }
 
-static void on_open(void *arg, struct stream *s, const struct stream_request *request)
+static void on_open(void *arg, struct agent_link *agent, struct stream *s, const struct stream_request *request)
 {
 	struct link *l = arg;
 
@@ -78,30 +76,6 @@ static void on_open(void *arg, struct stream *s, const struct stream_request *re
 	else
 		stream_reset(s, ECONNREFUSED);
 }
-
-static void on_gone(void *arg, const struct error *why)
-{
-	struct link *l = arg;
-	struct error err = *why;
-
-	if (l->cluster)
-		cluster_why(l->cluster, &err);
-	error_wrap(&err, "lost the agent");
-	lose(l, &err);
-}
-
-static void on_suspended(void *arg, const struct error *why)
-{
-	struct link *l = arg;
-
-	if (cluster_is_lost(l->cluster))
-		on_gone(l, why);
-	else
-		cluster_again(l->cluster);
-}
-
-static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
-static const struct mux_events cluster_mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone, .on_suspended = on_suspended };
 
 static void on_timer(struct timer *t)
 {
@@ -112,66 +86,68 @@ static void on_timer(struct timer *t)
 	lose(l, &err);
 }
 
-static int take_tunnel(struct link *l, int fd, struct error *err)
+static void await_target(struct link *l)
 {
-	l->mux = mux_new(l->loop, MUX_SESSION, fd, fd, l->cluster ? &cluster_mux_events : &mux_events, l, err);
 	l->timer.on_due = on_timer;
 	loop_arm(l->loop, &l->timer, loop_now(l->loop) + START_TIME);
-	return l->mux ? 0 : -1;
 }
 
-static void on_tunnel(void *arg, int fd, const struct kube_message *m)
+static void on_up(void *arg, struct agent_link *agent)
 {
-	struct link *l = arg;
-	struct error err = { 0 };
-
-	l->probes = m->probes;
-	if (l->mux)
-		mux_resume(l->mux, fd, fd, NULL);
-	else if (take_tunnel(l, fd, &err) < 0)
-		lose(l, &err);
+	await_target(arg);
 }
 
-/* What came before may still be unread, and say more: then it is the mux that tells the end. */
-static void on_failed(void *arg, const struct error *why)
+/* As long as the pod is there, what is open stays; its end is on_gone. */
+static void on_going(void *arg, struct agent_link *agent)
 {
-	struct link *l = arg;
-
-	if (!l->mux)
-		lose(l, why);
-	else if (mux_is_suspended(l->mux))
-		on_gone(l, why);
 }
 
-static const struct cluster_events cluster_events = { .on_tunnel = on_tunnel, .on_failed = on_failed };
+static void on_gone(void *arg, struct agent_link *agent, const struct error *why)
+{
+	struct error err = *why;
+
+	if (agent->mux)
+		error_wrap(&err, "lost the agent");
+	lose(arg, &err);
+}
+
+static const struct agent_link_events agent_events = {
+	.on_up = on_up, .on_open = on_open, .on_info = on_info, .on_going = on_going, .on_gone = on_gone
+};
 
 /* SIGINT is ignored by what is started here. */
 static int start(struct link *l, const struct link_options *o, struct error *err)
 {
 	const struct kube_tunnel_options k = { .target = o->target, .settings = o->settings, .log_level = LOG_LEVEL_ERROR, .log_fd = -1,
 					       .progress = o->progress, .steals = o->steals, .probes = o->probes };
+	bool in_cluster = target_is_in_cluster(o->target);
 	void (*before)(int) = signal(SIGINT, SIG_IGN);
-	int tunnel = -1, lend = -1, rc = 0;
+	int tunnel = -1, lend = -1, rc;
 
-	if (target_is_in_cluster(o->target)) {
-		l->cluster = cluster_start(l->loop, &k, &cluster_events, l, err);
-		rc = l->cluster ? 0 : -1;
-	} else {
+	if (in_cluster)
+		rc = agent_link_start_in_cluster(l->agent, &k, err);
+	else
 		rc = agent_process_start(o->target, false, LOG_LEVEL_ERROR, -1, &tunnel, &lend, err);
-	}
 	signal(SIGINT, before);
-	return rc == 0 && !l->cluster ? take_tunnel(l, tunnel, err) : rc;
+	if (rc < 0 || in_cluster)
+		return rc;
+	await_target(l);
+	return agent_link_start(l->agent, tunnel, err);
 }
 
 struct link *link_new(struct loop *loop, const struct link_options *options, const struct link_events *events, void *arg, struct error *err)
 {
 	struct link *l = calloc(1, sizeof(*l));
 
-	if (!l) {
+	if (l) {
+		*l = (struct link){ .loop = loop, .events = events, .arg = arg };
+		l->agent = agent_link_new(loop, &agent_events, l);
+	}
+	if (!l || !l->agent) {
 		error_set(err, ENOMEM, "start the agent");
+		free(l);
 		return NULL;
 	}
-	*l = (struct link){ .loop = loop, .events = events, .arg = arg };
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);
 	if (start(l, options, err) == 0)
@@ -182,12 +158,12 @@ struct link *link_new(struct loop *loop, const struct link_options *options, con
 
 struct mux *link_mux(const struct link *l)
 {
-	return l->mux;
+	return l->agent->mux;
 }
 
 const struct kube_probes *link_probes(const struct link *l)
 {
-	return &l->probes;
+	return &l->agent->probes;
 }
 
 void link_free(struct link *l)
@@ -196,8 +172,6 @@ void link_free(struct link *l)
 		return;
 	l->lost = true;
 	loop_disarm(l->loop, &l->timer);
-	if (l->mux)
-		mux_free(l->mux);
-	cluster_free(l->cluster);
+	agent_link_free(l->agent);
 	free(l);
 }
