@@ -78,6 +78,7 @@ PICKER = {
     "upgrade": b"\0\3GET / HTTP/1.1\r\nX-User: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x85abcdefghi",
     "refused": b"\2\xffGET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
     "tls": b"\1\x20" + hello(),
+    "cut": b"\2\7" + CHUNKED + b"5\r\nhello\r\n1\r\n\r\n",
     "http2": b"\2\xffPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 WORDS = {

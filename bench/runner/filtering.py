@@ -7,6 +7,8 @@
     all        a filter that matches all: an nginx under `mirrord exec` answers
     haproxy    HTTP mode, an ACL on the same header        nginx      proxy_pass with keep-alive
     nghttpx    HTTP/2                                      haproxy-tcp  for bulk: a plain pass-through
+
+"Between" is the processor time of whoever stands between client and server, for a request or a GiB: it says the same on a busy machine.
 """
 import json
 import os
@@ -16,11 +18,11 @@ from statistics import median
 
 from .box import RUN, TARGET
 from .mirror import nginx
-from .process import Problem, Service, need, tree
+from .process import Problem, Service, named, need, tree
 from .servers import write
 
 HOST = TARGET["haproxy"]
-H1, H2, PEERS, BULK = 8100, 8101, 8110, 1 << 30
+H1, H2, RAW, PEERS, BULK = 8100, 8101, 8102, 8110, 1 << 30
 IDLE = 2000  # connections
 HEADER = "x-bench-user: nobody"
 
@@ -62,26 +64,29 @@ backend app2
 backend tcp
   mode tcp
   server a {host}:{h1}
+frontend raw
+  bind {host}:{p4}
+  mode tcp
+  default_backend raw
+backend raw
+  mode tcp
+  server a {host}:{raw}
 """
 
 
 class Program:
     """nginx under mirrord, which steals what @filter says."""
 
-    def __init__(self, t, mirrord, name, filter, ports=(H1, H2)):
+    def __init__(self, t, mirrord, name, filter, ports=(H1, H2, RAW)):
         config = write(f"{RUN}/{name}.json", json.dumps({"feature": {"network": {"publish": False, "incoming": {"mode": "steal", "http_filter": filter}}}}))
         servers = (f'server {{ listen {ports[0]}; location / {{ return 200 "hello"; }} location /bulk {{ root {RUN}; }} }} '
-                   f'server {{ listen {ports[1]} http2; location / {{ return 200 "hello"; }} }}')
+                   f'server {{ listen {ports[1]} http2; location / {{ return 200 "hello"; }} }} server {{ listen {ports[2]}; }}')
         argv = nginx(name, servers)
         self.log = f"{RUN}/{name}.log"
         env = dict(os.environ, MIRRORD_LOG="info", MIRRORD_LOG_FILE=self.log)
         self.service = Service(name, t.client, [mirrord, "exec", "-q", "-f", config, "-t", f"pid/{t.target.pid}", "--", *argv], "client", env)
         listening = lambda: all(subprocess.run(t.client.within(["sh", "-c", f"grep -q 'port {p} is stolen' {self.log}"])).returncode == 0 for p in ports)
         self.service.wait_for(listening, 20)
-
-    def agents(self):
-        """Pids of its agent."""
-        return [pid for pid in tree(self.service.process.pid) if open(f"/proc/{pid}/comm").read().startswith("mirrord-agent")]
 
     def close(self):
         self.service.process.terminate()
@@ -105,7 +110,8 @@ def wrk(t, port, connections, seconds):
         raise Problem(re.search("(Socket errors|Non-2xx).*", out).group(0))
     scale = {"us": 1, "ms": 1e3, "s": 1e6}
     at = {p: float(v) * scale[u] for p, v, u in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", out)}
-    return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "p50": at["50"], "p99": at["99"]}
+    return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "p50": at["50"], "p99": at["99"],
+            "asked": int(re.search(r"(\d+) requests in", out).group(1))}
 
 
 def h2load(t, port, seconds):
@@ -113,18 +119,46 @@ def h2load(t, port, seconds):
     good = re.search(r"(\d+) succeeded, (\d+) failed", out)
     if int(good.group(2)) or not int(good.group(1)):
         raise Problem(f"h2load: {good.group(0)}")
-    return {"h2": float(re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", out).group(1))}
+    return {"h2": float(re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", out).group(1)), "asked": int(good.group(1))}
 
 
 def bulk(t, port):
     return {"gbit": float(sh(t, ["curl", "-s", "-o", "/dev/null", "-w", "%{speed_download}", f"http://{HOST}:{port}/bulk"], 60)) * 8e-9}
 
 
-def memory(t, program):
+def raw(t, port):
+    """What isn't HTTP."""
+    out = json.loads(sh(t, ["iperf3", "-J", "-c", HOST, "-p", str(port), "-t", "1"], 10))
+    end = out["end"]["sum_received"]
+    return {"raw": end["bits_per_second"] * 1e-9, "asked": end["bytes"] / BULK}
+
+
+def processor_time(pids):
+    """Seconds."""
+    total = 0
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat") as f:
+                total += int(f.read().split()[0]) * 1e-9
+    return total
+
+
+def with_cost(between, name, what, *words):
+    """What @what gives, and the seconds that @between took for each of its requests or GiB."""
+    before = processor_time(between)
+    r = what(*words)
+    n = r.pop("asked", 1)
+    return {**r, **({f"{name} cost": (processor_time(between) - before) / n} if between else {})}
+
+
+def memory(t):
     """Bytes of the agent's for each idle keep-alive connection."""
-    def rss(pid):
-        with open(f"/proc/{pid}/status") as f:
-            return int(f.read().split("VmRSS:")[1].split()[0]) << 10
+    def rss():
+        total = 0
+        for pid in named("mirrord-agent"):
+            with open(f"/proc/{pid}/status") as f:
+                total += int(f.read().split("VmRSS:")[1].split()[0]) << 10
+        return total
 
     code = f"""
 import resource, socket, sys
@@ -134,56 +168,66 @@ for n in range({IDLE}):
     s = socket.create_connection(("{HOST}", {H1})); s.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n"); s.recv(4096); all.append(s)
 print("ready", flush=True); sys.stdin.read()
 """
-    pid = program.agents()[0]
-    before = rss(pid)
+    before = rss()
     holder = subprocess.Popen(t.client.within(["python3", "-c", code]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     holder.stdout.readline()
-    after = rss(pid)
+    after = rss()
     holder.communicate("")
     return {"idle": (after - before) / IDLE}
 
 
-def measure(t, ports, seconds, program=None):
+def measure(t, ports, seconds, between=(), idle=False):
     r = {}
     if ports.get("h1"):
-        many, one = wrk(t, ports["h1"], 32, seconds), wrk(t, ports["h1"], 1, seconds)
-        r.update(rate=many["rate"], p99=many["p99"], p50=one["p50"])
+        many, one = with_cost(between, "h1", wrk, t, ports["h1"], 32, seconds), wrk(t, ports["h1"], 1, seconds)
+        r.update(many, p50=one["p50"])
     if ports.get("h2"):
-        r.update(h2load(t, ports["h2"], seconds))
+        r.update(with_cost(between, "h2", h2load, t, ports["h2"], seconds))
     if ports.get("bulk"):
-        r.update(bulk(t, ports["bulk"]))
-    if program:
-        r.update(memory(t, program))
+        r.update(with_cost(between, "gbit", bulk, t, ports["bulk"]))
+    if ports.get("raw"):
+        r.update(with_cost(between, "raw", raw, t, ports["raw"]))
+    if idle:
+        r.update(memory(t))
     return r
 
 
-OURS = {"h1": H1, "h2": H2, "bulk": H1}
+OURS = {"h1": H1, "h2": H2, "bulk": H1, "raw": RAW}
 CASES = {
     "direct": (OURS, []),
     "never": (OURS, [{"header_filter": f"^{HEADER}$"}]),
     "sixteen": ({"h1": H1}, [{"any_of": [{"header": f"^x-bench-{n}-{k}: {HEADER}$"} for k in range(4)]} for n in range(4)]),
-    "all": (OURS, [{"header_filter": "^host:"}]),
+    "all": ({k: v for k, v in OURS.items() if k != "raw"}, [{"header_filter": "^host:"}]),
     "haproxy": ({"h1": PEERS, "h2": PEERS + 1}, []),
-    "haproxy-tcp": ({"bulk": PEERS + 2}, []),
+    "haproxy-tcp": ({"bulk": PEERS + 2, "raw": PEERS + 5}, []),
     "nginx": ({"h1": PEERS + 3}, []),
     "nghttpx": ({"h2": PEERS + 4}, []),
 }
 
 
-def one_case(t, mirrord, case, seconds):
+PEER_OF = {"haproxy": "haproxy", "haproxy-tcp": "haproxy", "nginx": "nginx", "nghttpx": "nghttpx"}
+
+
+def one_case(t, mirrord, case, seconds, services):
     ports, filters = CASES[case]
     programs = []
     try:
         for n, f in enumerate(filters):
             programs.append(Program(t, mirrord, f"{case}-{n}", f))
-        return measure(t, ports, seconds, programs[0] if case == "never" and programs[0].agents() else None)
+        between = named("mirrord-agent") if programs else []
+        if case in PEER_OF:
+            between = tree(services[f"filter-{PEER_OF[case]}"].process.pid)
+        return measure(t, ports, seconds, between, case == "never")
     finally:
         for p in programs:
             p.close()
 
 
 FIELDS = (("rate", "HTTP/1, 32 connections", "{:.0f}/s"), ("p50", "p50 of 1", "{:.0f} µs"), ("p99", "p99 of 32", "{:.0f} µs"), ("h2", "HTTP/2, 8 × 16", "{:.0f}/s"),
-          ("gbit", "1 GiB", "{:.1f} Gbit/s"), ("idle", "an idle connection", "{:.0f} bytes"))
+          ("gbit", "1 GiB", "{:.1f} Gbit/s"), ("raw", "not HTTP", "{:.1f} Gbit/s"), ("idle", "an idle connection", "{:.0f} bytes"))
+
+
+COSTS = (("h1 cost", "a request {:.1f} µs", 1e6), ("h2 cost", "of HTTP/2 {:.1f} µs", 1e6), ("gbit cost", "a GiB {:.0f} ms", 1e3), ("raw cost", "not HTTP {:.0f} ms", 1e3))
 
 
 def lines_of(samples):
@@ -194,34 +238,39 @@ def lines_of(samples):
             value, direct = middle(case, field), middle("direct", field)
             if value is not None:
                 parts.append(f"{title} {form.format(value)}" + (f" ({value / direct:.2f} ×)" if direct and case != "direct" else ""))
+        costs = [form.format(value * scale) for field, form, scale in COSTS if (value := middle(case, field)) is not None]
+        if costs:
+            parts.append("between: " + ", ".join(costs))
         if parts:
             yield f"{case}: " + ", ".join(parts)
 
 
 def start_peers(t):
-    write(f"{RUN}/filter.haproxy", HAPROXY.format(host=HOST, p=PEERS, p2=PEERS + 1, p3=PEERS + 2, h1=H1, h2=H2))
+    write(f"{RUN}/filter.haproxy", HAPROXY.format(host=HOST, p=PEERS, p2=PEERS + 1, p3=PEERS + 2, p4=PEERS + 5, h1=H1, h2=H2, raw=RAW))
     with open(f"{RUN}/bulk", "wb") as f:
         f.truncate(BULK)
-    return [Service("filter-target", t.target, nginx("filtered", SERVERS.format(host=HOST, h1=H1, h2=H2, run=RUN, reuse="")), "server").wait_for_port(H1),
-            Service("filter-haproxy", t.target, ["haproxy", "-f", f"{RUN}/filter.haproxy"], "server").wait_for_port(PEERS),
-            Service("filter-nginx", t.target, nginx("proxy", PROXY.format(host=HOST, h1=H1, port=PEERS + 3)), "server").wait_for_port(PEERS + 3),
-            Service("filter-nghttpx", t.target, ["nghttpx", "-s", "--workers=1", "--no-ocsp", f"--frontend={HOST},{PEERS + 4};no-tls", f"--backend={HOST},{H2};;proto=h2",
-                                                 "--errorlog-file=/dev/null", "--accesslog-file=/dev/null"], "server").wait_for_port(PEERS + 4)]
+    commands = {"filter-target": (nginx("filtered", SERVERS.format(host=HOST, h1=H1, h2=H2, run=RUN, reuse="")), H1),
+                "filter-raw": (["iperf3", "-s", "-B", HOST, "-p", str(RAW)], RAW),
+                "filter-haproxy": (["haproxy", "-f", f"{RUN}/filter.haproxy"], PEERS),
+                "filter-nginx": (nginx("proxy", PROXY.format(host=HOST, h1=H1, port=PEERS + 3)), PEERS + 3),
+                "filter-nghttpx": (["nghttpx", "-s", "--workers=1", "--no-ocsp", f"--frontend={HOST},{PEERS + 4};no-tls", f"--backend={HOST},{H2};;proto=h2",
+                                    "--errorlog-file=/dev/null", "--accesslog-file=/dev/null"], PEERS + 4)}
+    return {name: Service(name, t.target, argv, "server").wait_for_port(port) for name, (argv, port) in commands.items()}
 
 
 def report(t, mirrord, rounds, seconds):
     """Text lines and data; the cases of a round follow each other."""
-    need("nginx", "haproxy", "nghttpx", "wrk", "h2load", "curl")
+    need("nginx", "haproxy", "nghttpx", "wrk", "h2load", "curl", "iperf3")
     services = start_peers(t)
     samples, problems = [], {}
     for _ in range(rounds):
         samples.append({})
         for case in CASES:
             try:
-                samples[-1][case] = one_case(t, mirrord, case, seconds)
+                samples[-1][case] = one_case(t, mirrord, case, seconds, services)
             except (Problem, subprocess.TimeoutExpired) as p:
                 problems[case] = str(p)
-    for s in services:
+    for s in services.values():
         s.process.terminate()
         s.process.wait()
         Service.all.remove(s)

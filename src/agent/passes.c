@@ -3,8 +3,10 @@
  *
  * A socket with IP_TRANSPARENT is bound to the client's address, which is not the target's, and carries AGENT_MARK (steal_rules.c). Its port is
  * ours to choose, and no connection may have it: that of the target's program with the same four addresses would get our SYN, its
- * answer would make our socket send a reset, and the client's real connection would be dead. So the kernel is asked first. Clients that
- * connect later may choose the same port; ports above the usual ephemeral ones make that improbable.
+ * answer would make our socket send a reset, and the client's real connection would be dead. So the kernel is asked first. A client that
+ * connects later from the same port would wait in vain, since its SYN reaches that connection. So the ports are odd ones below 10000: systems
+ * take theirs from above (Linux 32768 to 60999, others 49152 to 65535), and Linux takes even ones first, whatever its range is. Of the
+ * target's own addresses, where servers may want a port later, they are above Linux'.
  *
  *   DIALED ─► its socket is there ─► gone, or in TIME_WAIT (ended: on this machine no packet of it is late) ─► forgotten
  *
@@ -30,13 +32,18 @@
 
 enum {
 	TRIES = 32,
-	RARE_FIRST = 61000,  /* above Linux' own ephemeral ports */
-	ANY_FIRST = 1024,    /* for the second half of the tries */
 	LOOKS = 256,	     /* of one turn, and a quarter of all */
 };
 #define TURN (250 * (uint64_t)LOOP_MS)
 #define LOOK_FIRST LOOP_SECOND
 #define LOOK_MOST (16 * LOOP_SECOND)
+
+/* Ports to choose from: every second one, or all. */
+struct port_range {
+	uint16_t first, last;
+	bool odd;
+};
+static const struct port_range of_clients = { 1025, 9999, true }, of_target = { 61001, 65535, true }, any = { 1024, 65535, false };
 
 struct passes {
 	struct loop *loop;
@@ -189,6 +196,15 @@ static uint32_t next_random(struct passes *p)
 	return p->random;
 }
 
+static uint16_t choose_port(struct passes *p, const struct endpoint *client, const struct endpoint *destination, int attempt)
+{
+	bool own = ip_equal(&client->ip, &destination->ip) || ip_is_loopback(&client->ip);
+	const struct port_range *r = attempt >= TRIES / 2 ? &any : own ? &of_target : &of_clients;
+	unsigned int step = r->odd ? 2 : 1, n = (unsigned int)(r->last - r->first) / step + 1;
+
+	return (uint16_t)(r->first + step * (next_random(p) % n));
+}
+
 bool passes_has(const struct passes *p, const struct endpoint *client, const struct endpoint *destination)
 {
 	const struct pass_key key = { *client, *destination };
@@ -227,10 +243,9 @@ int passes_dial(struct passes *p, const struct endpoint *client, const struct en
 	int error = EADDRNOTAVAIL;
 
 	for (int i = 0; i < TRIES && (error == EADDRINUSE || error == EADDRNOTAVAIL); i++) {
-		unsigned int first = i < TRIES / 2 ? RARE_FIRST : ANY_FIRST;
 		struct pass *pass;
 
-		from.port = (uint16_t)(first + next_random(p) % (65536 - first));
+		from.port = choose_port(p, client, destination, i);
 		if (!is_free(p, &from, destination))
 			continue;
 		pass = add(p, &from, destination);

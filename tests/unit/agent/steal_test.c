@@ -211,7 +211,7 @@ static void test_ports_of_passes(void)
 	int passed, got, alive = 0;
 
 	for (int i = 0; i < MANY; i++) {
-		client[i] = connect_from(OUTSIDE, pod[V4], PORT, (uint16_t)(61000 + 15 * i));
+		client[i] = connect_from(OUTSIDE, pod[V4], PORT, (uint16_t)(1025 + 28 * i));
 		server[i] = accept_one(apps[V4]);
 	}
 	subscribe(&ann, PORT, CONCURRENT_ABORT, false);
@@ -233,6 +233,31 @@ static void test_ports_of_passes(void)
 	}
 	tap_int(alive, MANY, "connections that were there before have lived on");
 	unsubscribe(&ann);
+}
+
+/* Clients that take their ports from where those of passes are: Linux takes the even ones. */
+static void test_ports_of_clients(void)
+{
+	static int passed[MANY], got[MANY];
+	int alive = 0;
+
+	go_to(OUTSIDE);
+	write_sysctl("/proc/sys/net/ipv4/ip_local_port_range", "1024 9999");
+	subscribe(&ann, PORT, CONCURRENT_ABORT, false);
+	for (int i = 0; i < MANY; i++) {
+		passed[i] = connect_from(OUTSIDE, pod[V4], PORT, 0);
+		got[i] = passed[i] < 0 ? -1 : accept_one(apps[V4]);
+	}
+	for (int i = 0; i < MANY; i++) {
+		alive += got[i] >= 0 && send_pattern(passed[i], 0, 10, 1) && receive_pattern(got[i], 0, 10, 1) == 10;
+		close(passed[i]);
+		close(got[i]);
+	}
+	tap_int(alive, MANY, "connections at a time, from ports like ours");
+	unsubscribe(&ann);
+	go_to(OUTSIDE);
+	write_sysctl("/proc/sys/net/ipv4/ip_local_port_range", "32768 60999");
+	go_to(TARGET);
 }
 
 /* The target's program listens on one address alone. */
@@ -392,6 +417,7 @@ static void run(void)
 	subscribe(&ann, PORT, CONCURRENT_ABORT, false);
 	test_dropped_while_offered();
 	test_ports_of_passes();
+	test_ports_of_clients();
 	close_both(apps);
 	test_apps_on_one_address();
 	open_apps();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A picker's events as text: "[" begins what is wanted, its bytes follow; "-" a request that isn't, "!" and "X" an unsafe message, "2" HTTP/2. */
+/* A picker's events as text: "[" begins what is wanted, its bytes follow; "-" a request that isn't, "!" an unsafe message, "2" HTTP/2. "X" is
+ * what is left of a wanted one that became unsafe: how much of it came before is chance. */
 #pragma once
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 struct picked {
 	char text[1 << 18];
-	size_t len;
+	size_t len, begun;
 	bool wanted; /* bytes may follow */
 };
 
@@ -28,6 +29,10 @@ static inline void picked_event(void *arg, enum picker_event what)
 	struct picked *p = arg;
 
 	p->wanted = what == PICKER_WANTED;
+	if (p->wanted)
+		p->begun = p->len;
+	if (what == PICKER_CUT)
+		p->len = p->begun;
 	picked_add(p, &signs[what], 1);
 }
 
