@@ -36,6 +36,7 @@
 #include "capture/filter.h"
 #include "http/filter.h"
 #include "relay/egress.h"
+#include "relay/sockets.h"
 
 enum { MESSAGES_A_TURN = 64, PORTS = 65536 };
 #define LOST_STEP LOOP_SECOND
@@ -72,6 +73,7 @@ struct mirror {
 	struct loop *loop;
 	struct list followed, dials, outbox;
 	struct mirror_datagrams *datagrams;
+	struct egress *const *target;
 	struct watch control, child; /* .fd of -1: there is no process */
 	int ring;
 	pid_t pid;
@@ -460,7 +462,7 @@ static void on_datagram(struct mirror *m, struct followed *f, const struct mirro
 	struct mirror_datagram g = { .key = f->key, .client = message->client, .marks = message->marks,
 				     .data = m->buffer + sizeof(*message), .len = len };
 
-	if (!f->subscriber)
+	if (!f->subscriber || (*m->target && socket_egress_has_port(*m->target, &message->destination)))
 		return;
 	if (!subscription_deliver(&f->subscriber->want, &message->client, &message->destination, &g.local, &g.remote) ||
 	    mirror_datagrams_send(m->datagrams, client_program(f->subscriber->client), &g) != 0)
@@ -554,7 +556,7 @@ static void on_control(struct watch *w, uint32_t events)
 		;
 }
 
-struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions)
+struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions, struct egress *const *target)
 {
 	struct mirror *m = calloc(1, sizeof(*m));
 
@@ -565,6 +567,7 @@ struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions
 		return NULL;
 	}
 	m->loop = loop;
+	m->target = target;
 	m->ring = -1;
 	m->watcher.on_add = on_add;
 	m->watcher.on_remove = on_remove;

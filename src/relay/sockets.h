@@ -36,6 +36,8 @@ struct egress *socket_egress_new(struct loop *loop, struct socket_source *source
 void socket_egress_free(struct egress *e);
 /* Sockets have come in: dials and ports that waited for one go on. */
 void socket_egress_refilled(struct egress *e);
+/* Whether a UDP port of the egress has this very address and port: what comes there is that port's. */
+bool socket_egress_has_port(const struct egress *e, const struct endpoint *local);
 /* Connections and ports that are open. */
 size_t socket_egress_count(const struct egress *e);
 /* From now on the local endpoint of a dial is no wish: where it can't be had, the dial fails with the kernel's errno (EADDRINUSE,

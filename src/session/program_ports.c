@@ -48,6 +48,8 @@ struct program_ports {
 	struct list ports;
 	struct table clients, pairs;
 	uint32_t next_port;
+	bool (*has)(void *arg, const struct endpoint *to); /* NULL: nothing is left out */
+	void *arg;
 };
 
 static struct program_ports *egress_of(struct egress *e)
@@ -138,8 +140,11 @@ static int send_datagram(struct port *port, const struct endpoint *to, struct pa
 	struct program_ports *e = egress_of(port->egress);
 	struct packet_sum sum = { 0 };
 	size_t n;
-	int r = remember(e, p, to);
+	int r;
 
+	if (e->has && e->has(e->arg, to))
+		return 0;
+	r = remember(e, p, to);
 	if (r)
 		return r;
 	n = packet_build_udp(gate_buffer(*e->gate), &p->client, to, marks, data, len, &sum);
@@ -232,6 +237,14 @@ bool program_ports_on_packet(struct egress *egress, const struct packet *p)
 	pair->port->events->on_datagram(pair->port->arg, &p->src, (struct packet_marks){ .ttl = p->ttl, .tos = p->tos },
 					p->payload, p->payload_len);
 	return true;
+}
+
+void program_ports_leave_out(struct egress *egress, bool (*has)(void *arg, const struct endpoint *to), void *arg)
+{
+	struct program_ports *e = egress_of(egress);
+
+	e->has = has;
+	e->arg = arg;
 }
 
 void program_ports_break(struct egress *egress)

@@ -429,7 +429,8 @@ static int open_exits(struct session *s, struct error *err)
 static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
 {
 	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .calls = &s->calls, .options = &s->options->incoming,
-					    .probes = &s->probes, .diag = s->twin.diag, .descriptors = s->descriptors, .agent = s->borrower };
+					    .probes = &s->probes, .diag = s->twin.diag, .descriptors = s->descriptors, .agent = s->borrower,
+					    .target = &s->exits[EXIT_TARGET] };
 
 	if (incoming_wanted(c.options))
 		s->incoming = incoming_new(&c, info, err);

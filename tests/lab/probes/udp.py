@@ -364,6 +364,18 @@ def udp_two_sockets_two_ports(p):
     p.datagram(b, "b")
 
 
+@probe(timeout=40)
+def udp_bound_port_hears_once(p):
+    """A socket with a port of its own has each answer once, and its next datagram gets to the server. (That port is mirrored.)"""
+    s = p.udp()
+    p.call("bind", s.bind, (p.ip("pod"), 23512))
+    for i in range(3):
+        p.exchange(s, b"%d" % i, p.to("payment", plan.UDP_PEER), f"answer {i}")
+        s.settimeout(1)
+        p.call(f"another {i}", s.recv, 100)
+        s.settimeout(3)
+
+
 @probe()
 def udp_same_port_again(p):
     """A socket is closed, its port bound anew: the server sees that port, and late answers are not the old one's."""

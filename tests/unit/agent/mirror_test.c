@@ -88,7 +88,7 @@ static void start_agent(void *arg)
 	agent.services.target = socket_egress_new(loop, NULL);
 	agent.services.subscriptions = subscriptions_new(client_lose);
 	agent.egress = socket_egress_new(loop, NULL);
-	agent.mirror = mirror_new(loop, agent.services.subscriptions);
+	agent.mirror = mirror_new(loop, agent.services.subscriptions, &agent.services.target);
 	for (int i = 0; i < SESSIONS; i++)
 		start_session(&agent.sessions[i]);
 }

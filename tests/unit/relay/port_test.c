@@ -687,6 +687,34 @@ static void test_egress(bool isolated)
 	test_echo_sockets();
 }
 
+static void forget_strange(void *arg)
+{
+	if (!socket_egress_has_port(direct, arg))
+		((struct endpoint *)arg)->port = 0;
+}
+
+static bool has(struct endpoint local)
+{
+	on_loop(forget_strange, &local);
+	return local.port != 0;
+}
+
+static void test_has_port(void)
+{
+	struct endpoint local = closed_port("127.0.0.3"), taken;
+	int holder = peer_on("127.0.0.4", &taken);
+	struct subject s = open_port(PORT_UDP, local), t = open_port(PORT_UDP, taken);
+
+	tap_ok(has(local), "what a port has is the egress's");
+	tap_ok(!has((struct endpoint){ .ip = local.ip, .port = (uint16_t)(local.port + 1) }), "no other port is");
+	tap_ok(!has(endpoint("127.0.0.5", local.port)), "nor that of another address");
+	tap_ok(!has(taken), "nor one that was wished for and is another's");
+	close_port(&s);
+	close_port(&t);
+	close(holder);
+	tap_ok(!has(local), "it isn't any more when the port is closed");
+}
+
 /* The agent has no socket to give: the port of the session's is broken. */
 static void test_broken_tunnel_port(void)
 {
@@ -751,6 +779,7 @@ int main(void)
 	on_loop(start_all, &slow);
 	subject_egress = direct;
 	test_egress(isolated);
+	test_has_port();
 	test_waiting();
 	subject_egress = tunnel.egress;
 	test_egress(isolated);
