@@ -204,7 +204,7 @@ static int start(struct mirror *m, struct error *err)
 {
 	int control, rc;
 
-	m->ring = ring_socket(err);
+	m->ring = ring_socket("mirroring", err);
 	if (m->ring < 0)
 		return -1;
 	m->pid = mirror_process_start(m->ring, &control, err);

@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/capability.h"
 #include "base/fd.h"
 
 struct ring {
@@ -41,14 +43,15 @@ static int set_up(int fd, struct error *err)
 	return bind(fd, (const struct sockaddr *)&all, sizeof(all)) < 0 ? error_set(err, errno, "capture on all interfaces") : 0;
 }
 
-int ring_socket(struct error *err)
+int ring_socket(const char *what, struct error *err)
 {
 	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
+	if (fd < 0 && errno == EPERM)
+		return capability_need(CAP_NET_RAW, "NET_RAW", what, "stealing TCP and what leaves the program work without it", err);
 	if (fd < 0) {
 		error_set(err, errno, "open a packet socket in the target");
-		return errno == EPERM ? error_hint(err, "the agent needs CAP_NET_RAW there to see the target's packets; stealing does not need it")
-				      : error_hint(err, "the kernel needs CONFIG_PACKET to show packets; stealing does not need it");
+		return error_hint(err, "the kernel needs CONFIG_PACKET to show packets; stealing does not need it");
 	}
 	return set_up(fd, err) < 0 ? -1 : fd_steal(&fd);
 }

@@ -14,8 +14,9 @@
 /* A packet waits up to RING_RETIRE_MS for others that fill its block; a reader may sleep for RING_BLOCKS times that before any is lost. */
 enum { RING_BLOCK = 128 << 10, RING_BLOCKS = 96, RING_RETIRE_MS = 25 };
 
-/* The socket with its ring; nothing is taken before ring_filter(). -1 with @err, whose hint names the capability that is missing. */
-int ring_socket(struct error *err);
+/* The socket with its ring; nothing is taken before ring_filter(). -1 with @err, which names the capability that @what needs when that is
+ * missing. */
+int ring_socket(const char *what, struct error *err);
 /* Puts a filter in the place of the one before; no packet is lost in between. */
 int ring_filter(int fd, const struct sock_filter *filter, size_t n, struct error *err);
 /* Packets that the filter wanted and that found no room, since the last call (from whatever process). */

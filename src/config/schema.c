@@ -76,7 +76,7 @@ static struct node *range(struct arena *a, const char *least, size_t least_len, 
 
 static struct node *port(struct arena *a)
 {
-	return range(a, "0", 1, "65535", 5);
+	return range(a, "1", 1, "65535", 5);
 }
 
 static struct node *pairs(struct arena *a)

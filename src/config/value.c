@@ -157,8 +157,8 @@ static bool read_port(const struct value_context *c, enum config_key key, const 
 {
 	uint64_t v;
 
-	if (n->kind != NODE_NUMBER || !whole(n->text, &v) || v > UINT16_MAX)
-		return expected(c, key, n, path, "a port from 0 to 65535");
+	if (n->kind != NODE_NUMBER || !whole(n->text, &v) || v == 0 || v > UINT16_MAX)
+		return expected(c, key, n, path, "a port from 1 to 65535");
 	*ret = (uint16_t)v;
 	return true;
 }

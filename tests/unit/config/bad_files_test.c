@@ -45,7 +45,7 @@ static const struct {
 	{ "yaml: key", "yaml", "? [a]\n: b\n", "t.yaml:1:3: a key must be a string" },
 	{ "yaml: no is a string", "yaml", "api: no\n", "t.yaml:1:6: api: expected true or false, found the string \"no\"" },
 	{ "yaml: place", "yaml", "feature:\n  network:\n    incoming:\n      ports: [80, 8o]\n",
-	  "t.yaml:4:19: feature.network.incoming.ports[1]: expected a port from 0 to 65535, found the string \"8o\"" },
+	  "t.yaml:4:19: feature.network.incoming.ports[1]: expected a port from 1 to 65535, found the string \"8o\"" },
 	/* TOML */
 	{ "toml: no value", "toml", "key =\n", "t.toml:1:6: expected a value, found the end of the line" },
 	{ "toml: no equals", "toml", "key\n", "t.toml:1:4: expected `=` behind \"key\", found the end of the line" },
@@ -100,8 +100,12 @@ static const struct {
 	{ "section", "json", "{\"feature\": true}", "t.json:1:13: feature: expected an object, found true" },
 	{ "section with a short form", "json", NET("\"dns\": 5"), "t.json:1:33: feature.network.dns: expected one of: an object, true, false, "
 		"found the number 5" },
+	{ "port 0", "json", INCOMING("\"ignore_ports\": [80, 0]"),
+	  "t.json:1:60: feature.network.incoming.ignore_ports[1]: expected a port from 1 to 65535, found the number 0" },
+	{ "port 0 of a pair", "json", INCOMING("\"listen_ports\": [[80, 0]]"),
+	  "t.json:1:61: feature.network.incoming.listen_ports[0][1]: expected a port from 1 to 65535, found the number 0" },
 	{ "port", "json", INCOMING("\"ports\": 65536"),
-	  "t.json:1:48: feature.network.incoming.ports: expected a port from 0 to 65535, found the number 65536" },
+	  "t.json:1:48: feature.network.incoming.ports: expected a port from 1 to 65535, found the number 65536" },
 	{ "pairs", "json", INCOMING("\"port_mapping\": [80]"),
 	  "t.json:1:56: feature.network.incoming.port_mapping[0]: expected a pair of ports, as [8080, 80], found the number 80" },
 	{ "pairs as an object", "json", INCOMING("\"port_mapping\": {\"1\": 2}"),
