@@ -67,6 +67,7 @@ void kube_settings_read(const struct config *c, struct kube_settings *ret)
 		.insecure = c->accept_invalid_certificates,
 		.ignore_proxy = !c->use_proxy,
 		.privileged = c->agent_privileged,
+		.allow_host_network = c->agent_allow_host_network,
 		.in_mesh = !c->agent_disable_mesh_sidecar_injection,
 		.disabled_capabilities = c->agent_disabled_capabilities,
 		.ttl = (unsigned int)c->agent_ttl,

@@ -21,7 +21,7 @@ struct kube_settings {
 	const char *service_account, *priority_class;
 	enum kube_ephemeral ephemeral;
 	enum config_tri insecure; /* the API server's certificate is not checked; unset: as the kubeconfig says */
-	bool ignore_proxy, privileged, in_mesh;
+	bool ignore_proxy, privileged, in_mesh, allow_host_network;
 	struct config_strings disabled_capabilities;
 	unsigned int ttl;	      /* seconds that a finished job stays */
 	unsigned int startup_timeout; /* seconds */

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "kube/deploy.h"
 #include "kube/exec.h"
+#include "kube/json.h"
 #include "kube/open.h"
 #include "kube/pod_watch.h"
 #include "kube/probes.h"
@@ -125,6 +126,16 @@ static int find_target(struct tunnel *t, struct error *err)
 	if (!namespace)
 		namespace = kube_access_of(t->kube)->namespace;
 	return t->options->not_uid ? find_next(t, namespace, err) : kube_resolve(t->kube, t->options->target, namespace, &t->place, err);
+}
+
+/* Such a pod's ports are the node's. */
+static int check_host_network(const struct tunnel *t, struct error *err)
+{
+	if (!t->options->steals || t->options->settings->allow_host_network || !json_is_true(kube_dig(t->place.object, "spec.hostNetwork")))
+		return 0;
+	error_set(err, 0, "target %s: pod %s has the network of its node (hostNetwork), where stealing concerns more than this pod",
+		  t->options->target->text, t->place.pod);
+	return error_hint(err, "mirror instead, or set agent.allow_host_network to true if the node's port may be taken");
 }
 
 /* A program that doesn't know what the kubelet asks for would get the pod out of service, or its containers restarted. */
@@ -459,7 +470,7 @@ void kube_tunnel_run(const struct kube_tunnel_options *options, int control)
 	prctl(PR_SET_NAME, "mirrord-kube");
 	signal(SIGCHLD, SIG_DFL); /* the credential plugin's */
 	log_init("mirrord-kube", options->log_level, options->log_fd >= 0 ? options->log_fd : STDERR_FILENO);
-	if (find_target(&t, &err) == 0) {
+	if (find_target(&t, &err) == 0 && check_host_network(&t, &err) == 0) {
 		warn_of_probes(&t);
 		t.deployed = kube_agent_deploy(t.kube, options->settings, options->target, &t.place, on_progress, &t, &t.agent, &err) == 0;
 	}

@@ -10,6 +10,7 @@ import tempfile
 from labkit.registry import expect, expect_in, test
 
 from .agent import WAYS
+from .targets import objects
 
 SERVER = """
 import http.server, json
@@ -74,6 +75,35 @@ def mirror(kit):
         finally:
             ends(p)
         expect("copies", copies(), 20)
+
+
+def node_server():
+    """A pod with its node's network, which serves port 8090 there."""
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "noded", "labels": {"app": "noded"}}, "spec": {
+        "hostNetwork": True, "nodeName": "node2", "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "main", "image": "localhost/app:1", "command": ["python3", "-m", "http.server", "8090", "-d", "/tmp"]}]}}
+
+
+@test("incoming.host_network", timeout=90)
+def host_network(kit):
+    """Refused, unless it is allowed; then the node's port is taken."""
+    allowed = f"{kit.cluster.state}/host_network.json"
+    with open(allowed, "w") as f:
+        json.dump({"agent": {"allow_host_network": True}}, f)
+    with objects(kit, node_server()):
+        kit.kubectl("wait", "--for=condition=Ready", "pod/noded", "--timeout=60s")
+        done = kit.mirrord(["true"], "pod/noded", ["--steal"])
+        expect("status", done.status, 1, str(done))
+        expect_in("stderr", done.err, "pod noded has the network of its node (hostNetwork)")
+        expect_in("stderr", done.err, "agent.allow_host_network")
+        expect("mirror", kit.mirrord(["true"], "pod/noded").status, 0)
+        ask = ["curl", "-sS", "--max-time", "5", f"http://{kit.pod_address('noded')}:8090/"]
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER.replace("8080", "8090")], "pod/noded", ["--steal", "-f", allowed])
+        try:
+            kit.wait_for("a request that is answered here", lambda: "local" in kit.cluster.nodes[0].run(*ask))
+        finally:
+            ends(p)
+        expect("afterwards", "local" in kit.cluster.nodes[0].run(*ask), False)
 
 
 @test("incoming.published")
