@@ -72,6 +72,11 @@ static bool follow_head(struct http_conn *c, struct http_upstream *u, struct div
 		c->own_continue = u->begun = false;
 		return true;
 	}
+	if (m.status == 101 && c->n_waiting == 1 && c->upgrading && c->h2c_len >= 0 && h2c_is_granted(data + d->at, (size_t)n)) {
+		d->at += (size_t)n;
+		c->stage = HTTP_MULTIPLEXES;
+		return false;
+	}
 	if (m.status >= 200)
 		mark(c, u, d, data, (size_t)n);
 	d->at += (size_t)n;
@@ -137,6 +142,8 @@ static bool take_some(struct http_conn *c, struct http_upstream *u)
 	}
 	if (relay && c->stage == HTTP_DIVIDES)
 		http_relay(c, u);
+	if (c->stage == HTTP_MULTIPLEXES && !http_multiplex_upgraded(c, u))
+		http_reset(c);
 	return true;
 }
 

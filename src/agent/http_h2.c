@@ -21,13 +21,19 @@ static struct http_upstream *find(struct http_conn *c, struct http_taker *t)
 	return NULL;
 }
 
-static bool connect_link(struct http_conn *c, struct http_upstream *u, bool home)
+static void mark_link(struct http_conn *c, struct http_upstream *u)
 {
 	struct http_marks marks;
 
-	u->link = h2_connect(c->h2, home);
-	if (u->link && http_marks_of(c->port, u->taker, &marks))
+	if (http_marks_of(c->port, u->taker, &marks))
 		h2_mark(u->link, &marks);
+}
+
+static bool connect_link(struct http_conn *c, struct http_upstream *u, bool home)
+{
+	u->link = h2_connect(c->h2, home);
+	if (u->link)
+		mark_link(c, u);
 	return u->link != NULL;
 }
 
@@ -75,15 +81,37 @@ static void on_wait(void *arg)
 		http_set_timer(c, http_body_ms(c->port));
 }
 
+static const struct h2_events events = { .choose = choose, .on_wait = on_wait };
+
 bool http_multiplex_begin(struct http_conn *c)
 {
-	static const struct h2_events events = { .choose = choose, .on_wait = on_wait };
-
 	c->stage = HTTP_MULTIPLEXES;
 	c->h2 = h2_new(&events, c, http_body_max(c->port));
 	if (!c->h2)
 		return false;
 	return connect_link(c, c->current, true);
+}
+
+bool http_multiplex_upgraded(struct http_conn *c, struct http_upstream *u)
+{
+	bool is_head = c->waiting[c->first] & HTTP_WAITS_HEAD;
+
+	for (struct list *n = c->upstreams.next, *next; n != &c->upstreams; n = next) {
+		next = n->next;
+		if (n != &u->node) /* they speak HTTP/1 */
+			http_upstream_drop(container_of(n, struct http_upstream, node));
+	}
+	c->stage = HTTP_MULTIPLEXES;
+	c->current = u;
+	c->h2 = h2_new(&events, c, http_body_max(c->port));
+	u->link = c->h2 ? h2_connect_upgraded(c->h2, true, c->h2c, (size_t)c->h2c_len, is_head) : NULL;
+	if (!u->link)
+		return false;
+	mark_link(c, u);
+	u->proven = true;
+	h2_receive(u->link, backlog_first(&u->held), backlog_len(&u->held));
+	http_kept_take(&u->held, backlog_len(&u->held));
+	return true;
 }
 
 /* What one end has sent goes to its link. */

@@ -5,6 +5,7 @@
 #include "agent/http.h"
 #include "http/h1.h"
 #include "http/h2.h"
+#include "http/h2c.h"
 #include "http/marks.h"
 #include "http/options.h"
 #include "relay/backlog.h"
@@ -97,6 +98,8 @@ struct http_conn {
 	/* Requests that `current` has not answered. */
 	uint8_t waiting[HTTP_PIPELINE];
 	uint8_t first, n_waiting;
+	uint8_t h2c[H2C_SETTINGS]; /* it asks for HTTP/2, with these settings: h2c_len bytes, or -1 */
+	int8_t h2c_len;
 	bool upgrading; /* the last of them asks for another protocol: what follows depends on the answer */
 	bool shut;
 	bool leaving; /* no filter is there any more: it ends when nothing is on its way */
@@ -147,6 +150,8 @@ bool http_take_answers(struct http_conn *c);
 
 /* http_h2.c. False without memory. */
 bool http_multiplex_begin(struct http_conn *c);
+/* After an upgrade that @u has granted. */
+bool http_multiplex_upgraded(struct http_conn *c, struct http_upstream *u);
 void http_multiplex(struct http_conn *c);
 
 /* http_gateway.c: HTTP/2 from a link, HTTP/1 to a taker's program. NULL without memory. */

@@ -90,6 +90,16 @@ static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 	return true;
 }
 
+/* Does it ask for HTTP/2? */
+static void note_h2c(struct http_conn *c)
+{
+	size_t len;
+
+	c->h2c_len = -1;
+	if (c->request.upgrade && h2c_is_asked(&view.request, c->h2c, &len))
+		c->h2c_len = (int8_t)len;
+}
+
 /* Looks at the head at @data. False: more bytes are needed. */
 static bool read_head(struct http_conn *c, const uint8_t *data, size_t len)
 {
@@ -98,8 +108,10 @@ static bool read_head(struct http_conn *c, const uint8_t *data, size_t len)
 	if (n == 0)
 		return false;
 	c->head_len = n > 0 ? (uint32_t)n : 0;
-	if (n > 0 && h1_parse_request(data, (size_t)n, &c->request, &view) == 0)
+	if (n > 0 && h1_parse_request(data, (size_t)n, &c->request, &view) == 0) {
+		note_h2c(c);
 		return decide(c, data, len);
+	}
 	http_count_all(c->port, COUNTER_HTTP_UNSAFE);
 	log_limited(LOG_LEVEL_INFO, "http: a request whose end is ambiguous: from here on the connection is passed on as it is");
 	c->decided = c->unsafe = true;

@@ -177,7 +177,8 @@ bool h2_has_greeted(const struct h2 *h)
 	return h->greeted;
 }
 
-static struct h2_link *link_new(struct h2 *h, bool client)
+/* @greeted: it says at once what we are ready for. */
+static struct h2_link *link_new(struct h2 *h, bool client, bool greeted)
 {
 	nghttp2_session_callbacks *callbacks = make_callbacks();
 	nghttp2_option *options = make_options();
@@ -195,7 +196,7 @@ static struct h2_link *link_new(struct h2 *h, bool client)
 		rc = nghttp2_session_server_new2(&l->session, callbacks, l, options);
 	else
 		rc = nghttp2_session_client_new2(&l->session, callbacks, l, options);
-	if (rc == 0 && (client || greet(l)))
+	if (rc == 0 && (!greeted || greet(l)))
 		return l;
 	nghttp2_session_del(l->session);
 	free(l);
@@ -213,7 +214,7 @@ struct h2 *h2_new(const struct h2_events *events, void *arg, size_t body_max)
 	h->body_max = body_max;
 	list_init(&h->servers);
 	list_init(&h->streams);
-	h->client = link_new(h, true);
+	h->client = link_new(h, true, false);
 	if (h->client)
 		return h;
 	free(h);
@@ -246,13 +247,34 @@ struct h2_link *h2_client(struct h2 *h)
 
 struct h2_link *h2_connect(struct h2 *h, bool home)
 {
-	struct h2_link *l = link_new(h, false);
+	struct h2_link *l = link_new(h, false, true);
 
 	if (!l)
 		return NULL;
 	l->home = home;
 	list_append(&h->servers, &l->node);
 	return l;
+}
+
+/* What the client announced in its upgrade counts for both of its ends; then each says what it is ready for. */
+static bool upgrade(struct h2 *h, struct h2_link *l, const uint8_t *settings, size_t len, bool is_head)
+{
+	struct h2_stream *s = h2_stream_upgraded(h, l);
+
+	return s && nghttp2_session_upgrade2(h->client->session, settings, len, is_head, &s->halves[H2_CLIENT_HALF]) == 0 &&
+	       nghttp2_session_upgrade2(l->session, settings, len, is_head, &s->halves[H2_SERVER_HALF]) == 0 && greet(l);
+}
+
+struct h2_link *h2_connect_upgraded(struct h2 *h, bool home, const uint8_t *settings, size_t len, bool is_head)
+{
+	struct h2_link *l = link_new(h, false, false);
+
+	if (!l)
+		return NULL;
+	l->home = home;
+	list_append(&h->servers, &l->node);
+	h->client->last_id = 1;
+	return upgrade(h, l, settings, len, is_head) ? l : NULL;
 }
 
 void h2_mark(struct h2_link *l, const struct http_marks *m)

@@ -39,6 +39,10 @@ struct h2_link *h2_client(struct h2 *h);
 /* A link to a server. @home: the server that the client meant, whose settings it hears of. NULL without memory. */
 struct h2_link *h2_connect(struct h2 *h, bool home);
 
+/* The same with a server that was upgraded to HTTP/2, as was the client: the request that asked for it is the first stream's, and is answered
+ * by this server. @settings are those that the client sent with it. NULL also when these are none. */
+struct h2_link *h2_connect_upgraded(struct h2 *h, bool home, const uint8_t *settings, size_t len, bool is_head);
+
 /* Answers of this server get these marks; what they point to stays. */
 void h2_mark(struct h2_link *l, const struct http_marks *m);
 

@@ -87,6 +87,8 @@ void h2_queue_fini(struct h2_queue *q);
 /* h2_stream.c */
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);
 struct h2_stream *h2_stream_of(struct h2_half *half);
+/* The first stream after an upgrade: its request was sent to @server already. NULL without memory. */
+struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server);
 /* A head or a trailer has come whole. @end: nothing follows. */
 int h2_on_block(struct h2_half *half, bool end);
 int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len);

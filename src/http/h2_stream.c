@@ -41,6 +41,21 @@ struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 	return s;
 }
 
+struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server)
+{
+	struct h2_stream *s = h2_stream_new(h, 1);
+	struct h2_half *half = s ? &s->halves[H2_SERVER_HALF] : NULL;
+
+	if (!s)
+		return NULL;
+	s->no_body = s->halves[H2_CLIENT_HALF].ended = true;
+	half->link = server;
+	half->id = 1;
+	half->headed = half->ending = true;
+	server->streams++;
+	return s;
+}
+
 void h2_stream_free(struct h2_stream *s)
 {
 	for (int i = 0; i < 2; i++) {

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -164,6 +165,54 @@ def a_websocket_client():
             expect("the end", c.rest(), b"")
 
 
+@contextlib.contextmanager
+def upgrading(name):
+    """A server that HTTP/1.1 clients may upgrade to HTTP/2: nghttpx before Node. Its address."""
+    behind = Node("http", name)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    proxy = subprocess.Popen(["nghttpx", f"--frontend=127.0.0.1,{port};no-tls", f"--backend=127.0.0.1,{behind.address.split(':')[1]}", "--workers=1",
+                              "--conf=/dev/null", "--accesslog-file=/dev/null", "--errorlog-file=/dev/null"], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except OSError:
+            time.sleep(0.02)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        proxy.terminate()
+        proxy.wait()
+        behind.close()
+
+
+@test
+def an_upgrade_to_http2():
+    """Whoever grants it answers the first request, and the later ones go where they belong, on one connection."""
+    def urls(d, *paths):
+        return [f"http://127.0.0.1:{d.port}{p}" for p in paths]
+
+    with upgrading("app") as app, upgrading("program") as program:
+        d = Divert(app, program, '{"path_filter": "^/p"}')
+        try:
+            for paths in (("/a", "/p1", "/b", "/p2"), ("/p1", "/a", "/p2")):
+                out = run("curl", "-sS", "-m", str(PATIENCE), "--http2", "-w", "\n%{http_version} %{num_connects}\n", *urls(d, *paths))
+                lines = out.split("\n")[:-1]
+                got = [json.loads(line) for line in lines[::2]]
+                expect("who answered", [(g["name"], g["url"]) for g in got], [("program" if p[1] == "p" else "app", p) for p in paths])
+                expect("by what", lines[1::2], ["2 1"] + ["2 0"] * (len(paths) - 1))
+            out = run("curl", "-sS", "-m", str(PATIENCE), "--http2", "-I", *urls(d, "/p", "/a"))
+            expect("HEAD", len(re.findall(r"^HTTP/2 200", out, re.M)), 2)
+        finally:
+            d.close()
+    with servers("http", '{"path_filter": "^/p"}') as (d, app, program):  # nobody grants it
+        out = run("curl", "-sS", "-m", str(PATIENCE), "--http2", "-w", "\n%{http_version}\n", *urls(d, "/a", "/p")).split("\n")
+        expect("who answered", [(json.loads(out[i])["name"], out[i + 1]) for i in (0, 2)], [("app", "1.1"), ("program", "1.1")])
+
+
 @test
 def goaway_of_the_app_is_the_clients():
     script = r"""
@@ -187,8 +236,6 @@ s.listen(0, '127.0.0.1', () => console.log('ready ' + s.address().port));
 
 @test
 def a_program_that_is_not_there():
-    import socket
-
     app = Node("http2", "app")
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

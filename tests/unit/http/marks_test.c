@@ -22,7 +22,8 @@ static const struct {
 	{ "a name that begins like it", { NULL, true }, "HTTP/1.1 200 OK\r\nCache-Controls: b\r\nCache-Contro: c\r\n\r\n",
 	  "HTTP/1.1 200 OK\r\nCache-Controls: b\r\nCache-Contro: c\r\n" CACHE "\r\n" },
 	{ "no fields", { "x", false }, "HTTP/1.1 204\r\n\r\n", "HTTP/1.1 204\r\nMirrord-Agent: x\r\n\r\n" },
-	{ "empty lines in front", { "x", false }, "\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\n", "\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\nMirrord-Agent: x\r\n\r\n" },
+	{ "empty lines in front", { "x", false },
+	  "\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\n", "\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\nMirrord-Agent: x\r\n\r\n" },
 };
 
 int main(void)

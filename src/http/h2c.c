@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#include "http/h2c.h"
+
+#include <string.h>
+
+static int value_of(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+/* base64url, without padding (RFC 7540 §3.2.1). */
+static bool decode(struct span text, uint8_t ret[H2C_SETTINGS], size_t *ret_len)
+{
+	unsigned int bits = 0, n_bits = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		int v = value_of(text.at[i]);
+
+		if (v < 0)
+			return false;
+		bits = bits << 6 | (unsigned int)v;
+		n_bits += 6;
+		if (n_bits < 8)
+			continue;
+		n_bits -= 8;
+		if (n == H2C_SETTINGS)
+			return false;
+		ret[n++] = (uint8_t)(bits >> n_bits);
+	}
+	*ret_len = n;
+	return n % 6 == 0;
+}
+
+static bool has_token(struct span list, const char *word)
+{
+	struct span token;
+
+	while (span_split(&list, ',', &token))
+		if (span_is(span_trim(token), word))
+			return true;
+	return false;
+}
+
+bool h2c_is_asked(const struct http_request *r, uint8_t ret[H2C_SETTINGS], size_t *ret_len)
+{
+	struct span settings = { NULL, 0 };
+	bool asked = false, twice = false;
+
+	for (size_t i = 0; i < r->n_fields; i++) {
+		struct span name = http_field_name(&r->fields[i]), value = http_field_value(&r->fields[i]);
+
+		if (span_equal(name, span_of("upgrade"))) {
+			asked |= has_token(value, "h2c");
+		} else if (span_equal(name, span_of("http2-settings"))) {
+			twice |= settings.at != NULL;
+			settings = value;
+		}
+	}
+	return asked && settings.at && !twice && decode(settings, ret, ret_len);
+}
+
+bool h2c_is_granted(const uint8_t *head, size_t len)
+{
+	struct span rest = { (const char *)head, len }, line, name;
+
+	while (span_split(&rest, '\n', &line)) {
+		if (line.len && line.at[line.len - 1] == '\r')
+			line.len--;
+		if (span_split(&line, ':', &name) && span_is(name, "upgrade") && line.at)
+			return span_is(span_trim(line), "h2c");
+	}
+	return false;
+}
