@@ -30,7 +30,8 @@ void fd_drop_stderr(void);
  * Returns 0, or -1 with errno. */
 int fd_keep_only(int *fds, size_t n);
 int fd_set_nonblocking(int fd, bool on);
-/* Two connected unix stream sockets (CLOEXEC) for bulk: with the largest buffers that the machine allows, up to 1 MiB. Returns 0, or -1 with errno. */
+/* Two connected unix stream sockets (CLOEXEC) for bulk: with the largest buffers that the machine allows, up to 1 MiB. Returns 0, or -1
+ * with errno. */
 int fd_bulk_pair(int pair[2]);
 /* Raises the soft limit of descriptors to the hard one. Returns the limit in force then. */
 size_t fd_raise_limit(void);
