@@ -28,12 +28,12 @@ static void with_gaps(struct http_filter *f, const uint8_t *data, size_t size, s
 {
 	static struct picked got;
 	const struct ip client = { 0 };
-	struct picker *p = picker_new(f, &client, &picked_events, &got);
+	struct picker *p = picker_new(f, PICKED_BODY_MAX, &client, &picked_events, &got);
 
 	got.len = 0;
 	for (size_t at = 0; p && at < size; at += 2 * piece) {
 		picker_data(p, data + at, size - at < piece ? size - at : piece);
-		fuzz_check(picker_kept(p) <= 2 * (HTTP_HEAD_MAX + PICKER_BODY_MAX + size));
+		fuzz_check(picker_kept(p) <= 2 * (HTTP_HEAD_MAX + PICKED_BODY_MAX + size));
 		if (!picker_gap(p, piece))
 			picker_restart(p);
 	}
@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pick_all(f, data, size, SIZE_MAX - 1, &whole);
 	pieces.len = 0;
 	pieces.text[0] = '\0';
-	p = picker_new(f, &client, &picked_events, &pieces);
+	p = picker_new(f, PICKED_BODY_MAX, &client, &picked_events, &pieces);
 	for (size_t at = 0; p && at < size; at += piece)
 		picker_data(p, data + at, size - at < piece ? size - at : piece);
 	picker_end(p);

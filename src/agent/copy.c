@@ -120,14 +120,14 @@ static void on_picked_bytes(void *arg, const uint8_t *data, size_t len);
 static const struct picker_events picker_events = { on_picked, on_picked_bytes };
 
 struct copy *copy_new(struct copies *all, void *subscription, const struct endpoint *client, const struct endpoint *destination, bool middle,
-		      struct http_filter *filter)
+		      struct http_filter *filter, size_t body_max)
 {
 	struct copy *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
 	*c = (struct copy){ .all = all, .subscription = subscription, .client = *client, .destination = *destination, .lost = middle };
-	if (filter && !(c->picker = picker_new(filter, &client->ip, &picker_events, c))) {
+	if (filter && !(c->picker = picker_new(filter, body_max, &client->ip, &picker_events, c))) {
 		free(c);
 		return NULL;
 	}

@@ -61,9 +61,9 @@ struct copy {
 };
 
 /* A copy that is to begin at once (@middle false), or at the first request; with a filter (the caller's, who keeps it until the copy is over)
- * at the first one that it wants. NULL without memory. */
+ * at the first one that it wants, whose body is looked at if it has no more than @body_max bytes. NULL without memory. */
 struct copy *copy_new(struct copies *all, void *subscription, const struct endpoint *client, const struct endpoint *destination, bool middle,
-		      struct http_filter *filter);
+		      struct http_filter *filter, size_t body_max);
 /* The client's bytes, where a segment of them began. */
 void copy_data(struct copy *c, const uint8_t *data, size_t len);
 /* Some of the client's bytes are missing, and the filter may want them: the program's connection is reset, and the copy begins again at a

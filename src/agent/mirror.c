@@ -35,6 +35,7 @@
 #include "base/log.h"
 #include "capture/filter.h"
 #include "http/filter.h"
+#include "http/options.h"
 #include "relay/egress.h"
 #include "relay/sockets.h"
 
@@ -51,6 +52,7 @@ struct followed {
 	uint8_t protocol;
 	uint16_t port;
 	bool filtered;
+	int32_t body_max; /* bytes that the filter looks at */
 };
 
 /* A connection to a program that is being made. */
@@ -141,7 +143,8 @@ static int text_file(const char *text)
 
 static int tell_of(struct mirror *m, const struct followed *f, struct error *err)
 {
-	const struct mirror_message message = { .kind = MIRROR_ADD, .key = f->key, .protocol = f->protocol, .destination.port = f->port };
+	const struct mirror_message message = { .kind = MIRROR_ADD, .key = f->key, .value = f->body_max, .protocol = f->protocol,
+					.destination.port = f->port };
 	int filter = f->filtered ? text_file(f->subscriber->want.http_filter) : -1;
 
 	if (f->filtered && filter < 0)
@@ -334,22 +337,36 @@ static int check_filter(const struct subscription *want, struct error *err)
 	return set && want->protocol == IPPROTO_TCP;
 }
 
+/* Of TLS and of answers a mirror wants nothing. */
+static int read_body_max(const struct subscription *want, struct error *err)
+{
+	struct http_options o;
+	size_t n;
+
+	if (http_options_parse(want->http_options, &o, err) < 0)
+		return -1;
+	n = o.body_max;
+	http_options_fini(&o);
+	return (int)n;
+}
+
 static int on_add(struct subscriptions_watcher *w, struct subscriber *s, struct error *err)
 {
 	struct mirror *m = container_of(w, struct mirror, watcher);
 	struct followed *f;
-	int filtered;
+	int filtered, body_max;
 
 	if (s->want.mode != SUBSCRIPTION_MIRROR)
 		return 0;
 	filtered = check_filter(&s->want, err);
-	if (filtered < 0 || (!is_running(m) && start(m, err) < 0))
+	body_max = filtered < 0 ? -1 : read_body_max(&s->want, err);
+	if (body_max < 0 || (!is_running(m) && start(m, err) < 0))
 		return -1;
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return error_set(err, ENOMEM, "mirror port %u", s->want.port);
 	*f = (struct followed){ .subscriber = s, .owner = s->client, .key = ++m->last_key, .protocol = s->want.protocol, .port = s->want.port,
-				 .filtered = filtered };
+				 .filtered = filtered, .body_max = body_max };
 	list_append(&m->followed, &f->node);
 	if (tell_of(m, f, err) == 0 && set_filter(m, err) == 0)
 		return 0;

@@ -10,7 +10,7 @@
 
 enum mirror_message_kind {
 	/* From the agent. */
-	MIRROR_ADD,    /* @key mirrors @protocol's port of @destination; its filter, if it has one, is the file beside it */
+	MIRROR_ADD,    /* @key mirrors @protocol's port of @destination; its filter, if it has one, is the file beside it: @value bytes of bodies */
 	MIRROR_REMOVE, /* @key mirrors no new connection; MIRROR_GONE follows when the last one is over */
 	MIRROR_CUT,    /* the copies of @key, removed before, end now: the program has */
 	MIRROR_DIALED, /* @copy is connected: the socket is beside it; or @value is the errno */

@@ -53,6 +53,7 @@ struct follower {
 	bool removed;
 	size_t copies;
 	struct http_filter *filter; /* NULL: everything */
+	size_t body_max;	    /* that it looks at */
 	struct http_filter_trouble told;
 	uint64_t counts[COUNTERS]; /* that the agent wasn't told of */
 };
@@ -230,7 +231,7 @@ static void on_copy_end(void *arg, struct copy *c)
 
 static struct copy *begin_copy(struct process *p, struct tracked *t, struct follower *f, bool middle)
 {
-	struct copy *c = copy_new(&p->copies, f, &t->ends[SIDE_CLIENT], &t->ends[SIDE_SERVER], middle, f->filter);
+	struct copy *c = copy_new(&p->copies, f, &t->ends[SIDE_CLIENT], &t->ends[SIDE_SERVER], middle, f->filter, f->body_max);
 
 	if (!c)
 		return NULL;
@@ -428,6 +429,7 @@ static void add_follower(struct process *p, const struct mirror_message *m, int 
 	if (!f)
 		_exit(1);
 	*f = (struct follower){ .key = m->key, .protocol = m->protocol, .port = m->destination.port };
+	f->body_max = (size_t)m->value;
 	if (filter >= 0)
 		f->filter = read_filter(filter);
 	list_append(&p->followers, &f->node);

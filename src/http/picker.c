@@ -24,6 +24,7 @@ struct picker {
 	struct http_filter *filter;
 	const struct picker_events *events;
 	void *arg;
+	size_t body_max;
 	struct ip client;
 	uint8_t *held; /* bytes that nothing is known of yet */
 	size_t held_len, held_room;
@@ -38,12 +39,12 @@ struct picker {
 /* Large, and of use only while one request is looked at. */
 static struct h1_view view;
 
-struct picker *picker_new(struct http_filter *filter, const struct ip *client, const struct picker_events *events, void *arg)
+struct picker *picker_new(struct http_filter *filter, size_t body_max, const struct ip *client, const struct picker_events *events, void *arg)
 {
 	struct picker *p = calloc(1, sizeof(*p));
 
 	if (p)
-		*p = (struct picker){ .filter = filter, .events = events, .arg = arg, .client = *client };
+		*p = (struct picker){ .filter = filter, .events = events, .arg = arg, .body_max = body_max, .client = *client };
 	return p;
 }
 
@@ -145,20 +146,24 @@ static bool body_is_known(struct picker *p, const uint8_t *data, size_t len, boo
 	if (n < 0)
 		return true;
 	p->body_seen += (size_t)n;
-	return p->body.done || last || p->body_seen > PICKER_BODY_MAX || p->request.length > PICKER_BODY_MAX;
+	return p->body.done || last || p->body_seen > p->body_max || p->request.length > p->body_max;
 }
 
-static void show_body(struct picker *p, const uint8_t *body)
+/* Shows the body to the filter again. Returns its verdict. */
+static enum http_verdict match_body(struct picker *p, const uint8_t *body)
 {
-	static char plain[PICKER_BODY_MAX];
+	bool chunked = p->request.framing == H1_CHUNKED, there = p->body.done && p->body_seen <= p->body_max;
+	char *plain = there && chunked ? malloc(p->body_seen + 1) : NULL;
+	enum http_verdict v;
 
-	view.request.body_state = HTTP_BODY_UNKNOWN;
-	if (!p->body.done || p->body_seen > PICKER_BODY_MAX)
-		return;
-	view.request.body_state = HTTP_BODY_WHOLE;
-	view.request.body = (struct span){ (const char *)body, p->body_seen };
-	if (p->request.framing == H1_CHUNKED)
+	view.request.body_state = there && (plain || !chunked) ? HTTP_BODY_WHOLE : HTTP_BODY_UNKNOWN;
+	if (plain)
 		view.request.body = (struct span){ plain, h1_unchunk(body, p->body_seen, plain) };
+	else if (there)
+		view.request.body = (struct span){ (const char *)body, p->body_seen };
+	v = http_filter_match(p->filter, &view.request);
+	free(plain);
+	return v;
 }
 
 /* The filter's word on the request whose head is in the view. False: it needs the body. */
@@ -174,8 +179,7 @@ static bool decide(struct picker *p, const uint8_t *data, size_t len, bool last)
 		p->waits = !body_is_known(p, data, len, last);
 		if (p->waits)
 			return false;
-		show_body(p, data + p->head_len);
-		v = http_filter_match(p->filter, &view.request);
+		v = match_body(p, data + p->head_len);
 	}
 	p->wanted = v == HTTP_YES;
 	return true;

@@ -24,10 +24,8 @@ struct picker_events {
 	void (*on_bytes)(void *arg, const uint8_t *data, size_t len);
 };
 
-enum { PICKER_BODY_MAX = 64 << 10 }; /* of a request that is kept for a filter on its body */
-
-/* @filter stays the caller's. NULL without memory. */
-struct picker *picker_new(struct http_filter *filter, const struct ip *client, const struct picker_events *events, void *arg);
+/* @filter stays the caller's; bodies of up to @body_max bytes are kept for it. NULL without memory. */
+struct picker *picker_new(struct http_filter *filter, size_t body_max, const struct ip *client, const struct picker_events *events, void *arg);
 void picker_free(struct picker *p);
 /* The client's next bytes; in the end all of them. Events come from inside. */
 void picker_data(struct picker *p, const uint8_t *data, size_t len);
@@ -36,5 +34,5 @@ void picker_end(struct picker *p);
 bool picker_gap(struct picker *p, size_t len);
 /* A request begins. False: on this connection there are none to be picked any more. */
 bool picker_restart(struct picker *p);
-/* Bytes that are kept until it is known whether they are wanted; at most about HTTP_HEAD_MAX + PICKER_BODY_MAX. */
+/* Bytes that are kept until it is known whether they are wanted; at most about HTTP_HEAD_MAX + @body_max. */
 size_t picker_kept(const struct picker *p);

@@ -16,9 +16,9 @@ POD4, POD6 = plan.HOSTS["pod"]
 CONFIG = "/tmp/lab/home/mirror-filter.json"
 
 
-def config(filter, path=CONFIG):
+def config(filter, path=CONFIG, **agent):
     with open(path, "w") as f:
-        json.dump({"feature": {"network": {"publish": False, "incoming": {"mode": "mirror", "http_filter": filter}}}}, f)
+        json.dump({"agent": agent, "feature": {"network": {"publish": False, "incoming": {"mode": "mirror", "http_filter": filter}}}}, f)
     os.chmod(path, 0o644)
     return ("-f", path)
 
@@ -77,22 +77,25 @@ def nginx(lab):
 def bodies(lab):
     """A filter on bodies: whole ones, slow ones, such as are too large to be looked at."""
     filter = {"any_of": [{"path": "^/probe"}, {"body": "json", "query": "$.user", "matches": "^alice$"}]}
-    large = "/tmp/lab/home/large.json"
-    with target(lab) as home, program(lab, options=config(filter)):
+    large = {n: f"/tmp/lab/home/large-{n}.json" for n in (100000, 200000)}
+    with target(lab) as home, program(lab, options=config(filter, max_body_buffer_size=120000)):
         probe(lab, [LOCAL])
-        with open(large, "w") as f:
-            json.dump({"user": "alice", "more": "x" * 100000}, f)
-        os.chmod(large, 0o644)
+        for n, path in large.items():
+            with open(path, "w") as f:
+                json.dump({"user": "alice", "more": "x" * n}, f)
+            os.chmod(path, 0o644)
         json_of = lambda user: json.dumps({"user": user, "more": "y" * 3000})
         for words in (["-d", json_of("alice"), f"http://{POD4}:{PORT}/alice[1-20]"], ["-d", json_of("bob"), f"http://{POD4}:{PORT}/bob[1-20]"],
                       ["--limit-rate", "1000", "-d", json_of("alice"), f"http://{POD4}:{PORT}/alice-slow"],
                       ["-H", "Transfer-Encoding: chunked", "-d", json_of("alice"), f"http://{POD4}:{PORT}/alice-chunks"],
                       ["-H", "Expect: 100-continue", "-d", json_of("alice"), f"http://{POD4}:{PORT}/upload?alice"],
-                      ["-H", "Expect:", "-d", "@" + large, f"http://{POD4}:{PORT}/large"], [f"http://{POD4}:{PORT}/none"]):
+                      ["-H", "Expect:", "-d", "@" + large[100000], f"http://{POD4}:{PORT}/alice-large"],
+                      ["-H", "Expect:", "-d", "@" + large[200000], f"http://{POD4}:{PORT}/too-large"], [f"http://{POD4}:{PORT}/none"]):
             done = curl(lab, words)
             expect("curl's status", done.status, 0, str(done)[-2000:])
         expect_picked(lab, home, lambda fields: fields[2].startswith(("/alice", "/upload")))
-        os.unlink(large)
+        for path in large.values():
+            os.unlink(path)
 
 
 # Agrees to a WebSocket and logs what it gets then; other requests are answered.

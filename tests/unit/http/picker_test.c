@@ -106,7 +106,7 @@ static void test_large_body(void)
 	static uint8_t bytes[1000];
 	const struct ip client = { 0 };
 	struct http_filter *f = filter_of(BODY);
-	struct picker *p = picker_new(f, &client, &picked_events, &got);
+	struct picker *p = picker_new(f, PICKED_BODY_MAX, &client, &picked_events, &got);
 	size_t most = 0;
 
 	memset(bytes, ' ', sizeof(bytes));
@@ -116,7 +116,7 @@ static void test_large_body(void)
 		most = picker_kept(p) > most ? picker_kept(p) : most;
 	}
 	tap_str(got.text, "-", "a body that is too large");
-	tap_ok(most > PICKER_BODY_MAX && most <= 2 * PICKER_BODY_MAX, "was kept up to the limit (%zu)", most);
+	tap_ok(most > PICKED_BODY_MAX && most <= 2 * PICKED_BODY_MAX, "was kept up to the limit (%zu)", most);
 	tap_int(picker_kept(p), 0, "and no longer");
 	picker_free(p);
 	http_filter_free(f);
@@ -127,7 +127,7 @@ static void test_gaps(void)
 	static struct picked got;
 	const struct ip client = { 0 };
 	struct http_filter *f = filter_of(USER);
-	struct picker *p = picker_new(f, &client, &picked_events, &got);
+	struct picker *p = picker_new(f, PICKED_BODY_MAX, &client, &picked_events, &got);
 
 	give(p, POST("/1", "content-length: 100\r\n", "12345"));
 	tap_ok(picker_gap(p, 95), "a gap in a body that nobody wants");

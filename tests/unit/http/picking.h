@@ -8,6 +8,8 @@
 
 #include "http/picker.h"
 
+enum { PICKED_BODY_MAX = 64 << 10 };
+
 struct picked {
 	char text[1 << 18];
 	size_t len, begun;
@@ -56,7 +58,7 @@ static inline void pick_all(struct http_filter *f, const void *data, size_t len,
 	ret->len = 0;
 	ret->text[0] = '\0';
 	ret->wanted = false;
-	p = picker_new(f, &client, &picked_events, ret);
+	p = picker_new(f, PICKED_BODY_MAX, &client, &picked_events, ret);
 	if (!p)
 		abort();
 	for (size_t at = 0, n; at < len; at += n) {
