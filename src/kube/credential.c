@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "kube/json.h"
+#include "twin/privilege.h"
 
 enum { ANSWER_MAX = 1 << 20, EARLY_SECONDS = 10 };
 
@@ -129,9 +130,15 @@ static char **make_argv(const json_t *exec, const char *command)
 
 static _Noreturn void run(const json_t *exec, const char *command, char **argv, const char *info, bool interactive, int out)
 {
+	struct error err = { 0 };
 	json_t *variable;
+	uid_t uid;
+	gid_t gid;
 	size_t i;
 
+	/* Under sudo: what it has cached, and whom it asks, are the user's who called that. */
+	if (privilege_sudo_user(&uid, &gid) == 0 && privilege_become(uid, gid, &err) < 0)
+		_exit(126);
 	signal(SIGPIPE, SIG_DFL);
 	dup2(out, STDOUT_FILENO);
 	if (!interactive && freopen("/dev/null", "r", stdin) == NULL)

@@ -21,6 +21,7 @@
 #include "config/yaml.h"
 #include "kube/base64.h"
 #include "kube/json.h"
+#include "twin/privilege.h"
 
 enum { FILE_MAX = 8 << 20 };
 #define DIRECTORY "\1directory"
@@ -126,11 +127,21 @@ static int merge_file(json_t *all, const char *path, struct error *err)
 	return 1;
 }
 
+/* Under sudo it is that of the user who called it, if they have one. */
 static char *default_file(void)
 {
 	const char *home = getenv("HOME");
-	struct passwd *user = home && *home ? NULL : getpwuid(getuid());
+	uid_t uid = getuid();
+	gid_t gid;
+	struct passwd *user;
+	char *theirs = NULL;
 
+	if (privilege_sudo_user(&uid, &gid) == 0 && (user = getpwuid(uid)))
+		theirs = print("%s/.kube/config", user->pw_dir);
+	if (theirs && access(theirs, F_OK) == 0)
+		return theirs;
+	free(theirs);
+	user = home && *home ? NULL : getpwuid(getuid());
 	return print("%s/.kube/config", home && *home ? home : user ? user->pw_dir : "");
 }
 

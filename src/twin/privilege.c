@@ -44,7 +44,7 @@ static struct {
 
 static void look_up(uid_t uid, gid_t gid)
 {
-	struct passwd *user = getpwuid(uid);
+	struct passwd *user = sudo_user.name ? NULL : getpwuid(uid); /* once */
 
 	if (!user)
 		return;
