@@ -69,6 +69,13 @@ void kube_free(struct kube *k)
 	free(k);
 }
 
+/* The old handle isn't cleaned up: that would end the parent's connections. */
+int kube_after_fork(struct kube *k)
+{
+	k->multi = k->curl->multi_init();
+	return k->multi ? 0 : -1;
+}
+
 void kube_forget_connections(struct kube *k)
 {
 	CURLM *fresh = k->curl->multi_init();

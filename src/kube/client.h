@@ -38,6 +38,8 @@ struct kube_call {
 int kube_perform(struct kube *k, struct kube_call *calls, size_t n, struct error *err);
 void kube_call_fini(struct kube_call *c);
 bool kube_call_succeeded(const struct kube_call *c);
+/* For a child of ours: who we are is kept (a credential plugin isn't asked again), connections are the parent's. -1 without memory. */
+int kube_after_fork(struct kube *k);
 /* Requests from here on don't use connections that are there: they may be as dead as one that is known to be. */
 void kube_forget_connections(struct kube *k);
 

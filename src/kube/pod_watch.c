@@ -13,7 +13,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "kube/json.h"
-#include "kube/open.h"
 
 enum { LOOK_AGAIN_MS = 2000, WATCH_MS = 3600 * 1000 };
 
@@ -95,9 +94,9 @@ static int on_pod(void *arg, const char *type, json_t *object, struct error *err
 }
 
 /* stderr is the program's: who waits for its end isn't to wait for us. */
-static _Noreturn void run(const struct kube_settings *s, const struct kube_place *p, enum log_level level, int fds[2])
+static _Noreturn void run(struct kube *k, const struct kube_place *p, enum log_level level, int fds[2])
 {
-	struct pod_watch w = { .place = p };
+	struct pod_watch w = { .kube = k, .place = p };
 	struct kube_watch watch = { .on_object = on_pod, .arg = &w };
 	struct error err = { 0 };
 
@@ -108,8 +107,7 @@ static _Noreturn void run(const struct kube_settings *s, const struct kube_place
 	fd_drop_stderr();
 	log_init("mirrord-pod", level, fds[1] >= 0 ? fds[1] : STDERR_FILENO);
 	w.fd = fds[0];
-	w.kube = kube_open(s, &err);
-	if (!w.kube)
+	if (kube_after_fork(k) < 0)
 		_exit(1);
 	kube_set_cancel(w.kube, w.fd);
 	make_path(p, watch.path, sizeof(watch.path));
@@ -126,8 +124,7 @@ static _Noreturn void run(const struct kube_settings *s, const struct kube_place
 	_exit(0);
 }
 
-int kube_pod_watch_start(const struct kube_settings *s, const struct kube_place *p, enum log_level level, int log_fd, int *ret_fd,
-			 struct error *err)
+int kube_pod_watch_start(struct kube *k, const struct kube_place *p, enum log_level level, int log_fd, int *ret_fd, struct error *err)
 {
 	int pair[2];
 	pid_t pid;
@@ -136,7 +133,7 @@ int kube_pod_watch_start(const struct kube_settings *s, const struct kube_place 
 		return error_set(err, errno, "watch the pod");
 	pid = fork();
 	if (pid == 0)
-		run(s, p, level, (int[]){ pair[1], log_fd });
+		run(k, p, level, (int[]){ pair[1], log_fd });
 	close(pair[1]);
 	if (pid < 0) {
 		close(pair[0]);

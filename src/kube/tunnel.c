@@ -394,7 +394,7 @@ static void watch_pod(struct tunnel *t)
 	t->pod_fd = -1;
 	if (!t->place.pod[0])
 		return;
-	if (kube_pod_watch_start(t->options->settings, &t->place, t->options->log_level, t->options->log_fd, &t->pod_fd, &err) == 0)
+	if (kube_pod_watch_start(t->kube, &t->place, t->options->log_level, t->options->log_fd, &t->pod_fd, &err) == 0)
 		r = loop_watch(t->loop, &t->pod_watch, t->pod_fd, EPOLLIN, on_pod);
 	if (error_is_set(&err) || r < 0)
 		log_warn("kube: the target's pod is not watched: %s", r < 0 ? strerror(-r) : err.text);

@@ -87,7 +87,7 @@ def renewed(kit):
         script = printing("v1", {"token": secret, "expirationTimestamp": "SOON"}).replace("SOON", f"'{soon}'")
         done = kit.mirrord(["sleep", "4"], "pod/client", kubeconfig=config(kit, plugin(kit, f"cd {kit.cluster.state}; {script}")))
         expect("status", done.status, 0, f"{done}\n{kit.session_log()}")
-        kit.wait_for("another run of the plugin", lambda: open(runs).read().count("x") == 2)
+        kit.wait_for("another run of the plugin", lambda: open(runs).read().count("x") >= 2)
         os.unlink(runs)
         script = (f"cd {kit.cluster.state}; test -e runs && t={secret} || t=old; echo x >>runs; "
                   'printf \'{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s"}}\' $t')
