@@ -122,7 +122,7 @@ def stay(kit):
                 expect("what came afterwards", len(sink.seen()), others, sink.seen())
             finally:
                 sink.end()
-            expect_in("the log", kit.session_log(200), "probes of the kubelet's that the target's own program got: ")
+            kit.wait_for("the count of probes", lambda: "probes of the kubelet's that the target's own program got: " in kit.session_log(200))
             kit.wait_clean()
         expect("readiness", readiness(kit, "probed"), before)
 
