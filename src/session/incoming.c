@@ -202,10 +202,16 @@ static void on_scan(struct timer *t)
 	loop_arm(in->c.loop, t, loop_now(in->c.loop) + (any ? SCAN_TIME : SCAN_SLOW));
 }
 
-static const struct listed_socket *find_socket(const struct incoming *in, uint64_t cookie)
+/* A socket of MPTCP's is known by where it stands. */
+static bool is_meant(const struct listed_socket *s, const struct notify_event *e)
+{
+	return s->cookie == e->cookie || (!e->protocol && s->protocol == IPPROTO_TCP && endpoint_equal(&s->local, &e->local));
+}
+
+static const struct listed_socket *find_socket(const struct incoming *in, const struct notify_event *e)
 {
 	for (size_t i = 0; i < in->n_sockets; i++)
-		if (in->sockets[i].cookie == cookie)
+		if (is_meant(&in->sockets[i], e))
 			return &in->sockets[i];
 	return NULL;
 }
@@ -253,7 +259,7 @@ void incoming_on_event(struct incoming *in, const struct notify_event *e)
 		report(in, e->cookie);
 	s = see(in, e);
 	if (!s)
-		s = scan(in) ? find_socket(in, e->cookie) : NULL;
+		s = scan(in) ? find_socket(in, e) : NULL;
 	if (s && !publisher_error(in->publisher, s->local.port) && incoming_rules_port(in->c.options, s, &port)) {
 		wants_retry(in->wants, s->protocol, port);
 		hold_call(in, e->id, s->protocol, port);

@@ -187,7 +187,7 @@ static void let_fail(struct notifier *n, uint64_t id, int fd, int error)
 	respond(n->listener_fd, id, error, false);
 }
 
-/* Where it is, so that the session needn't list all that there are. A socket of MPTCP's isn't the one that sock_diag(7) has. */
+/* Where it is, so that the session needn't list all that there are. A socket of MPTCP's isn't the one that sock_diag(7) has, but stands there. */
 static struct notify_event event_of(uint64_t id, enum notify_kind kind, int fd)
 {
 	struct notify_event e = { .id = id, .cookie = socket_number(fd, SO_COOKIE), .kind = kind };
@@ -195,11 +195,11 @@ static struct notify_event event_of(uint64_t id, enum notify_kind kind, int fd)
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa), option = sizeof(v6only);
 
-	if (protocol == IPPROTO_MPTCP || getsockname(fd, (struct sockaddr *)&sa, &len) < 0 || !endpoint_from_sockaddr(&sa, &e.local))
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0 || !endpoint_from_sockaddr(&sa, &e.local))
 		return e;
 	if (sa.ss_family == AF_INET6 && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &option) == 0)
 		e.v6only = v6only;
-	e.protocol = protocol;
+	e.protocol = protocol == IPPROTO_MPTCP ? 0 : protocol;
 	return e;
 }
 

@@ -20,7 +20,7 @@ enum notify_kind {
 struct notify_event {
 	uint64_t id, cookie; /* @cookie: SO_COOKIE, as sock_diag(7) has it */
 	enum notify_kind kind;
-	int protocol; /* of what listens or is bound, like @local and @v6only: IPPROTO_TCP, IPPROTO_UDP; 0: to be looked for */
+	int protocol; /* of what listens or is bound, like @local and @v6only: IPPROTO_TCP, IPPROTO_UDP; 0: to be looked for there */
 	struct endpoint local;
 	bool v6only;
 	int type; /* of a Unix socket: SOCK_STREAM or SOCK_SEQPACKET */
