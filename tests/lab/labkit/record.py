@@ -46,17 +46,13 @@ def _is_seconds(value):
     return isinstance(value, dict) and set(value) == {"seconds"}
 
 
-class Duration(str):
-    """What two durations that differ are told as."""
-
-
 def differences(a, b, path="", out=None):
     """A list of (where, in a, in b)."""
     out = [] if out is None else out
     if _is_seconds(a) and _is_seconds(b):
         x, y = a["seconds"], b["seconds"]
         if abs(x - y) > TOLERANCE_SECONDS + TOLERANCE_SHARE * min(x, y):
-            out.append((path, Duration(f"{x:.2f} s"), Duration(f"{y:.2f} s")))
+            out.append((path, f"{x:.2f} s", f"{y:.2f} s"))
     elif isinstance(a, dict) and isinstance(b, dict):
         for key in list(a) + [k for k in b if k not in a]:
             differences(a.get(key, "(nothing)"), b.get(key, "(nothing)"), f"{path}.{key}" if path else key, out)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The list of tests. A test is a function that takes a Lab and raises Failure, or Skip."""
+"""The list of tests. A test is a function that takes a Lab and raises Failure, or Skip. What it returns, if anything, is printed."""
 
 import os
 

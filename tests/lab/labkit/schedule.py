@@ -98,6 +98,8 @@ class Report:
                     print(f"# {key}: {line}" if key != "detail" else f"#   {line}")
         else:
             print("ok " + label + (f" # SKIP {result['detail']}" if outcome == "skipped" else ""))
+            for line in result.get("note", "").splitlines():
+                print(f"# seen once, and not again: {line}")
         sys.stdout.flush()
 
     def close(self):

@@ -63,9 +63,9 @@ def _outcome(lab, test):
         return {"outcome": "skipped", "detail": "not installed: " + ", ".join(missing)}
     try:
         lab.forget_log()
-        test.run(lab)
+        note = test.run(lab)
         lab.wait_clean()
-        return {"outcome": "passed"}
+        return {"outcome": "passed", "note": note or ""}
     except Skip as e:
         return {"outcome": "skipped", "detail": str(e)}
     except Failure as e:
