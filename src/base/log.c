@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +48,45 @@ int log_level_parse(const char *name)
 		if (strcmp(name, level_names[i]) == 0)
 			return i;
 	return -1;
+}
+
+static int level_of(const char *word, size_t len)
+{
+	static const struct {
+		const char *word;
+		enum log_level level;
+	} more[] = { { "trace", LOG_LEVEL_DEBUG }, { "off", LOG_LEVEL_ERROR } };
+
+	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++)
+		if (strlen(level_names[i]) == len && strncasecmp(word, level_names[i], len) == 0)
+			return i;
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		if (strlen(more[i].word) == len && strncasecmp(word, more[i].word, len) == 0)
+			return (int)more[i].level;
+	return -1;
+}
+
+int log_level_parse_directives(const char *text)
+{
+	int of_all = -1, of_ours = -1;
+
+	for (const char *at = text; *at;) {
+		size_t len = strcspn(at, ","), name = 0;
+		const char *equals = memchr(at, '=', len);
+		int level;
+
+		if (equals)
+			name = (size_t)(equals - at) + 1;
+		level = level_of(at + name, len - name);
+		if (level < 0)
+			return -1;
+		if (!equals)
+			of_all = level;
+		else if (strncmp(at, "mirrord", 7) == 0)
+			of_ours = level;
+		at += len + (at[len] == ',');
+	}
+	return of_ours >= 0 ? of_ours : of_all;
 }
 
 void log_line(enum log_level level, const char *format, ...)

@@ -15,6 +15,9 @@ bool log_enabled(enum log_level level);
 const char *log_level_name(enum log_level level);
 /* Level from its name ("error", "warn", "info", "debug"); -1 for any other. */
 int log_level_parse(const char *name);
+/* The level that "info", or a list as in "mirrord=debug,warn", means for us: of what is named mirrord…, else of all; "trace" is debug, "off"
+ * error. -1: it says none, or isn't such a list. */
+int log_level_parse_directives(const char *text);
 
 /* Saves errno; allocates nothing. Never waits: a line that its reader has no room for is lost. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

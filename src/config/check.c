@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "config/filter_value.h"
 #include "config/node.h"
 #include "config/value.h"
@@ -185,6 +186,9 @@ static void check_rest(const struct checker *k)
 		WARN(k, KEY_agent_namespace, "has no effect: an ephemeral agent is in the target's namespace");
 	else if (c->agent_namespace && targetless)
 		WARN(k, KEY_agent_namespace, "has no effect without a target: target.namespace counts");
+	if (c->agent_log_level && log_level_parse_directives(c->agent_log_level) < 0)
+		ERROR(k, KEY_agent_log_level, "expected error, warn, info, debug, trace or off, or a list of them as \"mirrord=debug,warn\", found \"%s\"",
+		      c->agent_log_level);
 	if (c->startup_retry_min_ms > c->startup_retry_max_ms)
 		ERROR(k, KEY_startup_retry_min_ms, "is more than startup_retry.max_ms, which is %llu", (unsigned long long)c->startup_retry_max_ms);
 	for (size_t i = 0; i < c->agent_disabled_capabilities.n; i++) {

@@ -23,6 +23,8 @@ static const struct {
 	{ "true", "read", KEY_fs, KEY_fs_mode },
 	{ "false", "local", KEY_fs, KEY_fs_mode },
 	{ "*", NULL, KEY_fs, KEY_fs_mode },
+	{ "true", "true", KEY_copy_target, KEY_copy_target_enabled },
+	{ "false", "false", KEY_copy_target, KEY_copy_target_enabled },
 	{ "*", NULL, KEY_target, KEY_target_path },
 };
 

@@ -176,7 +176,7 @@ static struct kube_exec *start_agent(struct tunnel *t, const char *const *comman
 static int open_exec(struct tunnel *t, struct error *err)
 {
 	bool in_pod = t->agent.way != KUBE_WAY_JOB, has_target = t->agent.way != KUBE_WAY_TARGETLESS;
-	const char *command[16] = { "mirrord-agent", "--target", t->options->target->text, "--log", log_level_name(t->options->log_level), "--idle",
+	const char *command[16] = { "mirrord-agent", "--target", t->options->target->text, "--log", log_level_name(t->options->agent_log_level), "--idle",
 				    t->agent.container };
 	size_t n = 7;
 

@@ -37,7 +37,7 @@ struct kube_message {
 struct kube_tunnel_options {
 	const struct target *target;
 	const struct kube_settings *settings;
-	enum log_level log_level;
+	enum log_level log_level, agent_log_level;
 	int log_fd;	/* where the agent's log goes; stderr */
 	bool progress; /* lines on stderr */
 	bool steals;   /* what comes to a port, and */

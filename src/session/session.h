@@ -22,7 +22,7 @@ struct session_options {
 	gid_t gid;
 	bool sudo; /* that is not our own user: the session becomes it when all is set up */
 	int user_ns; /* the one that the twin is to belong to; -1: one of our own. Owned */
-	enum log_level log_level;
+	enum log_level log_level, agent_log_level;
 	int log_fd; /* -1: stderr; owned */
 };
 

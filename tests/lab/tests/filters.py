@@ -386,3 +386,18 @@ def resolver_dies(lab):
     expect("another name", look("db.data.svc.cluster.test"), "10.0.20.6", lab.log())
     lab.wait_for("another resolver", lambda: look("api.example.test") == "203.0.113.10")
     p.communicate(timeout=PROMPT)
+
+
+@test("config.agent_log_level")
+def agent_log_level(lab):
+    """The agent's level is its own, where it is set."""
+    for agent, session, seen in (("debug", "error", True), ("mirrord=error,debug", "debug", False)):
+        with open(CONFIG, "w") as f:
+            json.dump({"agent": {"log_level": agent}}, f)
+        os.chmod(CONFIG, 0o644)
+        done = lab.mirrord([*PYTHON, "-c", ASK, T4], options=["-f", CONFIG], env=lab.environment(MIRRORD_LOG=session))
+        expect("status", done.status, 0, str(done))
+        # The session has said where the connection left from, the agent at its end that the session is gone
+        lab.wait_for("both have ended", lambda: not lab.processes("mirrord-session") and not lab.processes("mirrord-agent"), 15)
+        expect(f"lines of the agent's with {agent}", "mirrord-agent[" in lab.log(1000), seen, lab.log())
+        expect(f"lines of the session's with {session}", "mirrord-session[" in lab.log(1000), not seen, lab.log())

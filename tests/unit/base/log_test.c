@@ -62,6 +62,22 @@ static void test_full(int from, int to)
 	tap_ok(before % 4096 == 0 && after == 5 && memcmp(got, "five\n", 5) == 0, "what a full pipe doesn't take is lost, what comes later is not");
 }
 
+static void test_directives(void)
+{
+	static const struct {
+		const char *text;
+		int level;
+	} rows[] = {
+		{ "info", LOG_LEVEL_INFO }, { "WARN", LOG_LEVEL_WARN }, { "trace", LOG_LEVEL_DEBUG }, { "off", LOG_LEVEL_ERROR },
+		{ "mirrord=debug,warn", LOG_LEVEL_DEBUG }, { "warn,mirrord=debug", LOG_LEVEL_DEBUG }, { "error,hyper=debug", LOG_LEVEL_ERROR },
+		{ "mirrord_agent=info", LOG_LEVEL_INFO }, { "hyper=debug", -1 }, { "", -1 }, { "loud", -1 }, { "mirrord=loud", -1 }, { "info,,", -1 },
+		{ "info,", LOG_LEVEL_INFO },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		tap_int(log_level_parse_directives(rows[i].text), rows[i].level, "\"%s\"", rows[i].text);
+}
+
 int main(void)
 {
 	int ends[2], saved = dup(STDERR_FILENO);
@@ -71,5 +87,6 @@ int main(void)
 	test_room(ends[0], ends[1]);
 	test_full(ends[0], ends[1]);
 	dup2(saved, STDERR_FILENO);
+	test_directives();
 	return tap_done();
 }

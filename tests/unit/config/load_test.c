@@ -136,6 +136,8 @@ static const char *sample_text(const struct key_info *k, int n)
 	case KIND_STRINGS:
 		return n ? "a;b" : "c";
 	default:
+		if (strcmp(k->path, "agent.log_level") == 0)
+			return n ? "debug" : "mirrord=warn";
 		return n ? "true" : "null"; /* which are jq programs, too */
 	}
 }
