@@ -2,7 +2,7 @@
 /* Calls: transfers of one curl multi handle, so that those of a kube_perform() share a connection and a round trip.
  *
  * A call is made again when that can't do harm: 429 and 503 with "Retry-After" were not carried out; a GET changes nothing, so a
- * broken connection and any 5xx will do. Then with back-off, ATTEMPTS times; a server that was there before may be starting anew, and a
+ * broken connection and any 5xx will do. Then with back-off, kube_access.retries times; a server that was there before may be starting anew, and a
  * server that never answered is the wrong one. 401 is tried once more with a fresh credential. */
 #include "kube/client.h"
 
@@ -19,7 +19,7 @@
 #include "kube/connection.h"
 #include "kube/status.h"
 
-enum { ATTEMPTS = 6, BACKOFF_MS = 100, BACKOFF_MAX_MS = 5000, ANSWER_MAX = 64 << 20, CALL_TIMEOUT_MS = 30000 };
+enum { DOUBLINGS = 16, ANSWER_MAX = 64 << 20, CALL_TIMEOUT_MS = 30000 };
 
 struct transfer {
 	struct kube *kube;
@@ -243,19 +243,20 @@ static bool is_get(const struct kube_call *c)
 static long retry_delay(const struct transfer *t, int attempt)
 {
 	const struct kube_call *c = t->call;
-	long backoff = BACKOFF_MS << attempt;
+	const struct kube_access *a = &t->kube->access;
+	long backoff = (long)a->retry_min_ms << (attempt < DOUBLINGS ? attempt : DOUBLINGS);
 	bool asked = (c->status == 429 || c->status == 503) && t->retry_after >= 0;
 
-	if (backoff > BACKOFF_MAX_MS)
-		backoff = BACKOFF_MAX_MS;
-	if (attempt + 1 >= ATTEMPTS)
-		return -1;
+	if (backoff > (long)a->retry_max_ms)
+		backoff = (long)a->retry_max_ms;
+	if ((unsigned int)attempt >= a->retries)
+		return c->status == 401 && attempt == 0 && kube_renew_credential(t->kube) ? 0 : -1;
 	if (t->code != CURLE_OK)
 		return t->kube->reached && is_get(c) && t->code != CURLE_PEER_FAILED_VERIFICATION ? backoff : -1;
 	if (c->status == 401 && attempt == 0 && kube_renew_credential(t->kube))
 		return 0;
 	if (asked && t->retry_after * 1000 > backoff)
-		backoff = t->retry_after * 1000 < BACKOFF_MAX_MS ? t->retry_after * 1000 : BACKOFF_MAX_MS;
+		backoff = t->retry_after * 1000 < (long)a->retry_max_ms ? t->retry_after * 1000 : (long)a->retry_max_ms;
 	return asked || c->status == 429 || (is_get(c) && c->status >= 500) ? backoff : -1;
 }
 

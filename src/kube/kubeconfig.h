@@ -25,6 +25,8 @@ struct kube_access {
 	json_t *cluster; /* the cluster's entry, for the plugin */
 	char *as, *as_uid; /* impersonation */
 	json_t *as_groups, *as_extra;
+	/* Of requests that failed and may be made again: how often, and the least and the longest pause before. */
+	unsigned int retries, retry_min_ms, retry_max_ms;
 };
 
 /* @files is a list with ":" between; NULL: that of KUBECONFIG, else ~/.kube/config, else (no such file) the service account of the pod that

@@ -23,5 +23,8 @@ struct kube *kube_open(const struct kube_settings *s, struct error *err)
 	if (s->insecure != CONFIG_UNSET)
 		access.insecure = s->insecure;
 	access.no_proxy = s->ignore_proxy;
+	access.retries = s->retries;
+	access.retry_min_ms = s->retry_min_ms;
+	access.retry_max_ms = s->retry_max_ms;
 	return kube_new(&access, err);
 }

@@ -25,6 +25,7 @@ struct kube_settings {
 	struct config_strings disabled_capabilities;
 	unsigned int ttl;	      /* seconds that a finished job stays */
 	unsigned int startup_timeout; /* seconds */
+	unsigned int retries, retry_min_ms, retry_max_ms; /* of a failed request */
 	unsigned int wait;	      /* seconds that the agent's container waits for its first agent */
 	/* As they go into the pod; NULL: none. */
 	json_t *labels, *annotations, *tolerations, *node_selector, *resources, *pull_secrets, *security_context;

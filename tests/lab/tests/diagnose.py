@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 
-from labkit.lab import MIRRORD
+from labkit.lab import MIRRORD, PYTHON
 from labkit.registry import Skip, expect, expect_in, test
 
 
@@ -64,3 +64,41 @@ def under_sudo(lab):
         for home in homes:
             shutil.rmtree(home + "/.kube", ignore_errors=True)
         os.rmdir(homes[1])
+
+
+BUSY_SERVER = """
+import http.server, sys
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("asked", flush=True)
+        self.send_response(503); self.send_header("Retry-After", "0"); self.send_header("Content-Length", "0"); self.end_headers()
+    def log_message(self, *_): pass
+s = http.server.HTTPServer(("127.0.0.1", 0), H)
+print(s.server_port, flush=True)
+s.serve_forever()
+"""
+
+
+@test("diagnose.retries")
+def retries(lab):
+    """startup_retry: so often a request that failed is made again."""
+    server = lab.start([*PYTHON, "-c", BUSY_SERVER])
+    port = server.stdout.readline().strip()
+    paths = ("/tmp/lab/home/busy.conf", "/tmp/lab/home/retry.json")
+    try:
+        with open(paths[0], "w") as f:
+            json.dump({"current-context": "busy", "clusters": [{"name": "busy", "cluster": {"server": f"http://127.0.0.1:{port}"}}], "users": [],
+                       "contexts": [{"name": "busy", "context": {"cluster": "busy"}}]}, f)
+        for times in (0, 2):
+            with open(paths[1], "w") as f:
+                json.dump({"startup_retry": {"min_ms": 1, "max_retries": times}}, f)
+            done = lab.run([MIRRORD, "ls", "-t", "pod", "-f", paths[1]], env={**lab.quiet_environment(), "KUBECONFIG": paths[0]})
+            expect("status", done.status, 1, str(done))
+            for _ in range(times + 1):
+                expect("a request", server.stdout.readline(), "asked\n", str(done))
+    finally:
+        server.kill()
+        rest, _ = server.communicate()
+        for path in paths:
+            os.unlink(path)
+    expect("more requests than that", rest, "")

@@ -177,8 +177,7 @@ static const struct {
 	{ "ephemeral without a target", "json", "{\"target\": \"targetless\", \"agent\": {\"ephemeral\": true}}",
 	  "t.json:1:49: agent.ephemeral: without a target there is no pod for the agent to join" },
 	{ "retries", "json", "{\"startup_retry\": {\"min_ms\": 6000, \"max_ms\": 5000}}",
-	  "t.json:1:30: startup_retry.min_ms: is more than startup_retry.max_ms, which is 5000\n"
-	  "warning: t.json:1:30: startup_retry.min_ms: has no effect yet: requests are not repeated yet" },
+	  "t.json:1:30: startup_retry.min_ms: is more than startup_retry.max_ms, which is 5000" },
 	{ "capability", "json", "{\"agent\": {\"disabled_capabilities\": [\"CHOWN\"]}}",
 	  "t.json:1:37: agent.disabled_capabilities: expected NET_ADMIN, SYS_PTRACE or SYS_ADMIN, found \"CHOWN\"" },
 	{ "target object", "json", "{\"target\": {\"pod\": 5}}", "t.json:1:20: target: expected a name behind \"pod\", found the number 5" },
