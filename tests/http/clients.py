@@ -13,7 +13,7 @@ import threading
 import time
 
 from kit import Divert, PATIENCE, expect, main, test
-from real import Node, USER, curl, run, servers
+from real import Node, USER, curl, run, servers, upgrading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORK = os.path.join(os.path.dirname(sys.argv[1]) if len(sys.argv) > 1 else ".", "clients.work")
@@ -163,30 +163,6 @@ def a_websocket_client():
             c.exactly(8)
             c.end()
             expect("the end", c.rest(), b"")
-
-
-@contextlib.contextmanager
-def upgrading(name):
-    """A server that HTTP/1.1 clients may upgrade to HTTP/2: nghttpx before Node. Its address."""
-    behind = Node("http", name)
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    proxy = subprocess.Popen(["nghttpx", f"--frontend=127.0.0.1,{port};no-tls", f"--backend=127.0.0.1,{behind.address.split(':')[1]}", "--workers=1",
-                              "--conf=/dev/null", "--accesslog-file=/dev/null", "--errorlog-file=/dev/null"], stderr=subprocess.DEVNULL)
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            time.sleep(0.02)
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        proxy.terminate()
-        proxy.wait()
-        behind.close()
 
 
 @test

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Real clients and servers."""
 import contextlib
+import socket
 import subprocess
+import time
 
 from kit import ALICE, Divert, PATIENCE
 
@@ -72,3 +74,27 @@ def servers(kind="http2", filter=ALICE):
 
 def curl(d, path="/", *options, version="--http2-prior-knowledge"):
     return run("curl", "-sS", "-m", str(PATIENCE), version, *options, f"http://127.0.0.1:{d.port}{path}")
+
+
+@contextlib.contextmanager
+def upgrading(name):
+    """A server that HTTP/1.1 clients may upgrade to HTTP/2: nghttpx before Node. Its address."""
+    behind = Node("http", name)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    proxy = subprocess.Popen(["nghttpx", f"--frontend=127.0.0.1,{port};no-tls", f"--backend=127.0.0.1,{behind.address.split(':')[1]}", "--workers=1",
+                              "--conf=/dev/null", "--accesslog-file=/dev/null", "--errorlog-file=/dev/null"], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except OSError:
+            time.sleep(0.02)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        proxy.terminate()
+        proxy.wait()
+        behind.close()
