@@ -5,7 +5,7 @@ import json
 import os
 
 from labkit import plan
-from labkit.lab import MIRRORD
+from labkit.lab import MIRRORD, PYTHON
 from labkit.podman import ROOT, engine
 from labkit.registry import expect, expect_in, test
 from tests.engine import MODES, NEEDS
@@ -53,9 +53,9 @@ def incoming(lab):
     """What the container listens on is stolen from the target, from before the answer that it listens; and given back with its end."""
     with engine(lab) as p:
         build(p)
-        script = "echo from the container | /bin/busybox nc -l -p 7811 -e /bin/busybox echo from the container"
+        script = "/bin/busybox nc -l -p 7811 -e /bin/busybox echo from the container"
         c = lab.start(command(p, IMAGE, "/bin/sh", "-c", script, options=("--steal",)), env=p.env)
-        ask = ["curl", "-sS", "-m", "10", "--http0.9", f"telnet://{POD4}:7811"]
+        ask = [*PYTHON, "-c", f"import socket; s = socket.create_connection(('{POD4}', 7811), 20); print(s.recv(100).decode(), end='')"]
         try:
             lab.wait_for("an answer", lambda: lab.run(ask, lab.cluster.services.enter_as_root).out == "from the container\n", 40)
             c.wait(30)
