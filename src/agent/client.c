@@ -41,6 +41,8 @@ struct client {
 	struct timer last;  /* armed when no stream will come any more */
 	struct deferred ended;
 	bool draining;
+	struct ip *addresses; /* the twin's */
+	size_t n_addresses;
 };
 
 static void on_ended(struct deferred *d)
@@ -136,6 +138,8 @@ static int subscribe(struct client *c, struct subscription *want, struct error *
 		subscription_fini(want);
 		return rc;
 	}
+	want->twin = c->addresses;
+	want->n_twin = c->n_addresses;
 	return subscriptions_put(c->services->subscriptions, c, &c->subscribers, want, err);
 }
 
@@ -285,6 +289,7 @@ void client_free(struct client *c)
 	if (c->mux)
 		mux_free(c->mux);
 	fd_closep(&c->unserved);
+	free(c->addresses);
 	free(c);
 }
 
@@ -319,8 +324,25 @@ bool client_busy(const struct client *c)
 	return (c->sockets && socket_egress_count(c->sockets)) || (c->tunnel && tunnel_egress_count(c->tunnel));
 }
 
+/* The session builds the twin of what it is told. */
+static void keep_addresses(struct client *c, const uint8_t *data, size_t len)
+{
+	struct target_info info = { 0 };
+	struct error err = { 0 };
+
+	free(c->addresses);
+	c->addresses = NULL;
+	c->n_addresses = 0;
+	if (target_info_decode(data, len, &info, &err) == 0 && info.n_addresses)
+		c->addresses = calloc(info.n_addresses, sizeof(*c->addresses));
+	for (size_t i = 0; c->addresses && i < info.n_addresses; i++)
+		c->addresses[c->n_addresses++] = info.addresses[i].ip;
+	target_info_fini(&info);
+}
+
 int client_tell_target(struct client *c, const uint8_t *info, size_t len)
 {
+	keep_addresses(c, info, len);
 	return mux_send_info(c->mux, INFO_TARGET, info, len);
 }
 

@@ -2,11 +2,15 @@
 /* The routes of the table "local": what a packet must be for to be given to a socket here, whole prefixes included (AnyIP). */
 #include "agent/local_addresses.h"
 
+#include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "net/rtnl.h"
 #include "net/rtnl_dump.h"
 
 enum { LOCAL_PREFIXES = 4096 };
@@ -20,18 +24,28 @@ struct local_addresses {
 	struct prefix *prefixes;
 	size_t n, room;
 	uint64_t asked;
+	int news;   /* of routes; -1: to be asked from time to time */
 	bool blind; /* the kernel doesn't tell, or there are too many */
 };
 
 struct local_addresses *local_addresses_new(void)
 {
-	return calloc(1, sizeof(struct local_addresses));
+	struct local_addresses *l = calloc(1, sizeof(*l));
+	struct error err = { 0 };
+
+	if (!l)
+		return NULL;
+	l->news = rtnl_listen(&err);
+	if (l->news < 0)
+		log_warn("mirror: own addresses: %s", err.text);
+	return l;
 }
 
 void local_addresses_free(struct local_addresses *l)
 {
 	if (!l)
 		return;
+	fd_closep(&l->news);
 	free(l->prefixes);
 	free(l);
 }
@@ -75,11 +89,22 @@ static bool find(const struct local_addresses *l, const struct ip *ip)
 	return l->blind;
 }
 
+/* Routes have come or gone since the last time. */
+static bool has_news(struct local_addresses *l)
+{
+	bool some = false;
+	char byte;
+
+	while (recv(l->news, &byte, 1, 0) >= 0 || errno == ENOBUFS)
+		some = true;
+	return some;
+}
+
 bool local_addresses_has(struct local_addresses *l, const struct ip *ip, uint64_t now)
 {
 	if (ip_is_loopback(ip) || find(l, ip))
 		return true;
-	if (l->asked && now - l->asked < LOOP_SECOND)
+	if (!has_news(l) && l->asked && now - l->asked < LOOP_SECOND)
 		return false;
 	l->asked = now;
 	ask(l);

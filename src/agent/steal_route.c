@@ -20,9 +20,6 @@
 #include "net/rtnl.h"
 
 #define MOMENT (100 * (uint64_t)LOOP_MS)
-#ifndef SOL_NETLINK
-#define SOL_NETLINK 270
-#endif
 
 static const int families[2] = { AF_INET, AF_INET6 };
 
@@ -121,16 +118,11 @@ static void on_news(struct watch *w, uint32_t events)
 
 static int hear(struct steal_route *r, struct error *err)
 {
-	static const int groups[] = { RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
-	struct sockaddr_nl any_port = { .nl_family = AF_NETLINK }; /* an unbound socket hears nothing */
 	int rc;
 
-	r->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	if (r->fd < 0 || bind(r->fd, (struct sockaddr *)&any_port, sizeof(any_port)) < 0)
-		return error_set(err, errno, "hear of routes");
-	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
-		if (setsockopt(r->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
-			return error_set(err, errno, "hear of routes");
+	r->fd = rtnl_listen(err);
+	if (r->fd < 0)
+		return -1;
 	rc = loop_watch(r->loop, &r->watch, r->fd, EPOLLIN, on_news);
 	return rc < 0 ? error_set(err, -rc, "hear of routes") : 0;
 }

@@ -12,6 +12,9 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
 
 enum { REQUEST_MAX = 2048, ANSWER_MAX = 32768 };
 
@@ -307,4 +310,18 @@ int rtnl_add_neighbour(struct rtnl *nl, const char *link, const struct ip *ip, c
 	mnl_attr_put(r.header, NDA_LLADDR, sizeof(*mac), mac);
 	rc = carry_out(nl, &r);
 	return rc < 0 ? error_set(err, -rc, "add the neighbour %s on %s", ip_format(ip, text), link) : 0;
+}
+
+int rtnl_listen(struct error *err)
+{
+	static const int groups[] = { RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
+	struct sockaddr_nl any_port = { .nl_family = AF_NETLINK }; /* an unbound socket hears nothing */
+	_cleanup_fd_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any_port, sizeof(any_port)) < 0)
+		return error_set(err, errno, "hear of routes");
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
+			return error_set(err, errno, "hear of routes");
+	return fd_steal(&fd);
 }

@@ -68,3 +68,6 @@ int rtnl_delete_rule(struct rtnl *nl, const struct rule *rule);
 
 /* A neighbour entry that never expires. */
 int rtnl_add_neighbour(struct rtnl *nl, const char *link, const struct ip *ip, const struct mac *mac, struct error *err);
+
+/* A socket that hears of every route and rule that comes and goes in the calling process's network namespace; it never blocks. -1 with @err. */
+int rtnl_listen(struct error *err);

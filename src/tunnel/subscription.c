@@ -289,6 +289,24 @@ static struct ip loopback_of(bool v4)
 	return ip;
 }
 
+/* @ip, or who stands for it in the twin. */
+static struct ip in_twin(const struct subscription *s, const struct ip *ip)
+{
+	const struct ip *first = NULL;
+
+	if (is_link_local(ip))
+		return loopback_of(false);
+	if (!s->n_twin || ip_is_loopback(ip))
+		return *ip;
+	for (size_t i = 0; i < s->n_twin; i++) {
+		if (ip_equal(&s->twin[i], ip))
+			return *ip;
+		if (!first && ip_is_v4(&s->twin[i]) == ip_is_v4(ip))
+			first = &s->twin[i];
+	}
+	return first ? *first : loopback_of(ip_is_v4(ip));
+}
+
 bool subscription_deliver(const struct subscription *s, const struct endpoint *client,
 			  const struct endpoint *destination, struct endpoint *ret_local, struct endpoint *ret_remote)
 {
@@ -309,8 +327,8 @@ bool subscription_deliver(const struct subscription *s, const struct endpoint *c
 	to.port = best->at.port;
 	if (rank <= LOOPBACK)
 		to.ip = best->at.ip;
-	else if (is_link_local(&to.ip))
-		to.ip = loopback_of(false);
+	else
+		to.ip = in_twin(s, &to.ip);
 	/* Whoever reaches a loopback address is on the same host. */
 	if (ip_is_v4(&from.ip) != ip_is_v4(&to.ip) ||
 	    (ip_is_loopback(&to.ip) && !ip_equal(&to.ip, &destination->ip) && !ip_is_loopback(&from.ip)))

@@ -44,12 +44,15 @@ struct subscription {
 	uint8_t probes;	  /* a set of PROBE_…: of the kubelet's, which stay the target's (http/probe.h) */
 	struct ip *nodes; /* addresses that the kubelet asks from */
 	size_t n_nodes;
+	const struct ip *twin; /* the addresses that the twin has, somebody else's and not sent; NULL: any may be meant */
+	size_t n_twin;
 };
 
 void subscription_fini(struct subscription *s);
 /* Where the connection that @client made to @destination (in the target) is to be delivered in the twin: *ret_local is the address to
  * connect from (the client's own, or a loopback alias of net/loopback.h), *ret_remote where to. The listener is the one that the kernel
- * would choose for @destination with the listener's port; else one on a loopback address of the family, then of the other one.
+ * would choose for @destination with the listener's port; else one on a loopback address of the family, then of the other one. An
+ * address that the target has only since the twin was made is delivered to one that both have.
  * False when none of the listeners can take it. */
 bool subscription_deliver(const struct subscription *s, const struct endpoint *client,
 			  const struct endpoint *destination, struct endpoint *ret_local, struct endpoint *ret_remote);

@@ -381,3 +381,30 @@ def dns_server(lab):
         expect("addresses in a large datagram", len(out.split()), 150, out + lab.log())
         for i in range(15):
             expect("one after the other", there(lab, [*dig, "@10.244.1.7", f"host{i}.shop.test"]), "10.1.2.3\n", lab.log())
+
+
+@test("steal.quic", needs=("gtlsclient", "openssl"))
+def quic(lab):
+    """HTTP/3: 3 MB down, 300 kB up, several streams, both families, and a client whose address changes on the way."""
+    prepare()
+    lab.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{HOME}/key", "-out",
+             f"{HOME}/certificate", "-days", "2", "-subj", "/CN=shop.test"])
+    data = os.urandom(3_000_000)
+    for name, content in (("big", data), ("small", data[:300_000])):
+        with open(f"{HOME}/{name}", "wb") as f:
+            f.write(content)
+        os.chmod(f"{HOME}/{name}", 0o644)
+    os.makedirs(f"{HOME}/got")
+    os.chmod(f"{HOME}/got", 0o777)
+    with local(lab, [find("gtlsserver"), "-q", "-d", HOME, "*", str(PORT), f"{HOME}/key", f"{HOME}/certificate"], protocol="UDP "):
+        def ask(ip, *options, path="big"):
+            there(lab, ["gtlsclient", "-q", "--exit-on-all-streams-close", *options, ip, str(PORT), f"https://shop.test/{path}"])
+        for ip in ("10.244.1.7", "fd00:244:1::7"):
+            ask(ip, f"--download={HOME}/got")
+            with open(f"{HOME}/got/big", "rb") as f:
+                expect(f"what came from {ip}", hashlib.sha256(f.read()).hexdigest(), hashlib.sha256(data).hexdigest(), lab.log())
+            os.unlink(f"{HOME}/got/big")
+        ask("10.244.1.7", f"--data={HOME}/small", "-n", "4", f"--download={HOME}/got", path="small")
+        ask("10.244.1.7", f"--download={HOME}/got", "--change-local-addr=20ms", "--nat-rebinding")
+        with open(f"{HOME}/got/big", "rb") as f:
+            expect("from a client that moved", hashlib.sha256(f.read()).hexdigest(), hashlib.sha256(data).hexdigest(), lab.log())

@@ -146,3 +146,15 @@ def untracked(lab):
         target.run(f"nft '{table}'")
         with program_of(lab, target) as program:
             taken(lab, program, PORT, ip=INNER)
+
+
+@test("incoming.addresses_added_later", timeout=90)
+def added(lab):
+    """What reaches the target by an address that it has only since the session began is mirrored, and stolen, as all else."""
+    with own_target(lab) as target, Echo(lab, target.start):
+        for mode, address in (("mirror", "10.99.0.3"), ("steal", "10.99.0.4")):
+            with Program(lab, *(["--steal"] if mode == "steal" else []), "--no-publish", target=target.name) as program:
+                program.do(f"s = listen('0.0.0.0', {PORT})")
+                taken(lab, program, PORT, mode == "mirror", ip=INNER)
+                target.run(f"ip addr add {address}/24 dev eth0")
+                taken(lab, program, PORT, mode == "mirror", ip=address)

@@ -406,6 +406,26 @@ static void test_ports(void)
 	tap_int(remote.port, 3, "the socket of the family goes before that of both");
 }
 
+/* Addresses that the target has got since, and the families that the twin has. */
+static void test_twin(void)
+{
+	static const struct {
+		const char *destination, *remote;
+	} rows[] = { { "10.0.0.8", "10.0.0.8" }, { "10.0.0.9", "10.0.0.7" }, { "fd00::9", "fd00:6d::1" }, { "127.0.0.1", "244.0.0.1" } };
+	struct listener listeners[] = { { endpoint("::", 2), false } };
+	const struct ip twin[] = { endpoint("10.0.0.7", 0).ip, endpoint("10.0.0.8", 0).ip };
+	struct subscription s = { .port = 80, .listeners = listeners, .n_listeners = 1, .twin = twin, .n_twin = 2 };
+	char text[IP_TEXT];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct endpoint client = endpoint(strchr(rows[i].destination, ':') ? "fd00::5" : "10.0.0.5", 40000);
+		struct endpoint destination = endpoint(rows[i].destination, 80), local, remote;
+
+		tap_ok(subscription_deliver(&s, &client, &destination, &local, &remote), "%s: somebody takes it", rows[i].destination);
+		tap_str(ip_format(&remote.ip, text), rows[i].remote, "%s: to", rows[i].destination);
+	}
+}
+
 int main(void)
 {
 	test_there_and_back("smallest", example(0, NULL));
@@ -422,5 +442,6 @@ int main(void)
 	test_notice();
 	test_deliver();
 	test_ports();
+	test_twin();
 	return tap_done();
 }
