@@ -24,5 +24,6 @@ int agent_enter(const struct target *t, struct entry *ret, struct error *err);
 /* After the last look at the target's files: becomes the user that the target's process runs as, so that what the
  * target's rules say about users (iptables' owner match, "ip rule … uidrange") goes for our sockets as for its own;
  * keeps CAP_NET_RAW (echo, mirroring), CAP_NET_BIND_SERVICE (low source ports) and CAP_NET_ADMIN (stealing), and CAP_DAC_OVERRIDE
- * when that process has it (Unix sockets of other users), where we have them, and drops all other rights for good. Clears the parent death signal. Closes @e. Returns 0, or -1 with @err. */
+ * when that process has it (Unix sockets of other users), where we have them, and drops all other rights for good. Clears the parent death
+ * signal. Closes @e. Returns 0, or -1 with @err. */
 int agent_settle(struct entry *e, struct error *err);

@@ -138,8 +138,9 @@ static int fill_session(const struct exec_options *o, const struct config *c, bo
 	if (incoming_options_of(c, s->progress, &s->incoming, err) < 0 ||
 	    log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(c->target_path, &s->target, err) < 0)
 		return -1;
-	s->agent_log_level = c->sources[KEY_agent_log_level].origin == ORIGIN_DEFAULT ? s->log_level :
-											 (enum log_level)log_level_parse_directives(c->agent_log_level);
+	s->agent_log_level = s->log_level;
+	if (c->sources[KEY_agent_log_level].origin != ORIGIN_DEFAULT)
+		s->agent_log_level = (enum log_level)log_level_parse_directives(c->agent_log_level);
 	if (o->log_file)
 		s->log_fd = open_log(o->log_file, err);
 	return o->log_file && s->log_fd < 0 ? -1 : 0;

@@ -187,7 +187,8 @@ static void check_rest(const struct checker *k)
 	else if (c->agent_namespace && targetless)
 		WARN(k, KEY_agent_namespace, "has no effect without a target: target.namespace counts");
 	if (c->agent_log_level && log_level_parse_directives(c->agent_log_level) < 0)
-		ERROR(k, KEY_agent_log_level, "expected error, warn, info, debug, trace or off, or a list of them as \"mirrord=debug,warn\", found \"%s\"",
+		ERROR(k, KEY_agent_log_level,
+		      "expected error, warn, info, debug, trace or off, or a list of them as \"mirrord=debug,warn\", found \"%s\"",
 		      c->agent_log_level);
 	if (c->startup_retry_min_ms > c->startup_retry_max_ms)
 		ERROR(k, KEY_startup_retry_min_ms, "is more than startup_retry.max_ms, which is %llu", (unsigned long long)c->startup_retry_max_ms);

@@ -176,8 +176,8 @@ static struct kube_exec *start_agent(struct tunnel *t, const char *const *comman
 static int open_exec(struct tunnel *t, struct error *err)
 {
 	bool in_pod = t->agent.way != KUBE_WAY_JOB, has_target = t->agent.way != KUBE_WAY_TARGETLESS;
-	const char *command[16] = { "mirrord-agent", "--target", t->options->target->text, "--log", log_level_name(t->options->agent_log_level), "--idle",
-				    t->agent.container };
+	const char *command[16] = { "mirrord-agent", "--target", t->options->target->text, "--log", log_level_name(t->options->agent_log_level),
+				    "--idle", t->agent.container };
 	size_t n = 7;
 
 	if (in_pod) { /* its network is the one that we want */

@@ -303,8 +303,8 @@ void dns_forwarder_ask(struct dns_forwarder *d, const struct dns_asker *who, con
 	do
 		d->next_id = (uint16_t)(d->next_id * 25173u + 13849u); /* not guessable is the source port; the id only tells them apart */
 	while (table_find(&d->forwards, &d->next_id, sizeof(d->next_id)));
-	*f = (struct forward){ .d = d, .id = d->next_id, .original_id = get16(message), .who = *who, .question = *question, .timer.on_due = on_timeout,
-			       .len = HEAD + len };
+	*f = (struct forward){ .d = d, .id = d->next_id, .original_id = get16(message), .who = *who, .question = *question,
+			       .timer.on_due = on_timeout, .len = HEAD + len };
 	put16(f->message, (uint16_t)len);
 	memcpy(f->message + HEAD, message, len);
 	put16(f->message + HEAD, f->id);

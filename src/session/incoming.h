@@ -13,7 +13,8 @@
 
 struct incoming;
 
-/* What it works with; all outlives it. @mux points to NULL when the agent is lost, @calls until the program starts. @diag is a sock_diag socket of the twin. */
+/* What it works with; all outlives it. @mux points to NULL when the agent is lost, @calls until the program starts. @diag is a sock_diag
+ * socket of the twin. */
 struct incoming_context {
 	struct loop *loop;
 	struct gate **gate;

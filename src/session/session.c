@@ -602,8 +602,8 @@ static void on_lender_gone(void *arg)
 int session_start_in_cluster(struct session *s, struct agent_link *link, const char *not_uid, struct error *err)
 {
 	const struct session_options *o = s->options;
-	const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level, .agent_log_level = o->agent_log_level,
-						       .log_fd = s->log_fd,
+	const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level,
+					       .agent_log_level = o->agent_log_level, .log_fd = s->log_fd,
 					       .progress = o->progress && !not_uid, .steals = o->incoming.mode == INCOMING_STEAL,
 					       .probes = o->incoming.steal_probes, .not_uid = not_uid };
 

@@ -225,7 +225,7 @@ static int compile(struct unix_streams *u, struct error *err)
 {
 	const struct config_strings *p = u->c.patterns;
 
-	u->patterns = calloc(p->n, sizeof(*u->patterns));
+	u->patterns = calloc(p->n, sizeof(struct regex *));
 	if (!u->patterns)
 		return error_set(err, ENOMEM, "keep the patterns of unix_streams");
 	for (size_t i = 0; i < p->n; i++) {

@@ -192,7 +192,7 @@ static struct notify_event event_of(uint64_t id, enum notify_kind kind, int fd)
 {
 	struct notify_event e = { .id = id, .cookie = socket_number(fd, SO_COOKIE), .kind = kind };
 	int protocol = socket_int(fd, SO_PROTOCOL), v6only = 0;
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa), option = sizeof(v6only);
 
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0 || !endpoint_from_sockaddr(&sa, &e.local))
@@ -339,11 +339,9 @@ static void on_call(struct notifier *n, const struct seccomp_notif *q)
 	struct socket_call call = { 0 };
 	int fd = -1;
 
-	if (n->channel_fd < 0)
-		let_pass(n, q->id, -1);
-	else if (caller_arguments(&c, &q->data, &call) < 0)
+	if (n->channel_fd >= 0 && caller_arguments(&c, &q->data, &call) < 0)
 		let_pass_unseen(n, q->id, -1);
-	else if (call.call == ANCHOR_CONNECT && !is_unix_address(&c, &call))
+	else if (n->channel_fd < 0 || (call.call == ANCHOR_CONNECT && !is_unix_address(&c, &call)))
 		let_pass(n, q->id, -1);
 	else if (caller_open(&c, (pid_t)q->pid) < 0 || (fd = caller_take(&c, call.fd)) < 0 || !call_is_there(n, q->id))
 		let_pass_unseen(n, q->id, fd);

@@ -83,6 +83,25 @@ for _family in (4, 6):
 death_test("all", OURS, 4)
 
 
+@test("faults.keeper_then_session")
+def keeper_then_session(lab):
+    """The session dies while it deals with the keeper's death, sooner or later in that: nothing is left, whoever says why."""
+    for pause in (0, 0.002, 0.02):
+        p = start_victim(lab, 4, 1)
+        kill(lab, [KEEPER])
+        time.sleep(pause)
+        for pid in lab.processes(SESSION):
+            os.kill(pid, signal.SIGKILL)
+        try:
+            out, err = p.communicate(timeout=25 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            raise Failure(f"the program's end, {pause} s between", "none", lab.log()) from None
+        ends = json.loads(out.splitlines()[0])
+        expect(f"connections still pending, {pause} s between", ends["pending"], [], out + err + lab.log())
+        lab.wait_for("none of ours is left", lambda: not any(lab.processes(name) for name in OURS), 15)
+
+
 @test("faults.nobody_reads_stderr")
 def nobody_reads_stderr(lab):
     """A reader that has stopped (less, Ctrl-S) doesn't stop us: the program gets its SIGTERM."""

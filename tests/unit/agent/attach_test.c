@@ -52,7 +52,8 @@ static pid_t find_as(uid_t uid, int transport, bool lend)
 	pid_t child = fork();
 
 	if (child == 0) {
-		struct attach_session mine = { .transport = { transport, transport, lend ? transport : -1, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) }, .log = STDERR_FILENO,
+		int there = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		struct attach_session mine = { .transport = { transport, transport, lend ? transport : -1, there }, .log = STDERR_FILENO,
 					       .info = (uint8_t *)strdup("target"), .info_len = 6 };
 		int sock = -1, found;
 

@@ -154,7 +154,8 @@ static const struct {
 	{ "a key of copy_target's", "json", "{\"feature\": {\"copy_target\": {\"scale_dwn\": true}}}",
 	  "t.json:1:30: feature.copy_target.scale_dwn: unknown key; did you mean \"scale_down\"?" },
 	{ "the agent's log level", "json", "{\"agent\": {\"log_level\": \"loud\"}}",
-	  "t.json:1:25: agent.log_level: expected error, warn, info, debug, trace or off, or a list of them as \"mirrord=debug,warn\", found \"loud\"" },
+	  "t.json:1:25: agent.log_level: expected error, warn, info, debug, trace or off, or a list of them as \"mirrord=debug,warn\", "
+	  "found \"loud\"" },
 	{ "a Unix socket's pattern", "json", OUTGOING("\"unix_streams\": [\"^/run/\", \"a(\"]"),
 	  "t.json:1:55: feature.network.outgoing.unix_streams: \"a(\" is no regular expression: offset 2: missing closing parenthesis" },
 	{ "regular expression", "json", FILTER("\"header_filter\": \"a(\""),

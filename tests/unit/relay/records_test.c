@@ -178,7 +178,9 @@ static void test_broken(void)
 	static const struct {
 		const char *name, *bytes;
 		size_t len;
-	} rows[] = { { "a record that is too long", "\0\x10\0\1", 4 }, { "an end within a length", "\0\0", 2 }, { "an end within a record", "\0\0\0\3ab", 6 } };
+	} rows[] = { { "a record that is too long", "\0\x10\0\1", 4 },
+		     { "an end within a length", "\0\0", 2 },
+		     { "an end within a record", "\0\0\0\3ab", 6 } };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int other, peer = one(&other);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Questions for this machine's name servers, over an egress that the test plays: ids, answers that aren't, a port that breaks, TCP and its failure. */
+/* Questions for this machine's name servers, over an egress that the test plays: ids, answers that aren't, a port that breaks, TCP and its
+ * failure. */
 #include "session/dns_forward.h"
 
 #include <errno.h>
