@@ -39,7 +39,8 @@ static const struct {
 	{ "a protocol that is none", PORT(", \"alpnProtocols\": [5]"), "incoming.steal_tls[0].agentAsServer.alpnProtocols[0]: expected a string" },
 	{ "nobody is trusted", PORT(", \"verification\": {}"), "incoming.steal_tls[0].agentAsServer.verification: trusts nobody" },
 	{ "an app may not be anonymous",
-	  "{\"steal_tls\": [{\"port\": 1, \"agentAsServer\": {" AUTHENTICATION "}, \"agentAsClient\": {\"verification\": {\"allowAnonymous\": true}}}]}",
+	  "{\"steal_tls\": [{\"port\": 1, \"agentAsServer\": {" AUTHENTICATION "}, "
+	  "\"agentAsClient\": {\"verification\": {\"allowAnonymous\": true}}}]}",
 	  "incoming.steal_tls[0].agentAsClient.verification: there is no key \"allowAnonymous\"" },
 	{ "the second port", "{\"steal_tls\": [{\"port\": 1, \"agentAsServer\": {" AUTHENTICATION "}}, {\"port\": 2}]}",
 	  "incoming.steal_tls[1].agentAsServer: is missing" },
@@ -69,7 +70,8 @@ static void test_defaults(void)
 
 		tap_int(http_options_parse(texts[i], &o, &err), 0, "%s", texts[i] ? texts[i] : "no text");
 		tap_ok(o.body_max == HTTP_BODY_MAX && o.body_ms == HTTP_BODY_MS && !o.inject_headers &&
-			       !o.override_cache_control && !o.n_tls && !o.delivery.plain && !o.delivery.roots && !o.delivery.cert && !o.delivery.server_name,
+			       !o.override_cache_control && !o.n_tls && !o.delivery.plain && !o.delivery.roots && !o.delivery.cert &&
+			       !o.delivery.server_name,
 		       "nothing but the defaults");
 		http_options_fini(&o);
 	}
@@ -81,7 +83,8 @@ static void test_all(void)
 		"{\"max_body_buffer_size\": 16777216, \"max_body_buffer_timeout\": 60000, \"inject_headers\": true, \"override_cache_control\": true,"
 		" \"steal_tls\": [{\"port\": 65535, \"agentAsServer\": {" AUTHENTICATION ", \"alpnProtocols\": [\"h2\", \"http/1.1\"],"
 		" \"verification\": {\"allowAnonymous\": true, \"acceptAnyCert\": true, \"trustRoots\": [\"/r1\", \"/r2\"]}},"
-		" \"agentAsClient\": {\"authentication\": {\"certPem\": \"/cc\", \"keyPem\": \"/ck\"}, \"verification\": {\"trustRoots\": [\"/a\"]}}},"
+		" \"agentAsClient\": {\"authentication\": {\"certPem\": \"/cc\", \"keyPem\": \"/ck\"}, "
+		"\"verification\": {\"trustRoots\": [\"/a\"]}}},"
 		" {\"port\": 1, \"agentAsServer\": {" AUTHENTICATION ", \"alpnProtocols\": []}}],"
 		" \"tls_delivery\": {\"protocol\": \"tcp\", \"trust_roots\": \"R\", \"server_cert\": \"C\", \"server_name\": \"n\"}}";
 	const struct tls_port_options *p;
