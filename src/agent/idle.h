@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The process that keeps an agent's container in a cluster alive: it only waits. Agents, which exec starts beside it, hold a connection to it;
- * when the last one is gone, or none comes, it ends, and the container with it. SIGTERM (the pod is deleted) goes to it alone: it tells the agents. */
+ * when the last one is gone, or none comes, it ends, and the container with it.
+ * SIGTERM (the pod is deleted) goes to it alone: it tells the agents. */
 #pragma once
 
 /* `mirrord-agent idle --name NAME --wait SECONDS`. Returns the exit status. */
