@@ -56,7 +56,7 @@ def both(case):
     """Runs case(d, path's end) for a connection of the app's and one of the program's."""
     with sockets() as d:
         for end in ("", "?program"):
-            asyncio.run(asyncio.wait_for(case(d, end), 3 * PATIENCE))
+            asyncio.run(asyncio.wait_for(case(d, end), 10 * PATIENCE))
 
 
 async def echo(ws, message, whole=None):
