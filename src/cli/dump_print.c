@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "config/utf8.h"
+
 static const char *const sides[SIDES] = { [SIDE_CLIENT] = "client", [SIDE_SERVER] = "target" };
 
 enum { HEX_LINE = 16 };
@@ -48,31 +50,6 @@ void dump_print_open(enum dump_format format, uint64_t time, const struct dump_f
 		printf(",\"middle\":%s}\n", middle ? "true" : "false");
 	else
 		printf(middle ? "was open before\n" : "opened\n");
-}
-
-/* The length of the valid UTF-8 sequence at @data; 0: none. */
-static size_t utf8_length(const uint8_t *data, size_t len)
-{
-	static const struct {
-		uint8_t mask, lead, len;
-		uint32_t least;
-	} kinds[] = { { 0x80, 0, 1, 0 }, { 0xe0, 0xc0, 2, 0x80 }, { 0xf0, 0xe0, 3, 0x800 }, { 0xf8, 0xf0, 4, 0x10000 } };
-
-	for (int i = 0; i < 4; i++) {
-		uint32_t c = data[0] & (uint8_t)~kinds[i].mask;
-
-		if ((data[0] & kinds[i].mask) != kinds[i].lead)
-			continue;
-		if (kinds[i].len > len)
-			return 0;
-		for (size_t k = 1; k < kinds[i].len; k++) {
-			if ((data[k] & 0xc0) != 0x80)
-				return 0;
-			c = c << 6 | (data[k] & 0x3f);
-		}
-		return c < kinds[i].least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : kinds[i].len;
-	}
-	return 0;
 }
 
 static bool is_utf8(const uint8_t *data, size_t len)

@@ -16,6 +16,7 @@
 #include "config/source.h"
 #include "config/template.h"
 #include "config/toml.h"
+#include "config/utf8.h"
 #include "config/value.h"
 #include "config/walk.h"
 #include "config/yaml.h"
@@ -137,6 +138,19 @@ static const char *find_key(const struct config_request *r, const char *name, co
 	return member && member->kind == NODE_STRING ? member->text : random_key(a);
 }
 
+/* One error is enough: in a file of another encoding there would be many. */
+static bool is_utf8(struct source *s)
+{
+	for (size_t i = 0, n; i < s->file_len; i += n) {
+		n = utf8_length((const uint8_t *)s->file + i, s->file_len - i);
+		if (n)
+			continue;
+		source_error(s, i, NULL, "the byte 0x%02x here is no UTF-8", (uint8_t)s->file[i]);
+		return false;
+	}
+	return true;
+}
+
 static void load_file(const struct config_request *r, const char *name, struct config *c, struct problem_list *problems)
 {
 	struct template_values values = { .environ = r->environ };
@@ -151,7 +165,7 @@ static void load_file(const struct config_request *r, const char *name, struct c
 	context.where = strcmp(name, "-") == 0 ? "standard input" : name;
 	values.key = find_key(r, name, file, len, c->arena);
 	source_init(&s, context.where, file, len, c->arena, problems);
-	root = template_fill_in(&s, &values) ? parse(&s) : NULL;
+	root = is_utf8(&s) && template_fill_in(&s, &values) ? parse(&s) : NULL;
 	if (!root)
 		return;
 	config_walk(&context, root);

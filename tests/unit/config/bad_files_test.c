@@ -27,6 +27,9 @@ static const struct {
 	{ "escape of four digits", "json", "{\"key\": \"\\u12g4\"}", "t.json:1:10: \\u wants four hexadecimal digits" },
 	{ "half a pair", "json", "{\"key\": \"\\ud800\"}", "t.json:1:10: half a surrogate pair is no character" },
 	{ "NUL", "json", "{\"key\": \"\\u0000\"}", "t.json:1:10: a string can't hold a NUL" },
+	{ "Latin-1", "json", "{\"key\": \"a\",\n \"target\": \"\xc3\xa4\xe4\"}", "t.json:2:14: the byte 0xe4 here is no UTF-8" },
+	{ "half a character", "json", "{} // \xe2\x82", "t.json:1:7: the byte 0xe2 here is no UTF-8" },
+	{ "half a pair, written out", "json", "{\"key\": \"\xed\xa0\x80\"}", "t.json:1:10: the byte 0xed here is no UTF-8" },
 	{ "number", "json", "{\"agent\": {\"ttl\": 01}}", "t.json:1:19: this is no number" },
 	{ "number with a point", "json", "{\"agent\": {\"ttl\": 1.}}", "t.json:1:19: this is no number" },
 	{ "something behind it", "json", "{} x", "t.json:1:4: expected the end of the file, found `x`" },
@@ -37,6 +40,7 @@ static const struct {
 	  "t.json:1:65: more than 64 arrays and objects within each other" },
 	{ "no object", "json", "[]", "t.json:1:1: expected an object, found an array" },
 	/* YAML */
+	{ "yaml: Latin-1", "yaml", "key: a\ntarget: \xe4\n", "t.yaml:2:9: the byte 0xe4 here is no UTF-8" },
 	{ "yaml: indentation", "yaml", "key: a\n api: true\n", "t.yaml:2:5: mapping values are not allowed in this context" },
 	{ "yaml: no end", "yaml", "key: \"a\n", "t.yaml:2:1: found unexpected end of stream while scanning a quoted scalar" },
 	{ "yaml: twice", "yaml", "key: a\nkey: b\n", "t.yaml:2:1: \"key\" stands here twice" },
@@ -47,6 +51,7 @@ static const struct {
 	{ "yaml: place", "yaml", "feature:\n  network:\n    incoming:\n      ports: [80, 8o]\n",
 	  "t.yaml:4:19: feature.network.incoming.ports[1]: expected a port from 1 to 65535, found the string \"8o\"" },
 	/* TOML */
+	{ "toml: Latin-1", "toml", "key = 'a'\n# \xe4\n", "t.toml:2:3: the byte 0xe4 here is no UTF-8" },
 	{ "toml: no value", "toml", "key =\n", "t.toml:1:6: expected a value, found the end of the line" },
 	{ "toml: no equals", "toml", "key\n", "t.toml:1:4: expected `=` behind \"key\", found the end of the line" },
 	{ "toml: string", "toml", "key = abc\n", "t.toml:1:7: expected a value, found `abc`; strings stand in quotes" },
