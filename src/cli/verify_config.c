@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cli/config_options.h"
 #include "cli/options.h"
 #include "config/config.h"
 #include "config/key.h"
 #include "config/resolved.h"
 
 struct verify_options {
+	struct config_options config;
 	bool json, resolved, strict, alone;
 };
 
@@ -30,18 +32,28 @@ static void set_nothing(void *arg, const char *value)
 {
 }
 
+#define OPTION(group, setter, letter, name, argument, help, ...)                                   \
+	{ group, letter, name, argument, help, config_set_##setter },
+#define OPTION_TARGET(...)  OPTION("Target", __VA_ARGS__)
+#define OPTION_FILE(...)    OPTION("Configuration", __VA_ARGS__)
+#define OWN_FILE(...)
+#define OPTION_NETWORK(...) OPTION("Network", __VA_ARGS__)
+#define OWN_NETWORK(...)    OPTION("Network", __VA_ARGS__)
+#define OPTION_PROGRAM(...) OPTION("Program", __VA_ARGS__)
+#define OPTION_AGENT(...)   OPTION("Agent", __VA_ARGS__)
 static const struct cli_option options[] = {
 	{ "Options", 0, "json", NULL, "one JSON object on standard output: {\"type\": \"Success\" or \"Fail\", …}", set_json },
 	{ "Options", 0, "resolved", NULL, "print the configuration in force, with the origin of each value", set_resolved },
 	{ "Options", 0, "strict", NULL, "keys that have no effect yet are errors (default: warnings)", set_strict },
 	{ "Options", 0, "file-alone", NULL, "the file as it is: without environment variables", set_alone },
 	{ "Options", 0, "ide", NULL, "no effect: a target that is missing is no error here", set_nothing },
+#include "cli/config_option.def"
 };
 
 static const struct cli_command command = {
 	.name = "verify-config",
 	.usage = "mirrord verify-config [OPTION]… [FILE]",
-	.summary = "Checks a configuration file. Exit status: 0 good, 1 wrong, 2 bad usage.",
+	.summary = "Checks a configuration file, under the environment and the options of `mirrord exec`. Exit status: 0 good, 1 wrong, 2 bad usage.",
 	.example = "mirrord verify-config --resolved .mirrord/mirrord.json",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),
@@ -129,6 +141,8 @@ int cli_verify_config(int argc, char **argv)
 		return 2;
 	}
 	request.file = argv[at];
+	request.flags = o.config.flags;
+	request.n_flags = o.config.n;
 	request.strict = o.strict;
 	request.file_alone = o.alone;
 	problem_list_init(&problems);

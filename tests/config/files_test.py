@@ -151,6 +151,11 @@ shape = verify('{"target": "pod/a", "feature": {"fs": "read"}}')
 ok((shape["type"], shape["config"], len(shape["warnings"])) == ("Success", {"path": "pod/a", "namespace": None}, 1), "the shape of a success", shape)
 ok(verify('{"feature": {"fs": "read"}}', "--strict")["type"] == "Fail", "strictly, what has no effect is an error")
 
+# Options of exec count here as there
+done = verify('{"target": "pod/{{ key }}", "feature": {"network": {"outgoing": {"udp": true}}}}', "--resolved", "--no-udp-outgoing", "-k", "mine")
+ok(done.get("config", {}).get("path") == "pod/mine" and done.get("origins", {}).get("feature.network.outgoing.udp") == "--no-udp-outgoing",
+   "options of exec: in force, and named as origins", done)
+
 # explain
 FILE = '{"feature": {"network": {"outgoing": {"filter": {"local": ["*.vpn.test", "10.0.0.0/8:80-90", "tcp://db", "[fd00::]/8"]}}}}}'
 LOCAL, NOTHING = "of feature.network.outgoing.filter.local", "no rule of feature.network.outgoing.filter.local matches"
