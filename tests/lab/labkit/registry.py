@@ -7,8 +7,8 @@ import os
 # How much longer than on a machine of its own everything may take: in an emulated one, more. A wait for what comes in the end is PROMPT
 # seconds at least, since a busy machine may be slow at any moment and who waits for a condition loses nothing by patience; only where
 # the promise itself is a time is there a smaller number.
-PROMPT = 30
 PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))
+PROMPT = 30 * PATIENCE
 
 
 class Failure(Exception):
