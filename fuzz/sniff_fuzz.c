@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The first bytes of a connection: what is said of some of them isn't taken back when more come, nor that they are a probe, and a ClientHello's names lie within it. */
+/* The first bytes of a connection: what is said of some of them isn't taken back when more come, nor that they are a probe, and a
+ * ClientHello's names lie within it. */
 #include "http/probe.h"
 #include "http/sniff.h"
 

@@ -199,7 +199,8 @@ static void on_message(struct watch *watch, uint32_t events)
 			log_debug("attach: another session");
 		l->events.on_session(l->events.arg, &session, sock);
 		return;
-	} else if (len == sizeof(m) && n == 2 && memcmp(&m, &stream_message, sizeof(m)) == 0) {
+	}
+	if (len == sizeof(m) && n == 2 && memcmp(&m, &stream_message, sizeof(m)) == 0) {
 		send(sock, &answer_taken, 1, MSG_NOSIGNAL);
 		l->events.on_stream(l->events.arg, fds[FD_IN], fds[FD_OUT]);
 		n = 0;

@@ -204,7 +204,7 @@ static int serve_session(struct host *h, const struct arguments *arguments, stru
 					  .log = STDERR_FILENO };
 	struct error failure = { 0 };
 	enum attach_result found = ATTACH_STRANGER;
-	struct entry entry;
+	struct entry entry = { .process = -1, .root = -1 };
 	_cleanup_fd_ int root = -1;
 	int sock = -1, rc = enter(arguments, &entry, &session, &failure);
 

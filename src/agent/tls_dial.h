@@ -19,7 +19,7 @@ struct tls_wish {
 /* NULL without memory. What becomes of it is listed in @links (tls_link.h). */
 struct tls_dial *tls_dial_new(struct loop *loop, const struct tls_wish *wish, struct list *links, dial_done_fn done, void *arg);
 /* For the dial of the connection itself: its dial_done_fn, whose argument is the tls_dial, and where it is kept. */
-void tls_dial_on_connected(void *tls_dial, int error);
+void tls_dial_on_connected(void *arg, int error);
 struct dial **tls_dial_inner(struct tls_dial *d);
 /* With what that dial has returned; this is then the result of the whole, as egress_ops.dial has it. It never is 0. */
 int tls_dial_begin(struct tls_dial *d, int result, struct dial **ret_dial);

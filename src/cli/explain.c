@@ -29,7 +29,7 @@ struct destination {
 	struct dns_name name;
 };
 
-/* HOST:PORT, [IPV6]:PORT, or a host alone. */
+/* HOST:PORT, [IPV6]:PORT, or a host alone: no URL, and nothing that no name can be. */
 static bool parse(const char *text, struct destination *d)
 {
 	char host[300];
@@ -61,7 +61,7 @@ static bool parse(const char *text, struct destination *d)
 	memcpy(host, text, len);
 	host[len] = '\0';
 	d->is_ip = ip_parse(host, &d->ip);
-	return d->is_ip || address_name_to_dns(host, &d->name);
+	return d->is_ip || (!host[strcspn(host, " \t/:[]@")] && address_name_to_dns(host, &d->name));
 }
 
 static void explain_name(const struct config *c, const struct destination *d)

@@ -170,7 +170,7 @@ for words, want in [
 ]:
     done = run("explain", "-", *words, text=FILE)
     ok((done.returncode, done.stdout) == (0, want), "explain " + " ".join(words), done)
-for words in (["a..b:80"], ["a:b"], ["a:80", "sctp"], []):
+for words in (["a..b:80"], ["a:b"], ["tcp://10.1.1.1:80"], ["http://a"], ["a b"], ["a:80", "sctp"], []):
     ok(run("explain", "-", *words, text=FILE).returncode == 2, "explain " + " ".join(words) + ": bad usage")
 ok("MIRRORD_TCP_OUTGOING" in run("config", "explain", "feature.network.outgoing.tcp").stdout, "config explain")
 done = run("config", "explain", "feature.network.outgoing.tpc")

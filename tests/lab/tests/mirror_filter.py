@@ -155,19 +155,13 @@ def websocket(lab):
         done = lab.run([*PYTHON, "-c", SPEAKER, POD4, str(PORT), user], lab.cluster.services.enter_as_root)
         expect("client's status", done.status, 0, str(done))
 
-    spoken = []
-
-    def had():
-        speak("alice")
-        spoken.append("alice")
-        return lines(copy)
-
     with Services(lab, "pod") as services:
         services.start([*PYTHON, "-c", TALKER, str(PORT), real], PORT, POD4)
         p = lab.start_mirrord([*PYTHON, "-c", TALKER, str(PORT), copy], options=config({"header_filter": "^x-user: alice$"}))
         try:
-            lab.wait_for("a first copy", had, 60)
-            lab.wait_for("all of it", lambda: len(lines(copy)) % 6 == 0 and len(lines(real)) == 7 * len(spoken), 30)
+            lab.wait_for("mirrored", lambda: f"port {PORT} is mirrored from the target" in lab.log(1000))
+            speak("alice")
+            lab.wait_for("a copy", lambda: (len(lines(copy)), len(lines(real))) == (6, 7))
             for path in (real, copy):
                 os.truncate(path, 0)
             speak("bob")

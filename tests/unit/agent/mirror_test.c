@@ -474,7 +474,8 @@ static void test_filters(void)
 	alice = e.program;
 	tap_ok(subscribe_filtered(1, 2, IPPROTO_TCP,
 				  "{\"any_of\": [{\"header\": \"bob\"}, {\"path\": \"^/7$\"}]}"), "another session's filter");
-	tap_ok(writes(e.client, REQUEST("/5", "bob")) && accept_copy(&e, true) && reads(e.program, REQUEST("/5", "bob")), "is for the other requests");
+	tap_ok(writes(e.client, REQUEST("/5", "bob")) && accept_copy(&e, true) && reads(e.program, REQUEST("/5", "bob")),
+	       "is for the other requests");
 	tap_ok(writes(e.client, REQUEST("/6", "alice")) && reads(alice, REQUEST("/6", "alice")), "the first one's go on by their connection");
 	tap_ok(writes(e.client, REQUEST("/7", "alice")) && reads(alice, REQUEST("/7", "alice")) && reads(e.program, REQUEST("/7", "alice")),
 	       "one that both want, both get");
