@@ -178,7 +178,7 @@ def add(name):
                         exchange(lab, left_out, "here:", family)
                 program.do(f"c = socket.create_connection(('payment', {plan.PEER}), 20)")
                 expect("our program reaches a service", program.value("json.loads(c.recv(1000))['server']"), "payment", lab.log())
-                program.do("s.close()")
+                program.do("shut(s)")
                 lab.wait_for("the port is the target's again", lambda: client(lab, PORT)[0].get("answer", "").startswith("REAL:"), 10)
 
     @test(f"mesh.{name}_filter", modes=MODES, needs=NEEDS, timeout=120)

@@ -149,7 +149,7 @@ def one_port_twice(lab):
         with Program(lab, *concurrent("continue")) as bob:
             bob.do(LISTEN)
             taken(lab, ann, PORT)
-            ann.do("s.close()")
+            ann.do("shut(s)")
             lab.wait_for("the next one in turn has it", lambda: client(lab, PORT)[0].get("answer", "").startswith("here:"))
             taken(lab, bob, PORT)
         ann.do(LISTEN)
@@ -358,7 +358,7 @@ def mesh(lab):
         with Real(lab), Stealing(lab) as program:
             answer, data = client(lab, PORT)
             expect("the answer", answer.get("answer"), "proxy:here:" + data, lab.log())
-            program.do("s.close()")
+            program.do("shut(s)")
             lab.wait_for("the target's program has it again", lambda: client(lab, PORT)[0].get("answer", "").startswith("proxy:real:"))
     finally:
         sidecar.kill()
@@ -375,7 +375,7 @@ def redirected(lab):
             answer, data = client(lab, PORT, **more)
             expect("the answer", answer.get("answer"), "here:" + data, lab.log())
         left_alone(lab, program, PORT + 1)
-        program.do("s.close()")
+        program.do("shut(s)")
         wait_left_alone(lab, program, PORT)
 
 

@@ -131,7 +131,7 @@ def only_v4(lab):
             taken(lab, program, PORT, ip=INNER)
             program.do(f"u = udp('0.0.0.0', {PORT})")
             taken(lab, program, PORT, ip=INNER, kind="SOCK_DGRAM")
-            program.do("s.close()")
+            program.do("shut(s)")
             lab.wait_for("its own program's turn", lambda: client(lab, PORT, ip=INNER)[0].get("error") == "ECONNREFUSED")
         with Program(lab, "--steal", "--no-publish", target=target.name, env=lab.environment(MIRRORD_STEAL="redirect")) as program:
             program.do(f"s = listen('0.0.0.0', {PORT})")
