@@ -38,16 +38,6 @@ static bool decode(struct span text, uint8_t ret[H2C_SETTINGS], size_t *ret_len)
 	return n % 6 == 0;
 }
 
-static bool has_token(struct span list, const char *word)
-{
-	struct span token;
-
-	while (span_split(&list, ',', &token))
-		if (span_is(span_trim(token), word))
-			return true;
-	return false;
-}
-
 bool h2c_is_asked(const struct http_request *r, uint8_t ret[H2C_SETTINGS], size_t *ret_len)
 {
 	struct span settings = { NULL, 0 };
@@ -57,7 +47,7 @@ bool h2c_is_asked(const struct http_request *r, uint8_t ret[H2C_SETTINGS], size_
 		struct span name = http_field_name(&r->fields[i]), value = http_field_value(&r->fields[i]);
 
 		if (span_equal(name, span_of("upgrade"))) {
-			asked |= has_token(value, "h2c");
+			asked |= span_lists(value, span_of("h2c"));
 		} else if (span_equal(name, span_of("http2-settings"))) {
 			twice |= settings.at != NULL;
 			settings = value;

@@ -22,11 +22,14 @@ static inline struct span span_of(const char *text)
 
 /* Without regard to ASCII case. */
 bool span_is(struct span s, const char *word);
+/* Byte for byte. */
 bool span_equal(struct span a, struct span b);
 /* Without spaces and tabs around it. */
 struct span span_trim(struct span s);
 /* What stands before the first @separator in @rest, which then is what stands behind it: {NULL} after the last. False: there was none. */
 bool span_split(struct span *rest, char separator, struct span *ret);
+/* Is @word, without regard to ASCII case, a member of @list, which has commas between its own (RFC 9110 §5.6.1)? */
+bool span_lists(struct span list, struct span word);
 
 /* One header field as the line "name: value": the name in lower case, no white space around the value. */
 struct http_field {

@@ -43,3 +43,15 @@ bool span_split(struct span *rest, char separator, struct span *ret)
 		*rest = (struct span){ NULL, 0 };
 	return true;
 }
+
+bool span_lists(struct span list, struct span word)
+{
+	struct span member;
+
+	while (span_split(&list, ',', &member)) {
+		member = span_trim(member);
+		if (member.len == word.len && strncasecmp(member.at, word.at, word.len) == 0)
+			return true;
+	}
+	return false;
+}

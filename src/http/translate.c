@@ -4,7 +4,6 @@
 #include "http/translate.h"
 
 #include <stdio.h>
-#include <strings.h>
 
 static const char *const of_connection[] = { "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "http2-settings" };
 
@@ -116,17 +115,11 @@ static bool split_line(struct span line, struct span *ret_name, struct span *ret
 /* Does a Connection field name it? */
 static bool is_named(const uint8_t *head, const uint8_t *end, struct span name)
 {
-	struct span line, field, value, token;
+	struct span line, field, value;
 
-	while (next_line(&head, end, &line)) {
-		if (!split_line(line, &field, &value) || !span_is(field, "connection"))
-			continue;
-		while (value.at && span_split(&value, ',', &token)) {
-			token = span_trim(token);
-			if (token.len == name.len && strncasecmp(token.at, name.at, name.len) == 0)
-				return true;
-		}
-	}
+	while (next_line(&head, end, &line))
+		if (split_line(line, &field, &value) && span_is(field, "connection") && span_lists(value, name))
+			return true;
 	return false;
 }
 
