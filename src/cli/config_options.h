@@ -32,5 +32,9 @@ struct config_options {
 #define OPTION_AGENT(setter, ...)   void config_set_##setter(void *options, const char *value);
 #include "cli/config_option.def"
 
+/* For a table of a command's struct cli_option: the row of an option of config_option.def, in the help's @group. */
+#define CONFIG_OPTION(group, setter, letter, name, argument, help, ...)                            \
+	{ group, letter, name, argument, help, config_set_##setter },
+
 /* Loads the configuration with this process's environment, and prints all that is wrong with it. Returns 0, or -1 after an error. */
 int config_options_load(const struct config_options *o, struct config *ret);

@@ -44,12 +44,10 @@ struct diagnosis {
 	struct error error;
 };
 
-#define ROW(group, setter, letter, name, argument, help) { group, letter, name, argument, help, config_set_##setter },
-#define OPTION_TARGET(setter, letter, name, argument, help, ...) ROW("Target", setter, letter, name, argument, help)
-#define OPTION_FILE(setter, letter, name, argument, help, ...)                                     \
-	ROW("Configuration", setter, letter, name, argument, help)
-#define OWN_FILE(setter, letter, name, argument, help)		 ROW("Configuration", setter, letter, name, argument, help)
-#define OPTION_AGENT(setter, letter, name, argument, help, ...)	 ROW("Agent", setter, letter, name, argument, help)
+#define OPTION_TARGET(...) CONFIG_OPTION("Target", __VA_ARGS__)
+#define OPTION_FILE(...)   CONFIG_OPTION("Configuration", __VA_ARGS__)
+#define OWN_FILE	   OPTION_FILE
+#define OPTION_AGENT(...)  CONFIG_OPTION("Agent", __VA_ARGS__)
 
 static const struct cli_option options[] = {
 #include "cli/config_option.def"

@@ -106,12 +106,10 @@ static void set_json(void *arg, const char *value)
 	((struct dump_options *)arg)->format = DUMP_JSON;
 }
 
-#define ROW(group, setter, letter, name, argument, help) { group, letter, name, argument, help, config_set_##setter },
-#define OPTION_TARGET(setter, letter, name, argument, help, ...) ROW("Target", setter, letter, name, argument, help)
-#define OPTION_FILE(setter, letter, name, argument, help, ...)                                     \
-	ROW("Configuration", setter, letter, name, argument, help)
-#define OWN_FILE						 OPTION_FILE
-#define OPTION_AGENT(setter, letter, name, argument, help, ...)	 ROW("Agent", setter, letter, name, argument, help)
+#define OPTION_TARGET(...) CONFIG_OPTION("Target", __VA_ARGS__)
+#define OPTION_FILE(...)   CONFIG_OPTION("Configuration", __VA_ARGS__)
+#define OWN_FILE	   OPTION_FILE
+#define OPTION_AGENT(...)  CONFIG_OPTION("Agent", __VA_ARGS__)
 
 static const struct cli_option options[] = {
 	{ "Target", 'p', "port", "PORT", "a port of the target's: 8080, 53/udp; may be given more than once (default: what it\n"

@@ -55,15 +55,13 @@ struct exec_options {
 SETTER(log_file, value)
 SETTER(quiet, true)
 
-#define ROW(group, setter, letter, name, argument, help) { group, letter, name, argument, help, config_set_##setter },
-#define OPTION_TARGET(setter, letter, name, argument, help, ...)  ROW("Target", setter, letter, name, argument, help)
-#define OPTION_FILE(setter, letter, name, argument, help, ...)                                     \
-	ROW("Configuration", setter, letter, name, argument, help)
-#define OWN_FILE						  OPTION_FILE
-#define OPTION_NETWORK(setter, letter, name, argument, help, ...) ROW("Network", setter, letter, name, argument, help)
-#define OWN_NETWORK						  OPTION_NETWORK
-#define OPTION_PROGRAM(setter, letter, name, argument, help, ...) ROW("Program", setter, letter, name, argument, help)
-#define OPTION_AGENT(setter, letter, name, argument, help, ...)	  ROW("Agent", setter, letter, name, argument, help)
+#define OPTION_TARGET(...)  CONFIG_OPTION("Target", __VA_ARGS__)
+#define OPTION_FILE(...)    CONFIG_OPTION("Configuration", __VA_ARGS__)
+#define OWN_FILE	    OPTION_FILE
+#define OPTION_NETWORK(...) CONFIG_OPTION("Network", __VA_ARGS__)
+#define OWN_NETWORK	    OPTION_NETWORK
+#define OPTION_PROGRAM(...) CONFIG_OPTION("Program", __VA_ARGS__)
+#define OPTION_AGENT(...)   CONFIG_OPTION("Agent", __VA_ARGS__)
 
 static const struct cli_option options[] = {
 #include "cli/config_option.def"

@@ -32,15 +32,13 @@ static void set_nothing(void *arg, const char *value)
 {
 }
 
-#define OPTION(group, setter, letter, name, argument, help, ...)                                   \
-	{ group, letter, name, argument, help, config_set_##setter },
-#define OPTION_TARGET(...)  OPTION("Target", __VA_ARGS__)
-#define OPTION_FILE(...)    OPTION("Configuration", __VA_ARGS__)
+#define OPTION_TARGET(...)  CONFIG_OPTION("Target", __VA_ARGS__)
+#define OPTION_FILE(...)    CONFIG_OPTION("Configuration", __VA_ARGS__)
 #define OWN_FILE(...)
-#define OPTION_NETWORK(...) OPTION("Network", __VA_ARGS__)
-#define OWN_NETWORK(...)    OPTION("Network", __VA_ARGS__)
-#define OPTION_PROGRAM(...) OPTION("Program", __VA_ARGS__)
-#define OPTION_AGENT(...)   OPTION("Agent", __VA_ARGS__)
+#define OPTION_NETWORK(...) CONFIG_OPTION("Network", __VA_ARGS__)
+#define OWN_NETWORK	    OPTION_NETWORK
+#define OPTION_PROGRAM(...) CONFIG_OPTION("Program", __VA_ARGS__)
+#define OPTION_AGENT(...)   CONFIG_OPTION("Agent", __VA_ARGS__)
 static const struct cli_option options[] = {
 	{ "Options", 0, "json", NULL, "one JSON object on standard output: {\"type\": \"Success\" or \"Fail\", …}", set_json },
 	{ "Options", 0, "resolved", NULL, "print the configuration in force, with the origin of each value", set_resolved },
