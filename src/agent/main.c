@@ -102,15 +102,11 @@ static void on_hold(struct watch *w, uint32_t events)
 static int watch_ends(struct host *h, int hold, struct error *err)
 {
 	sigset_t set;
-	int fd, r = 0;
+	int r;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0)
-		return error_set(err, errno, "wait for signals");
-	r = loop_watch(h->loop, &h->term, fd, EPOLLIN, on_term);
+	r = loop_watch_signals(h->loop, &h->term, &set, on_term);
 	if (r == 0 && hold >= 0)
 		r = loop_watch(h->loop, &h->hold, hold, EPOLLIN | EPOLLRDHUP, on_hold);
 	return r < 0 ? error_set(err, -r, "wait for signals") : 0;

@@ -442,16 +442,13 @@ static void on_signal(struct watch *w, uint32_t events)
 static int watch_signals(struct dump *d, struct error *err)
 {
 	sigset_t set;
-	int fd;
+	int r;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0 || loop_watch(d->loop, &d->signals, fd, EPOLLIN, on_signal) < 0)
-		return error_set(err, errno, "wait for signals");
-	return 0;
+	r = loop_watch_signals(d->loop, &d->signals, &set, on_signal);
+	return r < 0 ? error_set(err, -r, "wait for signals") : 0;
 }
 
 static int open_pcap(struct dump *d, struct error *err)

@@ -12,7 +12,6 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -240,16 +239,13 @@ static void on_signal(struct watch *w, uint32_t events)
 static int watch_signals(struct forward *f, struct error *err)
 {
 	sigset_t set;
-	int fd;
+	int r;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0 || loop_watch(f->loop, &f->signals, fd, EPOLLIN, on_signal) < 0)
-		return error_set(err, errno, "wait for signals");
-	return 0;
+	r = loop_watch_signals(f->loop, &f->signals, &set, on_signal);
+	return r < 0 ? error_set(err, -r, "wait for signals") : 0;
 }
 
 /* Before the agent is asked for: a port that is taken is said at once. */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,6 +61,20 @@ int loop_watch(struct loop *l, struct watch *w, int fd, uint32_t events,
 		return -errno;
 	*w = (struct watch){ .fd = fd, .events = events, .added = true, .on_ready = on_ready };
 	return 0;
+}
+
+int loop_watch_signals(struct loop *l, struct watch *w, const sigset_t *set, void (*on_ready)(struct watch *, uint32_t))
+{
+	int fd, r;
+
+	sigprocmask(SIG_BLOCK, set, NULL);
+	fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	r = loop_watch(l, w, fd, EPOLLIN, on_ready);
+	if (r < 0)
+		close(fd);
+	return r;
 }
 
 /* EPOLL_CTL_MOD looks at the descriptor anew, and so makes a new edge of what is ready. */
