@@ -87,6 +87,11 @@ def nasty():
         yield b"GET /end HTTP/1.1\r\nHost: a" + end
 
 
+def client_address(number):
+    """Each input comes from an address of its own, by which the servers' records tell them apart: ports come again within one run."""
+    return f"127.1.{number >> 8}.{number & 255}"
+
+
 def ours(corpus):
     """For each input the requests (method, target, bytes of the body on the wire), and whether it ended unsafe."""
     data = b"".join(struct.pack("=I", len(c)) + c for c in corpus)
@@ -108,17 +113,17 @@ const http = require('http'), net = require('net');
 const inputs = JSON.parse(require('fs').readFileSync(0));
 const out = inputs.map(() => []);
 const server = http.createServer((q, r) => { let n = 0; q.on('data', d => n += d.length); q.on('end', () => { of(q.socket).push([q.method, q.url, n]); r.end(); }); });
-server.on('connection', s => { s.port = s.remotePort; });
-const of = s => out[byPort.get(s.port)];
+const number = address => { const part = address.split('.').map(Number); return part[2] * 256 + part[3]; };
+server.on('connection', s => { s.input = number(s.remoteAddress); });
+const of = s => out[s.input];
 server.on('upgrade', (q, s) => { of(s).push([q.method, q.url, 0]); s.destroy(); });
 server.on('connect', (q, s) => { of(s).push([q.method, q.url, 0]); s.destroy(); });
 server.on('clientError', (e, s) => { s.destroy(); });
 server.headersTimeout = 0; server.requestTimeout = 0;
-const byPort = new Map();
 server.listen(0, '127.0.0.1', async () => {
   for (let i = 0; i < inputs.length; i++) await new Promise(done => {
-    let idle; const s = net.connect(server.address().port, '127.0.0.1');
-    s.on('connect', () => { byPort.set(s.localPort, i); setImmediate(() => { s.end(Buffer.from(inputs[i], 'base64')); }); });
+    const s = net.connect({port: server.address().port, host: '127.0.0.1', localAddress: inputs[i].from});
+    s.on('connect', () => { s.end(Buffer.from(inputs[i].bytes, 'base64')); });
     s.on('error', () => {}); s.on('data', () => {}); s.on('close', done);
   });
   console.log(JSON.stringify(out)); process.exit(0);
@@ -128,7 +133,7 @@ server.listen(0, '127.0.0.1', async () => {
 
 def node(corpus):
     import base64
-    inputs = json.dumps([base64.b64encode(c).decode() for c in corpus])
+    inputs = json.dumps([{"from": client_address(i), "bytes": base64.b64encode(c).decode()} for i, c in enumerate(corpus)])
     done = subprocess.run(["node", "-e", NODE], input=inputs, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise AssertionError(done.stderr[-2000:])
@@ -139,7 +144,7 @@ CONF = """
 daemon off; master_process off; worker_processes 1; pid {d}/pid; error_log {d}/error crit;
 events {{ worker_connections 64; }}
 http {{
-  log_format f escape=json '{{"port": $remote_port, "status": $status, "request": "$request"}}';
+  log_format f escape=json '{{"from": "$remote_addr", "status": $status, "request": "$request"}}';
   access_log {d}/access f;
   client_body_temp_path {d}/b; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
   underscores_in_headers off; keepalive_requests 1000; client_body_buffer_size 64k; merge_slashes off;
@@ -166,7 +171,6 @@ def nginx(corpus):
         with open(f"{d}/conf", "w") as f:
             f.write(CONF.format(d=d, sink=server.port, port=port))
         process = subprocess.Popen(["nginx", "-c", f"{d}/conf"], stderr=subprocess.DEVNULL)
-        ports = []
         try:
             for _ in range(500):
                 try:
@@ -174,9 +178,8 @@ def nginx(corpus):
                     break
                 except OSError:
                     time.sleep(0.02)
-            for c in corpus:
-                with socket.create_connection(("127.0.0.1", port), PATIENCE) as s:
-                    ports.append(s.getsockname()[1])
+            for number, c in enumerate(corpus):
+                with socket.create_connection(("127.0.0.1", port), PATIENCE, (client_address(number), 0)) as s:
                     s.sendall(c)
                     try:
                         s.shutdown(socket.SHUT_WR)
@@ -190,12 +193,12 @@ def nginx(corpus):
         with open(f"{d}/access", errors="replace") as f:
             lines = [json.loads(line) for line in f]
     server.close()
-    by_port = {}
+    by_client = {}
     for line in lines:
         words = line["request"].split()
         if line["status"] == 200 and len(words) >= 2:
-            by_port.setdefault(line["port"], []).append((words[0], words[1]))
-    return [by_port.get(p, []) for p in ports]
+            by_client.setdefault(line["from"], []).append((words[0], words[1]))
+    return [by_client.get(client_address(number), []) for number in range(len(corpus))]
 
 
 def target_of(request):
