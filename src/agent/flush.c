@@ -3,6 +3,7 @@
 #include "agent/flush.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ unsigned int flush_connections(struct sock_diag *d, const struct passes *passes,
 	const uint32_t states = 1 << TCP_ESTABLISHED | 1 << TCP_SYN_RECV | 1 << TCP_FIN_WAIT1 | 1 << TCP_FIN_WAIT2 | 1 << TCP_CLOSE_WAIT;
 	struct found f = { .passes = passes };
 	unsigned int n = 0;
-	int r = sock_diag_list(d, port, states, note, &f);
+	int r = sock_diag_list(d, IPPROTO_TCP, port, states, note, &f);
 
 	for (size_t i = 0; i < f.n; i++) {
 		int error = sock_diag_destroy(d, &f.all[i]);

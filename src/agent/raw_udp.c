@@ -16,6 +16,7 @@
 #include "agent/layout.h"
 #include "base/fd.h"
 #include "net/bytes.h"
+#include "net/control.h"
 
 enum { V4, V6, CHECKSUM_AT = 6 };
 
@@ -63,17 +64,6 @@ struct control {
 	_Alignas(struct cmsghdr) uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
 };
 
-static void put(struct msghdr *msg, int level, int type, const void *value, size_t size)
-{
-	struct cmsghdr *c = (struct cmsghdr *)(void *)((uint8_t *)msg->msg_control + msg->msg_controllen);
-
-	c->cmsg_level = level;
-	c->cmsg_type = type;
-	c->cmsg_len = CMSG_LEN(size);
-	memcpy(CMSG_DATA(c), value, size);
-	msg->msg_controllen += CMSG_SPACE(size);
-}
-
 static void put_source(struct msghdr *msg, const struct ip *from)
 {
 	struct in_pktinfo v4 = { 0 };
@@ -83,21 +73,11 @@ static void put_source(struct msghdr *msg, const struct ip *from)
 
 	if (ip_is_v4(from)) {
 		memcpy(&v4.ipi_spec_dst, bytes, len);
-		put(msg, IPPROTO_IP, IP_PKTINFO, &v4, sizeof(v4));
+		control_put(msg, IPPROTO_IP, IP_PKTINFO, &v4, sizeof(v4));
 	} else {
 		memcpy(&v6.ipi6_addr, bytes, len);
-		put(msg, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof(v6));
+		control_put(msg, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof(v6));
 	}
-}
-
-static void put_marks(struct msghdr *msg, bool v4, struct packet_marks marks)
-{
-	int ttl = marks.ttl, tos = marks.tos;
-
-	if (ttl)
-		put(msg, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_HOPLIMIT, &ttl, sizeof(ttl));
-	if (tos)
-		put(msg, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof(tos));
 }
 
 /* RFC 768; a sum of 0 is sent as its complement. Over IPv6 the kernel does it. */
@@ -131,7 +111,7 @@ int raw_udp_send(const struct raw_udp *r, const struct endpoint *from, const str
 		put16(header + CHECKSUM_AT, checksum(from, to, header, data, len));
 	msg.msg_namelen = endpoint_to_sockaddr(&there, &sa);
 	put_source(&msg, &from->ip);
-	put_marks(&msg, v4, marks);
+	control_put_marks(&msg, v4, marks);
 	if (sendmsg(r->fds[v4 ? V4 : V6], &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
 		return 0;
 	return errno;

@@ -236,7 +236,7 @@ static bool are_half_open(struct steal *s)
 	bool some = false;
 
 	if (loop_now(s->loop) < s->last_removed + HALF_OPEN)
-		sock_diag_list(s->diag, 0, 1 << TCP_SYN_RECV, note_half_open, &some);
+		sock_diag_list(s->diag, IPPROTO_TCP, 0, 1 << TCP_SYN_RECV, note_half_open, &some);
 	return some;
 }
 

@@ -18,6 +18,7 @@ enum { ANSWER_MAX = 32768 };
 
 struct sock_diag {
 	int fd;
+	bool owned;
 	_Alignas(struct nlmsghdr) char answer[ANSWER_MAX];
 };
 
@@ -28,22 +29,35 @@ struct diag_request {
 
 struct sock_diag *sock_diag_open(struct error *err)
 {
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	struct sock_diag *d = fd < 0 ? NULL : sock_diag_over(fd, err);
+
+	if (fd < 0)
+		error_set(err, errno, "ask for sockets (CONFIG_INET_DIAG)");
+	if (d)
+		d->owned = true;
+	else if (fd >= 0)
+		close(fd);
+	return d;
+}
+
+struct sock_diag *sock_diag_over(int fd, struct error *err)
+{
 	struct sock_diag *d = calloc(1, sizeof(*d));
 
 	if (d)
-		d->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	if (d && d->fd >= 0)
-		return d;
-	error_set(err, errno, "ask for sockets (CONFIG_INET_DIAG)");
-	free(d);
-	return NULL;
+		d->fd = fd;
+	else
+		error_set(err, ENOMEM, "ask for sockets");
+	return d;
 }
 
 void sock_diag_close(struct sock_diag *d)
 {
 	if (!d)
 		return;
-	close(d->fd);
+	if (d->owned)
+		close(d->fd);
 	free(d);
 }
 
@@ -74,26 +88,27 @@ static struct ip get_ip(int family, const __be32 from[4])
 	return family == AF_INET ? ip_from_v4(from) : ip_from_v6(from);
 }
 
-/* Linux 5.10 tells. */
-static bool is_transparent(const struct nlmsghdr *h)
+static void read_options(const struct nlmsghdr *h, struct diag_socket *ret)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, h, sizeof(struct inet_diag_msg))
+	mnl_attr_for_each(attr, h, sizeof(struct inet_diag_msg)) {
 		if (mnl_attr_get_type(attr) == INET_DIAG_SOCKOPT && mnl_attr_get_payload_len(attr) >= sizeof(struct inet_diag_sockopt))
-			return ((const struct inet_diag_sockopt *)mnl_attr_get_payload(attr))->transparent;
-	return false;
+			ret->transparent = ((const struct inet_diag_sockopt *)mnl_attr_get_payload(attr))->transparent;
+		else if (mnl_attr_get_type(attr) == INET_DIAG_SKV6ONLY && mnl_attr_get_payload_len(attr) >= sizeof(uint8_t))
+			ret->v6only = mnl_attr_get_u8(attr);
+	}
 }
 
-static struct diag_socket read_socket(const struct nlmsghdr *h)
+static struct diag_socket read_socket(const struct nlmsghdr *h, uint8_t protocol)
 {
 	const struct inet_diag_msg *m = NLMSG_DATA(h);
-	struct diag_socket s = { .state = m->idiag_state };
+	struct diag_socket s = { .protocol = protocol, .state = m->idiag_state };
 
 	s.local = (struct endpoint){ get_ip(m->idiag_family, m->id.idiag_src), ntohs(m->id.idiag_sport) };
 	s.remote = (struct endpoint){ get_ip(m->idiag_family, m->id.idiag_dst), ntohs(m->id.idiag_dport) };
-	s.transparent = is_transparent(h);
-	memcpy(s.cookie, m->id.idiag_cookie, sizeof(s.cookie));
+	s.cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0];
+	read_options(h, &s);
 	return s;
 }
 
@@ -126,14 +141,14 @@ int sock_diag_find(struct sock_diag *d, const struct endpoint *local, const stru
 		return -EIO;
 	if (h->nlmsg_type == NLMSG_ERROR)
 		return message_error(h) == -ENOENT ? 0 : message_error(h);
-	s = read_socket(h);
+	s = read_socket(h, IPPROTO_TCP);
 	if (ret)
 		*ret = s;
 	return s.state;
 }
 
 /* Reads the answers to a dump; @port 0 is any. Returns 0 or -errno. */
-static int read_dump(struct sock_diag *d, uint16_t port, void (*each)(void *arg, const struct diag_socket *s), void *arg)
+static int read_dump(struct sock_diag *d, uint8_t protocol, uint16_t port, void (*each)(void *arg, const struct diag_socket *s), void *arg)
 {
 	for (;;) {
 		ssize_t n = receive(d);
@@ -148,15 +163,15 @@ static int read_dump(struct sock_diag *d, uint16_t port, void (*each)(void *arg,
 				return 0;
 			if (h->nlmsg_type == NLMSG_ERROR)
 				return message_error(h);
-			s = read_socket(h);
+			s = read_socket(h, protocol);
 			if (!port || s.local.port == port)
 				each(arg, &s);
 		}
 	}
 }
 
-static int list(struct sock_diag *d, uint8_t protocol, uint16_t port, uint32_t states,
-		void (*each)(void *arg, const struct diag_socket *s), void *arg)
+int sock_diag_list(struct sock_diag *d, uint8_t protocol, uint16_t port, uint32_t states,
+		   void (*each)(void *arg, const struct diag_socket *s), void *arg)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 
@@ -168,21 +183,16 @@ static int list(struct sock_diag *d, uint8_t protocol, uint16_t port, uint32_t s
 		r.header.nlmsg_flags |= NLM_F_DUMP;
 		r.body.sdiag_protocol = protocol;
 		r.body.idiag_states = states;
-		rc = send(d->fd, &r, sizeof(r), 0) < 0 ? -errno : read_dump(d, port, each, arg);
+		rc = send(d->fd, &r, sizeof(r), 0) < 0 ? -errno : read_dump(d, protocol, port, each, arg);
 		if (rc < 0 && !(families[i] == AF_INET6 && rc == -ENOENT)) /* a kernel without IPv6 */
 			return rc;
 	}
 	return 0;
 }
 
-int sock_diag_list(struct sock_diag *d, uint16_t port, uint32_t states, void (*each)(void *arg, const struct diag_socket *s), void *arg)
-{
-	return list(d, IPPROTO_TCP, port, states, each, arg);
-}
-
 int sock_diag_list_services(struct sock_diag *d, uint8_t protocol, void (*each)(void *arg, const struct diag_socket *s), void *arg)
 {
-	return list(d, protocol, 0, protocol == IPPROTO_TCP ? 1 << TCP_LISTEN : 1 << TCP_CLOSE, each, arg);
+	return sock_diag_list(d, protocol, 0, protocol == IPPROTO_TCP ? 1 << TCP_LISTEN : 1 << TCP_CLOSE, each, arg);
 }
 
 int sock_diag_destroy(struct sock_diag *d, const struct diag_socket *s)
@@ -192,7 +202,8 @@ int sock_diag_destroy(struct sock_diag *d, const struct diag_socket *s)
 	ssize_t n;
 
 	r.header.nlmsg_flags |= NLM_F_ACK;
-	memcpy(r.body.id.idiag_cookie, s->cookie, sizeof(s->cookie));
+	r.body.id.idiag_cookie[0] = (uint32_t)s->cookie;
+	r.body.id.idiag_cookie[1] = (uint32_t)(s->cookie >> 32);
 	if (send(d->fd, &r, sizeof(r), 0) < 0 || (n = receive(d)) < 0)
 		return -errno;
 	return NLMSG_OK(h, (size_t)n) && h->nlmsg_type == NLMSG_ERROR ? message_error(h) : -EIO;

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <linux/errqueue.h> /* wants a struct timespec */
 
+#include "net/control.h"
 #include "relay/port_internal.h"
 
 #ifndef UDP_SEGMENT
@@ -47,36 +48,18 @@ void mailbox_free(struct mailbox *m)
 	free(m);
 }
 
-static void put(struct msghdr *msg, int level, int type, const void *value, size_t size)
-{
-	struct cmsghdr *c = (struct cmsghdr *)(void *)((uint8_t *)msg->msg_control + msg->msg_controllen);
-
-	c->cmsg_level = level;
-	c->cmsg_type = type;
-	c->cmsg_len = CMSG_LEN(size);
-	memcpy(CMSG_DATA(c), value, size);
-	msg->msg_controllen += CMSG_SPACE(size);
-}
-
-static void put_int(struct msghdr *msg, int level, int type, int value)
-{
-	put(msg, level, type, &value, sizeof(value));
-}
-
 /* Multicast has a default TTL of its own, 1. */
 static bool is_multicast(const struct ip *ip)
 {
 	return ip_is_v4(ip) ? (ip->b[12] & 0xf0) == 0xe0 : ip->b[0] == 0xff;
 }
 
+/* The socket's own TTL isn't said again. */
 static void put_marks(struct msghdr *msg, const struct endpoint *to, struct packet_marks marks)
 {
-	bool v4 = ip_is_v4(&to->ip);
-
-	if (marks.ttl && (marks.ttl != DEFAULT_TTL || is_multicast(&to->ip)))
-		put_int(msg, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_HOPLIMIT, marks.ttl);
-	if (marks.tos)
-		put_int(msg, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, marks.tos);
+	if (marks.ttl == DEFAULT_TTL && !is_multicast(&to->ip))
+		marks.ttl = 0;
+	control_put_marks(msg, ip_is_v4(&to->ip), marks);
 }
 
 /* @segment: 0, or the length of each datagram of a train. */
@@ -90,7 +73,7 @@ static int send_message(int fd, const struct endpoint *to, struct packet_marks m
 	msg.msg_namelen = endpoint_to_sockaddr(to, &sa);
 	put_marks(&msg, to, marks);
 	if (segment)
-		put(&msg, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment));
+		control_put(&msg, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment));
 	for (int i = 0; i < TRIES; i++) {
 		if (sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;

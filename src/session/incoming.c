@@ -26,6 +26,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "net/sock_diag.h"
 #include "relay/lender.h"
 #include "relay/sockets.h"
 #include "relay/split_egress.h"
@@ -73,7 +74,7 @@ struct incoming {
 	struct list calls;
 
 	/* The last scan's. */
-	struct listed_socket sockets[MAX_SOCKETS];
+	struct diag_socket sockets[MAX_SOCKETS];
 	size_t n_sockets;
 	struct table bound; /* UDP sockets that the keeper reported */
 	uint16_t chosen_from, chosen_to; /* the ports that the twin's kernel chooses from */
@@ -135,7 +136,7 @@ static void report(struct incoming *in, uint64_t cookie)
 	table_add(&in->bound, &b->node, &b->cookie, sizeof(b->cookie));
 }
 
-static void keep(void *arg, const struct listed_socket *s)
+static void keep(void *arg, const struct diag_socket *s)
 {
 	struct incoming *in = arg;
 	bool chosen = s->local.port >= in->chosen_from && s->local.port <= in->chosen_to;
@@ -180,8 +181,7 @@ static bool scan(struct incoming *in)
 	size_t before = in->n_sockets;
 
 	in->n_sockets = 0;
-	if (!socket_list(in->c.diag, IPPROTO_TCP, 1U << TCP_LISTEN, keep, in) ||
-	    !socket_list(in->c.diag, IPPROTO_UDP, 1U << TCP_CLOSE, keep, in))
+	if (sock_diag_list_services(in->c.diag, IPPROTO_TCP, keep, in) < 0 || sock_diag_list_services(in->c.diag, IPPROTO_UDP, keep, in) < 0)
 		return false;
 	if (in->n_sockets != before)
 		log_debug("incoming: %zu sockets are listed", in->n_sockets);
@@ -203,12 +203,12 @@ static void on_scan(struct timer *t)
 }
 
 /* A socket of MPTCP's is known by where it stands. */
-static bool is_meant(const struct listed_socket *s, const struct notify_event *e)
+static bool is_meant(const struct diag_socket *s, const struct notify_event *e)
 {
 	return s->cookie == e->cookie || (!e->protocol && s->protocol == IPPROTO_TCP && endpoint_equal(&s->local, &e->local));
 }
 
-static const struct listed_socket *find_socket(const struct incoming *in, const struct notify_event *e)
+static const struct diag_socket *find_socket(const struct incoming *in, const struct notify_event *e)
 {
 	for (size_t i = 0; i < in->n_sockets; i++)
 		if (is_meant(&in->sockets[i], e))
@@ -218,7 +218,7 @@ static const struct listed_socket *find_socket(const struct incoming *in, const 
 
 /* A socket of a port that nothing was known of: all is as if it had been in the last scan's list. So a program that listens on a thousand
  * ports isn't listed a thousand times. NULL: it must be looked for. */
-static const struct listed_socket *see(struct incoming *in, const struct notify_event *e)
+static const struct diag_socket *see(struct incoming *in, const struct notify_event *e)
 {
 	struct wanted w = { .socket = { .protocol = e->protocol, .local = e->local, .v6only = e->v6only, .cookie = e->cookie } };
 	bool wanted = e->protocol && incoming_rules_port(in->c.options, &w.socket, &w.port);
@@ -248,7 +248,7 @@ static void hold_call(struct incoming *in, uint64_t id, int protocol, uint16_t p
 
 void incoming_on_event(struct incoming *in, const struct notify_event *e)
 {
-	const struct listed_socket *s;
+	const struct diag_socket *s;
 	uint16_t port;
 
 	if (e->kind == NOTIFY_UNSEEN) {
@@ -319,7 +319,7 @@ static int borrow(struct incoming *in, int keeper, struct error *err)
 static bool has_anyway(void *arg, const struct endpoint *to)
 {
 	struct incoming *in = arg;
-	const struct listed_socket s = { .protocol = IPPROTO_UDP, .local = { .ip = loopback_from_alias(&to->ip), .port = to->port } };
+	const struct diag_socket s = { .protocol = IPPROTO_UDP, .local = { .ip = loopback_from_alias(&to->ip), .port = to->port } };
 	uint16_t port;
 
 	return *in->c.target && incoming_rules_port(in->c.options, &s, &port) && port == to->port && socket_egress_has_port(*in->c.target, &s.local);

@@ -13,8 +13,8 @@
 
 struct incoming;
 
-/* What it works with; all outlives it. @mux points to NULL when the agent is lost, @calls until the program starts. @diag is a sock_diag
- * socket of the twin. */
+/* What it works with; all outlives it. @mux points to NULL when the agent is lost, @calls until the program starts. @diag asks the
+ * twin's kernel. */
 struct incoming_context {
 	struct loop *loop;
 	struct gate **gate;
@@ -22,7 +22,7 @@ struct incoming_context {
 	struct calls **calls;
 	const struct incoming_options *options;
 	const struct kube_probes *probes; /* of the target */
-	int diag;
+	struct sock_diag *diag;
 	size_t descriptors; /* that we may have */
 	struct borrower *agent; /* where the agent is on this machine: the way to offer it sockets; else NULL */
 	struct egress **target; /* there, over sockets, what the program sends leaves by; points to NULL when the agent is lost */

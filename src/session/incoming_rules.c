@@ -19,7 +19,7 @@ static uint16_t mapped(const struct config_pairs *pairs, uint16_t port, uint16_t
 	return otherwise;
 }
 
-bool incoming_rules_port(const struct incoming_options *o, const struct listed_socket *s, uint16_t *ret_port)
+bool incoming_rules_port(const struct incoming_options *o, const struct diag_socket *s, uint16_t *ret_port)
 {
 	uint16_t port = mapped(&o->port_mapping, s->local.port, s->local.port);
 

@@ -286,7 +286,7 @@ static struct entry *find(const struct publisher *p, uint16_t port)
 	return n ? container_of(n, struct entry, by_port) : NULL;
 }
 
-static void see(struct publisher *p, const struct listed_socket *s)
+static void see(struct publisher *p, const struct diag_socket *s)
 {
 	struct entry *e = find(p, s->local.port);
 
@@ -307,13 +307,13 @@ static void see(struct publisher *p, const struct listed_socket *s)
 }
 
 /* Where there is nothing to publish at all but listen_ports, only those are. */
-static bool is_published(const struct publisher *p, const struct listed_socket *s)
+static bool is_published(const struct publisher *p, const struct diag_socket *s)
 {
 	return s->protocol == IPPROTO_TCP &&
 	       (p->options->publish || incoming_rules_published(p->options, s->local.port));
 }
 
-void publisher_update(struct publisher *p, const struct listed_socket *sockets, size_t n)
+void publisher_update(struct publisher *p, const struct diag_socket *sockets, size_t n)
 {
 	for (struct list *l = p->entries.next; l != &p->entries; l = l->next)
 		container_of(l, struct entry, node)->seen = false;
@@ -327,7 +327,7 @@ void publisher_update(struct publisher *p, const struct listed_socket *sockets, 
 	}
 }
 
-void publisher_add(struct publisher *p, const struct listed_socket *socket)
+void publisher_add(struct publisher *p, const struct diag_socket *socket)
 {
 	if (is_published(p, socket))
 		see(p, socket);

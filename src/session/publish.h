@@ -3,9 +3,9 @@
 #pragma once
 
 #include "net/loop.h"
+#include "net/sock_diag.h"
 #include "relay/egress.h"
 #include "session/incoming_options.h"
-#include "session/socket_list.h"
 
 struct publisher;
 
@@ -15,9 +15,9 @@ struct publisher *publisher_new(struct loop *loop, struct egress *program, const
 void publisher_free(struct publisher *p);
 
 /* Publishes what is new among the program's TCP listeners, and ends what isn't among them any more. */
-void publisher_update(struct publisher *p, const struct listed_socket *sockets, size_t n);
+void publisher_update(struct publisher *p, const struct diag_socket *sockets, size_t n);
 /* The same for one more: of a port that isn't published. */
-void publisher_add(struct publisher *p, const struct listed_socket *socket);
+void publisher_add(struct publisher *p, const struct diag_socket *socket);
 bool publisher_has(const struct publisher *p, uint16_t port);
 size_t publisher_count(const struct publisher *p);
 /* Why the local @port could not be published where listen_ports says; else 0. */

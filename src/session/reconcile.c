@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "session/socket_list.h"
+#include "net/sock_diag.h"
 
 enum { MANY = 1024, PORTS = 65536, WORD = 64 };
 enum { TAKES_OFFERS = ~(1 << TCP_LISTEN | 1 << TCP_CLOSE | 1 << TCP_TIME_WAIT) };
@@ -22,14 +22,14 @@ enum { TAKES_OFFERS = ~(1 << TCP_LISTEN | 1 << TCP_CLOSE | 1 << TCP_TIME_WAIT) }
 
 struct reconciler {
 	struct loop *loop;
-	int diag;
+	struct sock_diag *diag;
 	struct tcp *tcp;
 	struct datagrams *datagrams;
 	struct timer timer;
 	uint64_t ports[PORTS / WORD];
 };
 
-static void note_port(void *arg, const struct listed_socket *s)
+static void note_port(void *arg, const struct diag_socket *s)
 {
 	struct reconciler *r = arg;
 
@@ -37,10 +37,10 @@ static void note_port(void *arg, const struct listed_socket *s)
 }
 
 /* IPv4 and IPv6 together: a port that either has is taken as alive. */
-static bool list_ports(struct reconciler *r, int protocol, uint32_t states)
+static bool list_ports(struct reconciler *r, uint8_t protocol, uint32_t states)
 {
 	memset(r->ports, 0, sizeof(r->ports));
-	return socket_list(r->diag, protocol, states, note_port, r);
+	return sock_diag_list(r->diag, protocol, 0, states, note_port, r) == 0;
 }
 
 static bool port_listed(const struct reconciler *r, uint16_t port)
@@ -80,7 +80,7 @@ void reconciler_poke(struct reconciler *r)
 		loop_arm(r->loop, &r->timer, soon);
 }
 
-struct reconciler *reconciler_new(struct loop *loop, int diag, struct tcp *tcp, struct datagrams *datagrams, struct error *err)
+struct reconciler *reconciler_new(struct loop *loop, struct sock_diag *diag, struct tcp *tcp, struct datagrams *datagrams, struct error *err)
 {
 	struct reconciler *r = calloc(1, sizeof(*r));
 

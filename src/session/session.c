@@ -15,13 +15,8 @@
 #include "session/session_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,24 +25,9 @@
 #include "base/orphan.h"
 #include "net/loop.h"
 #include "relay/lender.h"
-#include "relay/sockets.h"
 #include "session/adapt.h"
-#include "session/agent_check.h"
 #include "session/agent_process.h"
-#include "session/background.h"
-#include "session/calls.h"
-#include "session/datagram.h"
-#include "session/dns_local.h"
-#include "session/dns_rules.h"
-#include "session/dns_stream.h"
-#include "session/gate.h"
 #include "session/handshake.h"
-#include "session/incoming.h"
-#include "session/reconcile.h"
-#include "session/resolver.h"
-#include "session/routing.h"
-#include "session/tcp.h"
-#include "session/unix_streams.h"
 #include "tunnel/info.h"
 #include "tunnel/mux.h"
 #include "tunnel/subscription.h"
@@ -84,51 +64,6 @@ static void give_up(struct session *s, const struct error *e)
 	stop(s);
 }
 
-/* Before the egresses go: it has ports there. */
-static void close_dns(struct session *s)
-{
-	background_free(s->background);
-	dns_local_free(s->dns);
-	dns_streams_free(s->dns_streams);
-	resolver_free(s->resolver);
-	s->background = NULL;
-	s->dns = NULL;
-	s->dns_streams = NULL;
-	s->resolver = NULL;
-}
-
-/* Every connection is reset; those that wait for an answer get @error, unless it is 0. */
-static void close_flows(struct session *s, int error)
-{
-	if (s->tcp)
-		tcp_end_all(s->tcp, error);
-	if (s->datagrams)
-		datagrams_close_all(s->datagrams);
-	if (s->incoming)
-		incoming_end(s->incoming);
-	if (s->unix_streams)
-		unix_streams_end(s->unix_streams, error ? error : ENETUNREACH);
-	if (s->calls && !s->unix_streams)
-		calls_end(s->calls);
-	close_dns(s);
-	if (s->borrower)
-		borrower_set_egress(s->borrower, NULL); /* it may hear of the agent's end later than we do */
-	for (int i = 0; i < EXITS; i++) {
-		struct egress *e = s->exits[i];
-
-		s->exits[i] = NULL;
-		if (!e)
-			continue;
-		if (e != s->tunnel)
-			socket_egress_free(e);
-	}
-	s->tunnel = NULL;
-	for (struct list *n; (n = list_pop(&s->leaving));)
-		agent_link_close_egress(container_of(n, struct agent_link, node));
-	if (s->link)
-		agent_link_close_egress(s->link);
-}
-
 void session_fail(struct session *s, const struct error *why)
 {
 	if (s->state == STARTING || s->state == READY) {
@@ -142,34 +77,13 @@ void session_fail(struct session *s, const struct error *why)
 	s->state = FAILED;
 	follow_stop(s);
 	log_info("session: %s", why->text);
-	close_flows(s, ENETUNREACH);
+	session_close_flows(s, ENETUNREACH);
 	gate_flush(s->gate);
 	if (s->keeper < 0 || post_cut(s->keeper) < 0)
 		post_cut(s->guard);
 	log_tell(LOG_LAST_WORDS, "mirrord: %s: the program has lost its network and is being terminated\n", why->text);
 	if (s->program >= 0)
 		syscall(SYS_pidfd_send_signal, s->program, SIGTERM, NULL, 0);
-}
-
-/* The agent has what is ours, and ends when that is over. */
-static bool agent_ends(const struct session *s)
-{
-	return !s->borrower || (s->incoming && incoming_used(s->incoming)) || (s->unix_streams && unix_streams_used(s->unix_streams));
-}
-
-static bool busy(const struct session *s)
-{
-	size_t target = s->borrower ? socket_egress_count(s->exits[EXIT_TARGET]) : 0;
-	size_t streams = agent_ends(s) ? mux_stream_count(s->mux) : 0;
-
-	for (const struct list *n = s->leaving.next; n != &s->leaving; n = n->next) {
-		const struct agent_link *l = container_of(n, const struct agent_link, node);
-
-		streams += l->mux ? mux_stream_count(l->mux) : 0;
-	}
-
-	return tcp_pending(s->tcp) || target || streams || socket_egress_count(s->exits[EXIT_HOST]) ||
-	       (s->incoming && incoming_busy(s->incoming));
 }
 
 void session_say_ending(struct session *s, uint8_t what)
@@ -180,12 +94,12 @@ void session_say_ending(struct session *s, uint8_t what)
 /* What is over for us may still be on its way through the agent, who tells its end by hanging up. */
 static void drain(struct session *s)
 {
-	bool over = !busy(s);
+	bool over = !session_is_busy(s);
 
-	if (over && agent_ends(s) && !s->last)
+	if (over && session_agent_ends(s) && !s->last)
 		session_say_ending(s, ENDING_LAST);
 	s->last |= over;
-	if ((over && !agent_ends(s)) || loop_now(s->loop) >= s->drain_until)
+	if ((over && !session_agent_ends(s)) || loop_now(s->loop) >= s->drain_until)
 		stop(s);
 	else
 		loop_arm(s->loop, &s->timer, loop_now(s->loop) + DRAIN_STEP);
@@ -215,16 +129,10 @@ static void on_anchor(struct watch *w, uint32_t events)
 	}
 	s->state = DRAINING;
 	follow_stop(s);
-	if (s->incoming)
-		incoming_drain(s->incoming);
-	if (s->calls)
-		calls_drain(s->calls);
+	session_drain_flows(s);
 	loop_unwatch(s->loop, &s->keeper_watch);
 	quit_posts(s);
 	s->drain_until = loop_now(s->loop) + DRAIN_TIME;
-	gate_read_all(s->gate);
-	datagrams_close_all(s->datagrams);
-	close_dns(s);
 	if (s->mux)
 		drain(s);
 	else
@@ -261,39 +169,6 @@ static void on_keeper(struct watch *w, uint32_t events)
 	session_fail(s, &err);
 }
 
-static void on_call(void *arg, const struct notify_event *e, int fd)
-{
-	struct session *s = arg;
-
-	if (e->kind >= NOTIFY_CONNECTS && s->unix_streams)
-		unix_streams_on_event(s->unix_streams, e, fd);
-	else if (e->kind < NOTIFY_CONNECTS && s->incoming && s->state == RUNNING)
-		incoming_on_event(s->incoming, e);
-	else if (e->kind < NOTIFY_UNSEEN)
-		calls_answer(s->calls, &(struct notify_verdict){ .id = e->id });
-}
-
-static void on_calls_without_keeper(void *arg)
-{
-	struct session *s = arg;
-
-	if (s->incoming)
-		incoming_answer_all(s->incoming);
-	if (s->unix_streams)
-		unix_streams_answer_all(s->unix_streams);
-}
-
-static int start_calls(struct session *s, struct error *err)
-{
-	const struct calls_events events = { .on_event = on_call, .on_keeper_gone = on_calls_without_keeper, .arg = s };
-
-	if (s->incoming || s->unix_streams)
-		s->calls = calls_new(s->loop, s->keeper, s->anchor, s->twin.diag, &events, err);
-	if ((s->incoming || s->unix_streams) && !s->calls)
-		return -1;
-	return s->incoming ? incoming_start(s->incoming, s->keeper, err) : 0;
-}
-
 static void run_program(struct session *s, int fds[ANCHOR_FDS])
 {
 	const struct handshake go = { .kind = HANDSHAKE_GO };
@@ -311,7 +186,7 @@ static void run_program(struct session *s, int fds[ANCHOR_FDS])
 	if (rc < 0)
 		error_set(&err, -rc, "watch the program");
 	if (rc < 0 || post_arm(s->guard, s->program, -1, &err) < 0 || post_arm(s->keeper, s->program, s->guard, &err) < 0 ||
-	    start_calls(s, &err) < 0 ||
+	    session_start_calls(s, &err) < 0 ||
 	    (s->options->sudo && privilege_become(s->options->uid, s->options->gid, &err) < 0) ||
 	    fd_send(s->launcher, &go, sizeof(go), NULL, 0) < 0) {
 		s->state = READY;
@@ -337,128 +212,6 @@ static void on_launcher(struct watch *w, uint32_t events)
 	fd_closep(&s->launcher);
 	if (s->state == STARTING || s->state == READY)
 		stop(s);
-}
-
-static void on_packet(void *arg, const struct packet *p)
-{
-	struct session *s = arg;
-
-	if (s->incoming && p->protocol != IPPROTO_TCP && incoming_on_packet(s->incoming, p))
-		return;
-	if (p->protocol != IPPROTO_TCP)
-		datagrams_on_packet(s->datagrams, p);
-	else if ((p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
-		tcp_on_syn(s->tcp, p);
-	if (tcp_pending(s->tcp))
-		reconciler_poke(s->reconciler);
-}
-
-static void on_connection(void *arg, int fd, const struct endpoint *from)
-{
-	struct session *s = arg;
-
-	tcp_on_connection(s->tcp, fd, from);
-}
-
-static const struct gate_events gate_events = { .on_packet = on_packet, .on_connection = on_connection };
-
-/* Without the target's names, the twin uses the host's resolv.conf. */
-static int open_routing(struct session *s, const struct target_info *info, struct error *err)
-{
-	_cleanup_fd_ int fd = s->options->config->dns_enabled ? -1 : open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
-	char *host = fd < 0 ? NULL : fd_read_all(fd, INFO_FILE_MAX, NULL);
-	int rc = routing_init(&s->routing, s->options->config, s->options->config->dns_enabled ? info->resolv_conf : host);
-
-	free(host);
-	if (rc < 0 || routing_set_own(&s->routing, info) < 0 || dns_rules_init(&s->dns_rules, s->options->config, s->routing.rules.search) < 0)
-		return error_set(err, ENOMEM, "keep the rules for outgoing traffic");
-	return 0;
-}
-
-static void on_local_answer(void *arg, const struct dns_asker *who, const uint8_t *message, size_t len)
-{
-	struct session *s = arg;
-
-	if (who->connection)
-		dns_streams_on_answer(s->dns_streams, who, message, len);
-	else if (len)
-		datagrams_on_answer(s->datagrams, who, message, len);
-}
-
-/* Where this machine answers some names, its resolver is asked beside us. */
-static int open_dns(struct session *s, struct error *err)
-{
-	struct dns_local_context c = { .loop = s->loop, .rules = &s->dns_rules, .host = &s->exits[EXIT_HOST],
-				       .on_answer = on_local_answer, .arg = s };
-
-	if (s->dns_rules.side == FILTER_NONE && s->routing.rules.side == FILTER_NONE)
-		return 0;
-	s->resolver = c.resolver = resolver_new(s->loop, s->options->uid, s->options->gid, err);
-	if (!s->resolver)
-		return -1;
-	s->dns = dns_local_new(&c);
-	s->dns_streams = dns_streams_new(s->loop, &s->dns, s->routing.names);
-	return s->dns && s->dns_streams ? 0 : error_set(err, ENOMEM, "answer names from this machine");
-}
-
-static int open_background(struct session *s, const struct target_info *info, struct error *err)
-{
-	const struct background_context c = { .loop = s->loop, .rules = &s->routing.rules, .dns = &s->dns_rules, .remote_dns = s->routing.remote_dns,
-					      .names = s->routing.names, .resolver = s->resolver, .target = &s->exits[EXIT_TARGET],
-					      .server = s->routing.n_name_servers ? &s->routing.name_servers[0] : NULL };
-
-	s->background = background_new(&c, s->routing.remote_dns ? info->hosts : NULL);
-	return s->background ? 0 : error_set(err, ENOMEM, "look up the filter's names");
-}
-
-static int open_exits(struct session *s, struct error *err)
-{
-	s->exits[EXIT_HOST] = socket_egress_new(s->loop, NULL);
-	s->tunnel = agent_link_open_egress(s->link);
-	if (s->borrower)
-		s->exits[EXIT_TARGET] = socket_egress_new(s->loop, borrower_source(s->borrower));
-	else
-		s->exits[EXIT_TARGET] = s->tunnel;
-	if (!s->tunnel || !s->exits[EXIT_HOST] || !s->exits[EXIT_TARGET])
-		return error_set(err, ENOMEM, "make the egresses");
-	if (s->borrower)
-		borrower_set_egress(s->borrower, s->exits[EXIT_TARGET]);
-	return 0;
-}
-
-static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
-{
-	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .calls = &s->calls, .options = &s->options->incoming,
-					    .probes = &s->probes, .diag = s->twin.diag, .descriptors = s->descriptors, .agent = s->borrower,
-					    .target = &s->exits[EXIT_TARGET] };
-
-	if (incoming_wanted(c.options))
-		s->incoming = incoming_new(&c, info, err);
-	return s->incoming || !incoming_wanted(c.options) ? 0 : -1;
-}
-
-static int open_unix_streams(struct session *s, struct error *err)
-{
-	const struct unix_streams_context c = { .loop = s->loop, .tunnel = &s->tunnel, .calls = &s->calls,
-						.patterns = &s->options->config->outgoing_unix_streams };
-
-	if (c.patterns->n)
-		s->unix_streams = unix_streams_new(&c, err);
-	return s->unix_streams || !c.patterns->n ? 0 : -1;
-}
-
-static int open_flows(struct session *s, const struct target_info *info, struct error *err)
-{
-	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits,
-				 .dns_streams = &s->dns_streams, .dns = &s->dns };
-
-	if (open_routing(s, info, err) < 0 || open_exits(s, err) < 0 || open_dns(s, err) < 0 || open_background(s, info, err) < 0)
-		return -1;
-	if (!(s->gate = gate_new(s->loop, &s->twin, &gate_events, s, err)) || !(s->tcp = tcp_new(&c, err)) ||
-	    !(s->datagrams = datagrams_new(&c, err)))
-		return -1;
-	s->reconciler = reconciler_new(s->loop, s->twin.diag, s->tcp, s->datagrams, err);
-	return s->reconciler && open_unix_streams(s, err) == 0 ? open_incoming(s, info, err) : -1;
 }
 
 static int send_ready(struct session *s, const struct target_info *info, struct error *err)
@@ -490,7 +243,7 @@ static void on_target(struct session *s, const uint8_t *data, size_t len)
 	if (target_info_decode(data, len, &info, &err) < 0 || session_adapt(s, &info, &err) < 0 ||
 	    (s->described = target_info_memfd(&info, &err)) < 0 ||
 	    keeper_build(s->keeper, &info, s->options->target.text, &s->twin, &err) < 0 ||
-	    open_flows(s, &info, &err) < 0 || send_ready(s, &info, &err) < 0)
+	    session_open_flows(s, &info, &err) < 0 || send_ready(s, &info, &err) < 0)
 		give_up(s, &err);
 	else
 		s->state = READY;
@@ -673,12 +426,13 @@ void session_run(const struct session_options *options, int launcher)
 		give_up(&s, &err);
 	else if (loop_run(s.loop, &err) < 0)
 		session_fail(&s, &err);
-	close_flows(&s, 0);
+	session_close_flows(&s, 0);
 	incoming_free(s.incoming);
 	unix_streams_free(s.unix_streams);
 	calls_free(s.calls);
 	agent_check_fini(&s.check);
 	gate_free(s.gate);
+	sock_diag_close(s.diag);
 	agent_link_free(s.next);
 	for (struct list *n; (n = list_pop(&s.leaving));)
 		agent_link_free(container_of(n, struct agent_link, node));

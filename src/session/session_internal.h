@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The session, as its files see it: session.c has its life, follow.c its moves from pod to pod. */
+/* The session, as its files see it: session.c has its life, flows.c what carries traffic, follow.c its moves from pod to pod. */
 #pragma once
 
+#include "net/sock_diag.h"
 #include "session/agent_check.h"
 #include "session/background.h"
 #include "session/calls.h"
@@ -41,6 +42,7 @@ struct session {
 	struct egress *exits[EXITS];
 	struct egress *tunnel; /* over @mux */
 	struct twin twin;
+	struct sock_diag *diag; /* of the twin */
 	struct gate *gate;
 	struct routing routing;
 	struct dns_rules dns_rules;
@@ -67,6 +69,18 @@ void session_say_ending(struct session *s, uint8_t what);
 int session_adapt(const struct session *s, struct target_info *info, struct error *err);
 /* Has an agent brought to the target, or with @not_uid to the pod that takes the place of that one. */
 int session_start_in_cluster(struct session *s, struct agent_link *link, const char *not_uid, struct error *err);
+
+/* flows.c. Opens what carries traffic to and from the target as @info tells it; the calls are the program's, reported from when it starts. */
+int session_open_flows(struct session *s, const struct target_info *info, struct error *err);
+int session_start_calls(struct session *s, struct error *err);
+/* No process is left in the twin: what was sent goes out, and nothing else is begun. */
+void session_drain_flows(struct session *s);
+/* Every connection is reset; those that wait for an answer get @error, unless it is 0. */
+void session_close_flows(struct session *s, int error);
+/* Something is still on its way. */
+bool session_is_busy(const struct session *s);
+/* The agent has what is ours, and ends when that is over. */
+bool session_agent_ends(const struct session *s);
 
 /* follow.c. For agent_link_events: the target's pod is going away. */
 void follow_on_going(void *arg, struct agent_link *link);

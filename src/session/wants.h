@@ -3,15 +3,15 @@
 #pragma once
 
 #include "kube/probes.h"
+#include "net/sock_diag.h"
 #include "session/incoming_options.h"
-#include "session/socket_list.h"
 #include "tunnel/mux.h"
 
 struct wants;
 
 /* A socket of the program's that gets the traffic of the target's @port. */
 struct wanted {
-	struct listed_socket socket;
+	struct diag_socket socket;
 	uint16_t port;
 };
 

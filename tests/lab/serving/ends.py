@@ -14,6 +14,25 @@ ALL = select.POLLIN | select.POLLOUT | select.POLLRDHUP
 PAUSE = 0.4  # what was sent has arrived
 
 
+def serve_in_child(listener, serve):
+    """Forks a child that accepts a connection and serves it, and is the only one to have it. Returns its pid."""
+    child = os.fork()
+    if child == 0:
+        c, _ = listener.accept()
+        c.settimeout(None)
+        serve(c)
+        os._exit(0)
+    listener.close()
+    return child
+
+
+def kill_later(p, child):
+    """By SIGKILL, when its client has waited for a second."""
+    time.sleep(1)
+    os.kill(child, signal.SIGKILL)
+    p.note("its end", os.waitpid(child, 0)[1])
+
+
 @pair(families=(4, 6))
 def client_half_closes():
     def server(p):
@@ -197,13 +216,8 @@ def client_writes_and_closes():
 def server_writes_and_exits():
     """All that was written before the program's end arrives."""
     def server(p):
-        s = p.listener()
-        if os.fork() == 0:
-            c, _ = s.accept()
-            c.settimeout(None)
-            c.sendall(bytes(300_000))
-            os._exit(0)
-        p.note("its end", os.wait()[1])
+        child = serve_in_child(p.listener(), lambda c: c.sendall(bytes(300_000)))
+        p.note("its end", os.waitpid(child, 0)[1])
 
     def client(p):
         s = p.dial()
@@ -215,18 +229,13 @@ def server_writes_and_exits():
 @pair()
 def server_is_killed():
     """By SIGKILL, in the middle of a conversation."""
+    def talk(c):
+        c.recv(10)
+        c.sendall(b"I am")
+        signal.pause()
+
     def server(p):
-        s = p.listener()
-        child = os.fork()
-        if child == 0:
-            c, _ = s.accept()
-            c.recv(10)
-            c.sendall(b"I am")
-            signal.pause()
-        s.close()
-        time.sleep(1)
-        os.kill(child, signal.SIGKILL)
-        p.note("its end", os.waitpid(child, 0)[1])
+        kill_later(p, serve_in_child(p.listener(), talk))
 
     def client(p):
         s = p.dial()
@@ -239,17 +248,12 @@ def server_is_killed():
 
 @pair()
 def server_is_killed_with_unread_data():
+    def take_one(c):
+        c.recv(1)
+        signal.pause()
+
     def server(p):
-        s = p.listener()
-        child = os.fork()
-        if child == 0:
-            c, _ = s.accept()
-            c.recv(1)
-            signal.pause()
-        s.close()
-        time.sleep(1)
-        os.kill(child, signal.SIGKILL)
-        p.note("its end", os.waitpid(child, 0)[1])
+        kill_later(p, serve_in_child(p.listener(), take_one))
 
     def client(p):
         s = p.dial()

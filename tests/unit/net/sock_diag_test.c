@@ -3,6 +3,7 @@
 #include "net/sock_diag.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ static void test_connection(struct sock_diag *d, int family, const char *ip)
 	tap_ok(endpoint_equal(&s.local, &server) && endpoint_equal(&s.remote, &own), "%s: with these ends", ip);
 	tap_int(sock_diag_find(d, &elsewhere, &server, NULL), 0, "%s: no such socket", ip);
 	tap_int(sock_diag_find(d, &server, &elsewhere, NULL), TCP_LISTEN, "%s: who would take it", ip);
-	tap_int(sock_diag_list(d, server.port, 1 << TCP_ESTABLISHED, note, &f), 0, "%s: a list by the local port", ip);
+	tap_int(sock_diag_list(d, IPPROTO_TCP, server.port, 1 << TCP_ESTABLISHED, note, &f), 0, "%s: a list by the local port", ip);
 	tap_int(f.n, 1, "%s: has the server's side alone", ip);
 	tap_ok(f.all[0].transparent, "%s: which is transparent, as its listener", ip);
 	tap_int(sock_diag_destroy(d, &f.all[0]), 0, "%s: destroyed", ip);
@@ -85,6 +86,36 @@ static void test_connection(struct sock_diag *d, int family, const char *ip)
 		close(accepted);
 	close(client);
 	close(listener);
+}
+
+/* What listens, and whether for both families, as another asker over a socket of the test's sees it. */
+static void test_services(void)
+{
+	struct error err = { 0 };
+	int on = 1, listeners[] = { listen_on(AF_INET), listen_on(AF_INET6), socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0) };
+	int asker = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+	struct sock_diag *d = sock_diag_over(asker, &err);
+	struct found tcp = { 0 }, udp = { 0 };
+	uint64_t cookie;
+	socklen_t len = sizeof(cookie);
+
+	if (!d || setsockopt(listeners[2], IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0 ||
+	    bind(listeners[2], (struct sockaddr *)&any, sizeof(any)) < 0 || getsockopt(listeners[2], SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
+		abort();
+	tap_int(sock_diag_list_services(d, IPPROTO_TCP, note, &tcp), 0, "a list of listeners");
+	tap_int(tcp.n, 2, "has both families'");
+	tap_int(tcp.all[0].protocol, IPPROTO_TCP, "has the protocol");
+	tap_ok(!tcp.all[1].v6only, "the one of IPv6 is for both");
+	tap_int(sock_diag_list_services(d, IPPROTO_UDP, note, &udp), 0, "a list of UDP sockets");
+	tap_int(udp.n, 1, "has the one");
+	tap_int(udp.all[0].protocol, IPPROTO_UDP, "has the protocol");
+	tap_ok(udp.all[0].v6only, "for IPv6 alone");
+	tap_ok(udp.all[0].cookie == cookie, "with its cookie");
+	sock_diag_close(d);
+	tap_ok(close(asker) == 0, "the asker's socket stays the caller's");
+	for (int i = 0; i < 3; i++)
+		close(listeners[i]);
 }
 
 int main(void)
@@ -102,5 +133,6 @@ int main(void)
 	test_connection(d, AF_INET6, "::1");
 	test_connection(d, AF_INET6, "127.0.0.1"); /* a mapped one */
 	sock_diag_close(d);
+	test_services();
 	return tap_done();
 }

@@ -60,7 +60,7 @@ int main(void)
 	struct incoming_options published = { .listen_ports = PORTS(web) };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct listed_socket s = { .protocol = IPPROTO_TCP, .local.port = rows[i].port };
+		struct diag_socket s = { .protocol = IPPROTO_TCP, .local.port = rows[i].port };
 		uint16_t port = 0;
 		bool is;
 
