@@ -10,13 +10,16 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
 
-enum { REQUEST_MAX = 2048, ANSWER_MAX = 32768 };
+#define OPER_UP 6 /* IF_OPER_UP of linux/if.h, which net/if.h excludes (RFC 2863) */
+
+enum { REQUEST_MAX = 2048, ANSWER_MAX = 32768, READY_MS = 10000 };
 
 struct rtnl {
 	struct mnl_socket *sock;
@@ -185,6 +188,73 @@ int rtnl_link_alias(struct rtnl *nl, const char *name, char ret_alias[256], stru
 		return error_set(err, -rc, "ask for the link %s", name);
 	memcpy(ret_alias, alias, sizeof(alias));
 	return 1;
+}
+
+struct operstate {
+	const char *name;
+	uint8_t state;
+};
+
+/* Besides the answer come news of other links. */
+static int take_operstate(const struct nlmsghdr *h, void *arg)
+{
+	struct operstate *wanted = arg;
+	const struct nlattr *attr;
+	const char *name = "";
+	uint8_t state = 0;
+
+	mnl_attr_for_each(attr, h, sizeof(struct ifinfomsg))
+		if (mnl_attr_get_type(attr) == IFLA_IFNAME)
+			name = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == IFLA_OPERSTATE)
+			state = mnl_attr_get_u8(attr);
+	if (strcmp(name, wanted->name) == 0)
+		wanted->state = state;
+	return MNL_CB_OK;
+}
+
+static void throw_news_away(struct rtnl *nl)
+{
+	char unread[ANSWER_MAX];
+
+	while (recv(mnl_socket_get_fd(nl->sock), unread, sizeof(unread), MSG_DONTWAIT) > 0)
+		;
+}
+
+/* Something new of a link: 1, or -errno. */
+static int await_news(struct rtnl *nl)
+{
+	struct pollfd news = { .fd = mnl_socket_get_fd(nl->sock), .events = POLLIN };
+	int n = poll(&news, 1, READY_MS);
+
+	if (n == 0)
+		return -ETIMEDOUT;
+	if (n < 0)
+		return errno == EINTR ? 1 : -errno;
+	throw_news_away(nl);
+	return 1;
+}
+
+int rtnl_await_ready(struct rtnl *nl, const char *name, struct error *err)
+{
+	struct operstate link = { .name = name };
+	int group = RTNLGRP_LINK, rc = 1;
+
+	if (mnl_socket_setsockopt(nl->sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+		return error_set(err, errno, "hear of the link %s", name);
+	while (rc > 0) {
+		struct request r;
+
+		request_init(&r, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+		mnl_attr_put_strz(r.header, IFLA_IFNAME, name);
+		rc = talk(nl, &r, take_operstate, &link);
+		if (rc < 0 || link.state == OPER_UP)
+			break;
+		rc = await_news(nl);
+	}
+	mnl_socket_setsockopt(nl->sock, NETLINK_DROP_MEMBERSHIP, &group, sizeof(group));
+	throw_news_away(nl);
+	return rc < 0 ? error_set(err, -rc, "wait for the link %s to carry packets", name) : 0;
 }
 
 int rtnl_add_address(struct rtnl *nl, const char *link, const struct ip *ip, uint8_t prefix_len, struct error *err)

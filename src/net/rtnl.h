@@ -35,6 +35,10 @@ struct link_change {
 	bool no_ipv6_address; /* no link-local address by itself (IN6_ADDR_GEN_MODE_NONE) */
 };
 int rtnl_change_link(struct rtnl *nl, const char *name, const struct link_change *change, struct error *err);
+/* Waits until the link @name, which is up, carries packets. The end of a veth pair that was set up first gets its queue from a work of the kernel's
+ * (net/core/link_watch.c), up to a second after the other end is up; what is sent before is lost in a noop_qdisc, and the sender isn't told.
+ * Fails with ETIMEDOUT when nothing happens for 10 s. */
+int rtnl_await_ready(struct rtnl *nl, const char *name, struct error *err);
 /* The alias (ip link's "alias") of a link: 1 and the text, 0 when there is no such link or alias, -1 with @err. */
 int rtnl_link_alias(struct rtnl *nl, const char *name, char ret_alias[256], struct error *err);
 

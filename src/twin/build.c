@@ -289,7 +289,7 @@ int twin_build(struct twin *t, const struct target_info *info, const char *targe
 	if ((in_twin = rtnl_open(err)) &&
 	    rtnl_add_veth(in_twin, &twin_end, &relay_end, TWIN_MTU, err) == 0 && twin_sockets_open(t, err) == 0 &&
 	    build_twin(&fitted, target, in_twin, err) == 0 && switch_net(t->relay_ns, err) == 0 && (in_relay = rtnl_open(err)) &&
-	    build_relay(t, in_relay, err) == 0)
+	    build_relay(t, in_relay, err) == 0 && rtnl_await_ready(in_twin, twin_end.name, err) == 0)
 		rc = 0;
 	rtnl_close(in_twin);
 	rtnl_close(in_relay);

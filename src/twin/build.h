@@ -30,13 +30,13 @@ struct twin_owner {
 /* Enters fresh namespaces: a user namespace first, mapping uid and gid to themselves, unless we may do without, or @owner has one. The process ends
  * up in the relay namespace. Returns 0, or -1 with @err. */
 int twin_unshare(const struct twin_owner *owner, struct twin *ret, struct error *err);
-/* Builds all in them as @info says. @target names it in the link's alias. */
+/* Builds all in them as @info says, until packets pass in both directions. @target names it in the link's alias. */
 int twin_build(struct twin *t, const struct target_info *info, const char *target, struct error *err);
-/* Cuts the twin off: every new connection fails with ENETUNREACH at once, while resets and errors still come in. By a process that may
- * change the twin; it ends up in it. */
 /* The target is another one now: @info's addresses, routes and host name take the place of @before's. The old addresses stay beside the new
  * ones, for sockets that have them; the routes' sources are the new ones. */
 int twin_readdress(int net_ns, const struct target_info *info, const struct target_info *before, struct error *err);
+/* Cuts the twin off: every new connection fails with ENETUNREACH at once, while resets and errors still come in. By a process that may
+ * change the twin; it ends up in it. */
 void twin_cut(int net_ns);
 void twin_close(struct twin *t);
 

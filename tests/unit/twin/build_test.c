@@ -2,14 +2,19 @@
 /* twin_build(), in namespaces of its own. */
 #include "twin/build.h"
 
+#include <arpa/inet.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "child.h"
 #include "net/rtnl.h"
+
+enum { BUILDS = 50 };
 
 static struct info_address address = { .prefix_len = 24 };
 
@@ -104,8 +109,60 @@ static void test_policy(void)
 	}
 }
 
+/* Makes network namespaces all the time: whatever else changes links has to wait for it. */
+static pid_t start_neighbour(void)
+{
+	pid_t child = fork();
+
+	while (child == 0)
+		if (unshare(CLONE_NEWNET) < 0)
+			_exit(1);
+	return child;
+}
+
+/* The first packet that the twin sends, sent at once, arrives. */
+static bool first_packet_arrives(const struct target_info *info)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = 9 };
+	struct error err = { 0 };
+	struct pollfd in;
+	struct twin t;
+	bool sent;
+	int fd;
+
+	if (twin_unshare(&(struct twin_owner){ -1, getuid(), getgid() }, &t, &err) < 0 || twin_build(&t, info, "pid/1", &err) < 0 ||
+	    setns(t.net_ns, CLONE_NEWNET) < 0)
+		abort();
+	inet_pton(AF_INET, "192.0.2.1", &to.sin_addr);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	sent = sendto(fd, "first", 5, 0, (struct sockaddr *)&to, sizeof(to)) == 5;
+	in = (struct pollfd){ .fd = t.packet_in, .events = POLLIN };
+	sent = sent && poll(&in, 1, 1000) == 1;
+	close(fd);
+	twin_close(&t);
+	return sent;
+}
+
+static void test_first_packet(void)
+{
+	struct info_route route = { .prefix = IP_ANY4, .type = RTN_UNICAST };
+	struct target_info info = { .interface = "eth0", .addresses = &address, .n_addresses = 1, .routes = &route, .n_routes = 1 };
+	pid_t neighbours[2] = { start_neighbour(), start_neighbour() };
+	int arrived = 0;
+
+	ip_parse("10.9.0.2", &address.ip);
+	for (int i = 0; i < BUILDS; i++)
+		arrived += first_packet_arrives(&info);
+	tap_int(arrived, BUILDS, "the first packet arrives");
+	for (size_t i = 0; i < sizeof(neighbours) / sizeof(neighbours[0]); i++) {
+		kill(neighbours[i], SIGKILL);
+		waitpid(neighbours[i], NULL, 0);
+	}
+}
+
 int main(void)
 {
+	in_child(test_first_packet);
 	in_child(test_policy);
 	for (current = 0; current < sizeof(rows) / sizeof(rows[0]); current++)
 		in_child(test_name);
