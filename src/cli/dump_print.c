@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/base64.h"
 #include "config/utf8.h"
 
 static const char *const sides[SIDES] = { [SIDE_CLIENT] = "client", [SIDE_SERVER] = "target" };
@@ -82,16 +83,13 @@ static void print_json_text(const uint8_t *data, size_t len)
 
 static void print_base64(const uint8_t *data, size_t len)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	enum { PIECE = 3072 }; /* of three: without padding in between */
+	char text[BASE64_ROOM(PIECE)];
 
 	printf(",\"base64\":\"");
-	for (size_t i = 0; i < len; i += 3) {
-		uint32_t v = (uint32_t)data[i] << 16 | (i + 1 < len ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < len ? data[i + 2] : 0);
-
-		putchar(digits[v >> 18]);
-		putchar(digits[v >> 12 & 63]);
-		putchar(i + 1 < len ? digits[v >> 6 & 63] : '=');
-		putchar(i + 2 < len ? digits[v & 63] : '=');
+	for (size_t i = 0; i < len; i += PIECE) {
+		base64_encode(data + i, len - i < PIECE ? len - i : PIECE, text);
+		fputs(text, stdout);
 	}
 	printf("\"}\n");
 }

@@ -3,39 +3,12 @@
 
 #include <string.h>
 
-static int value_of(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
+#include "base/base64.h"
 
-/* base64url, without padding (RFC 7540 §3.2.1). */
+/* RFC 7540 §3.2.1. */
 static bool decode(struct span text, uint8_t ret[H2C_SETTINGS], size_t *ret_len)
 {
-	unsigned int bits = 0, n_bits = 0;
-	size_t n = 0;
-
-	for (size_t i = 0; i < text.len; i++) {
-		int v = value_of(text.at[i]);
-
-		if (v < 0)
-			return false;
-		bits = bits << 6 | (unsigned int)v;
-		n_bits += 6;
-		if (n_bits < 8)
-			continue;
-		n_bits -= 8;
-		if (n == H2C_SETTINGS)
-			return false;
-		ret[n++] = (uint8_t)(bits >> n_bits);
-	}
-	*ret_len = n;
-	return n % 6 == 0;
+	return base64url_decode(text.at, text.len, ret, H2C_SETTINGS, ret_len) && *ret_len % 6 == 0;
 }
 
 bool h2c_is_asked(const struct http_request *r, uint8_t ret[H2C_SETTINGS], size_t *ret_len)

@@ -113,7 +113,7 @@ static const char *prefix_of(const struct kube_access *a)
 static int send_request(struct kube_exec *e, const char *path, const char *key, struct error *err)
 {
 	const struct kube_access *a = &e->kube->access;
-	char *request = malloc(REQUEST_MAX), host[512], basic[512], encoded[1024];
+	char *request = malloc(REQUEST_MAX), host[512], basic[512], encoded[BASE64_ROOM(sizeof(basic))];
 	size_t n;
 	int r;
 
@@ -201,7 +201,7 @@ static int check_answer(struct kube_exec *e, const struct handshake_answer *a, c
 static int shake_hands(struct kube_exec *e, const char *path, long *ret_status, struct error *err)
 {
 	struct handshake_answer answer = { 0 };
-	char key[HANDSHAKE_KEY], accept[BASE64_ROOM_OF_20];
+	char key[HANDSHAKE_KEY], accept[BASE64_ROOM(20)];
 	uint8_t random[16];
 	size_t len = 0;
 

@@ -9,7 +9,7 @@
 
 #include "kube/sha1.h"
 
-void handshake_key(const uint8_t random[16], char ret_key[HANDSHAKE_KEY], char ret_accept[BASE64_ROOM_OF_20])
+void handshake_key(const uint8_t random[16], char ret_key[HANDSHAKE_KEY], char ret_accept[BASE64_ROOM(20)])
 {
 	char joined[HANDSHAKE_KEY + 36];
 	uint8_t sum[SHA1_LEN];

@@ -19,7 +19,7 @@
 #include "config/node.h"
 #include "config/source.h"
 #include "config/yaml.h"
-#include "kube/base64.h"
+#include "base/base64.h"
 #include "kube/json.h"
 #include "twin/privilege.h"
 
