@@ -18,46 +18,61 @@ static size_t put_opt(uint8_t *at)
 	return OPT_LEN;
 }
 
-/* The owner is the question's name, which stands behind the header. */
-static size_t put_address(uint8_t *at, const struct ip *ip, uint32_t ttl)
+/* @owner: where in the message its name stands. */
+static size_t put_record(uint8_t *at, size_t owner, uint16_t type, uint32_t ttl, const uint8_t *data, size_t len)
 {
-	unsigned int len;
-	const uint8_t *bytes = ip_bytes(ip, &len);
-
-	put16(at, 0xc000 | HEADER);
-	put16(at + 2, len == 4 ? DNS_A : DNS_AAAA);
+	put16(at, (uint16_t)(0xc000 | owner));
+	put16(at + 2, type);
 	put16(at + 4, DNS_CLASS_IN);
 	put32(at + 6, ttl);
 	put16(at + 10, (uint16_t)len);
-	memcpy(at + RECORD_HEAD, bytes, len);
+	memcpy(at + RECORD_HEAD, data, len);
 	return RECORD_HEAD + len;
 }
 
-size_t dns_build_answer(const struct dns_message *query, uint16_t rcode, const struct ip *ips, size_t n, uint32_t ttl, uint8_t *ret, size_t max)
+/* Returns where the records end. */
+static size_t put_records(const struct dns_question *q, const struct dns_answer *a, uint8_t *ret, size_t at, size_t max, uint16_t *ret_count)
+{
+	size_t owner = HEADER;
+
+	*ret_count = 0;
+	if (q->class != DNS_CLASS_IN)
+		return at;
+	if (a->name && at + RECORD_HEAD + a->name->len <= max) {
+		owner = at + RECORD_HEAD;
+		at += put_record(ret + at, HEADER, q->type == DNS_PTR ? DNS_PTR : DNS_CNAME, a->ttl, a->name->wire, a->name->len);
+		++*ret_count;
+	}
+	for (size_t i = 0; i < a->n; i++) {
+		unsigned int len;
+		const uint8_t *bytes = ip_bytes(&a->ips[i], &len);
+
+		if (q->type != (len == 4 ? DNS_A : DNS_AAAA))
+			continue;
+		if (at + RECORD_HEAD + len > max)
+			break;
+		at += put_record(ret + at, owner, q->type, a->ttl, bytes, len);
+		++*ret_count;
+	}
+	return at;
+}
+
+size_t dns_build_answer(const struct dns_message *query, const struct dns_answer *answer, uint8_t *ret, size_t max)
 {
 	struct dns_cursor c = dns_questions(query);
 	struct dns_question q;
 	size_t at = query->records_at, opt = query->edns ? OPT_LEN : 0;
-	uint16_t count = 0;
+	uint16_t count;
 
 	if (dns_next_question(&c, &q) <= 0 || at + opt > max)
 		return 0;
 	memset(ret, 0, HEADER);
 	put16(ret, query->id);
 	ret[2] = QR | (query->data[2] & (OPCODE | RD));
-	ret[3] = (uint8_t)(RA | (rcode & 15));
+	ret[3] = (uint8_t)(RA | (answer->rcode & 15));
 	put16(ret + 4, 1);
 	memcpy(ret + HEADER, query->data + HEADER, at - HEADER);
-	for (size_t i = 0; i < n; i++) {
-		size_t len = RECORD_HEAD + (ip_is_v4(&ips[i]) ? 4 : 16);
-
-		if (q.class != DNS_CLASS_IN || q.type != (ip_is_v4(&ips[i]) ? DNS_A : DNS_AAAA))
-			continue;
-		if (at + len + opt > max)
-			break;
-		at += put_address(ret + at, &ips[i], ttl);
-		count++;
-	}
+	at = put_records(&q, answer, ret, at, max - opt, &count);
 	put16(ret + 6, count);
 	put16(ret + 10, opt ? 1 : 0);
 	return opt ? at + put_opt(ret + at) : at;

@@ -45,12 +45,12 @@ struct background {
 
 static void start_round(struct background *b);
 
-static void on_looked_up(void *arg, enum resolver_status status, const struct ip *ips, size_t n)
+static void on_looked_up(void *arg, const struct resolver_answer *a)
 {
 	struct task *t = arg;
 
-	if (status != RESOLVER_AGAIN)
-		names_set_found(t->b->c.names, &t->name, ips, n);
+	if (a->status != RESOLVER_AGAIN)
+		names_set_found(t->b->c.names, &t->name, a->ips, a->n);
 }
 
 static void collect(void *arg, const struct dns_name *name, const struct ip *ip, uint32_t ttl)

@@ -2,12 +2,14 @@
 /* Answering the program's questions from this machine.
  *
  * A question for addresses goes to the resolver process. Its answer has a TTL of LOCAL_TTL, since getaddrinfo() tells none, and the next
- * question shall see a changed answer. When the question is a short name with a suffix of the search list, the short one is asked for first. Both
- * families are asked for at once: a name that has addresses of the other family only exists, and
- * gets an empty answer, no NXDOMAIN.
+ * question shall see a changed answer. Where the name is an alias, the answer says of what (CNAME). When the question is a short name with a
+ * suffix of the search list, the short one is asked for first. Both families are asked for at once: a name that has addresses of the other family
+ * only exists, and gets an empty answer, no NXDOMAIN.
  *
- * Any other question goes to this machine's name servers (dns_forward.c). One that a search list made of a shorter name (dns_rules.h) is answered
- * with NXDOMAIN: the program's resolver then asks for the name itself. */
+ * A question for an address's name goes there, too, so that the hosts file and mDNS have their say.
+ *
+ * Any other question, and that for a name which the resolver doesn't know, goes to this machine's name servers (dns_forward.c). One that a search
+ * list made of a shorter name (dns_rules.h) is answered with NXDOMAIN: the program's resolver then asks for the name itself. */
 #include "session/dns_local.h"
 
 #include <stdlib.h>
@@ -36,6 +38,12 @@ struct dns_local {
 	struct dns_forwarder *forwarder;
 };
 
+static void lookup_end(struct lookup *l)
+{
+	list_remove(&l->node);
+	free(l);
+}
+
 struct dns_local *dns_local_new(const struct dns_local_context *context)
 {
 	struct dns_local *d = calloc(1, sizeof(*d));
@@ -63,62 +71,92 @@ void dns_local_free(struct dns_local *d)
 	free(d);
 }
 
-static void answer(struct dns_local *d, const struct dns_asker *who, const struct dns_message *query, uint16_t rcode, const struct ip *ips, size_t n)
+static void answer(struct dns_local *d, const struct dns_asker *who, const struct dns_message *query, const struct dns_answer *a)
 {
 	uint8_t out[ANSWER_MAX];
 	size_t max = who->connection ? sizeof(out) : dns_answer_limit(query);
-	size_t len = dns_build_answer(query, rcode, ips, n, LOCAL_TTL, out, max < sizeof(out) ? max : sizeof(out));
+	size_t len = dns_build_answer(query, a, out, max < sizeof(out) ? max : sizeof(out));
 
 	d->c.on_answer(d->c.arg, who, out, len);
 }
 
-static void on_looked_up(void *arg, enum resolver_status status, const struct ip *ips, size_t n);
+static void on_looked_up(void *arg, const struct resolver_answer *a);
 
 /* The short name isn't known here; the whole one may be. */
-static bool ask_whole(struct lookup *l)
+static void ask_whole(struct lookup *l, const struct dns_question *q)
 {
-	struct dns_message query;
-	struct dns_cursor c;
-	struct dns_question q;
 	char text[DNS_NAME_TEXT];
 
 	l->shortened = false;
-	if (dns_parse(l->message, l->len, &query) < 0)
-		return false;
-	c = dns_questions(&query);
-	if (dns_next_question(&c, &q) <= 0)
-		return false;
-	resolver_ask(l->d->c.resolver, dns_name_format(&q.name, text), on_looked_up, l);
-	return true;
+	resolver_ask(l->d->c.resolver, dns_name_format(&q->name, text), on_looked_up, l);
 }
 
-static void on_looked_up(void *arg, enum resolver_status status, const struct ip *ips, size_t n)
+static void give_answer(const struct lookup *l, const struct dns_message *query, const struct dns_question *q, const struct resolver_answer *a)
 {
-	static const uint16_t rcodes[] = { [RESOLVER_FOUND] = DNS_NOERROR, [RESOLVER_NO_NAME] = DNS_NXDOMAIN, [RESOLVER_AGAIN] = DNS_SERVFAIL };
+	static const uint16_t rcodes[] = { [RESOLVER_FOUND] = DNS_NOERROR, [RESOLVER_NO_DATA] = DNS_NOERROR, [RESOLVER_NO_NAME] = DNS_NXDOMAIN,
+					   [RESOLVER_AGAIN] = DNS_SERVFAIL };
+	struct dns_answer says = { .rcode = rcodes[a->status], .ttl = LOCAL_TTL, .ips = a->ips, .n = a->n };
+	struct dns_name name;
+
+	if (a->name && address_name_to_dns(a->name, &name) && !dns_name_equal(&name, &q->name))
+		says.name = &name;
+	answer(l->d, &l->who, query, &says);
+}
+
+static void on_looked_up(void *arg, const struct resolver_answer *a)
+{
 	struct lookup *l = arg;
 	struct dns_message query;
+	struct dns_cursor c;
+	struct dns_question q;
 
-	if (l->shortened && status == RESOLVER_NO_NAME && ask_whole(l))
+	if (dns_parse(l->message, l->len, &query) < 0 || (c = dns_questions(&query), dns_next_question(&c, &q) <= 0)) {
+		lookup_end(l);
 		return;
-	list_remove(&l->node);
-	if (dns_parse(l->message, l->len, &query) == 0)
-		answer(l->d, &l->who, &query, rcodes[status], ips, n);
-	free(l);
+	}
+	if (l->shortened && (a->status == RESOLVER_NO_NAME || a->status == RESOLVER_NO_DATA)) {
+		ask_whole(l, &q);
+		return;
+	}
+	if (q.type == DNS_PTR && a->status != RESOLVER_FOUND)
+		dns_forwarder_ask(l->d->forwarder, &l->who, &q, l->message, l->len);
+	else
+		give_answer(l, &query, &q, a);
+	lookup_end(l);
+}
+
+/* NULL without memory: then the program hears nothing. */
+static struct lookup *lookup_new(struct dns_local *d, const struct dns_asker *who, const uint8_t *message, size_t len)
+{
+	struct lookup *l = malloc(sizeof(*l) + len);
+
+	if (!l) {
+		d->c.on_answer(d->c.arg, who, message, 0);
+		return NULL;
+	}
+	*l = (struct lookup){ .d = d, .who = *who, .len = len };
+	memcpy(l->message, message, len);
+	list_append(&d->lookups, &l->node);
+	return l;
 }
 
 static void look_up(struct dns_local *d, const struct dns_asker *who, const uint8_t *message, size_t len, const struct dns_name *name, bool shortened)
 {
 	char text[DNS_NAME_TEXT];
-	struct lookup *l = malloc(sizeof(*l) + len);
+	struct lookup *l = lookup_new(d, who, message, len);
 
-	if (!l) {
-		d->c.on_answer(d->c.arg, who, message, 0);
+	if (!l)
 		return;
-	}
-	*l = (struct lookup){ .d = d, .who = *who, .shortened = shortened, .len = len };
-	memcpy(l->message, message, len);
-	list_append(&d->lookups, &l->node);
+	l->shortened = shortened;
 	resolver_ask(d->c.resolver, dns_name_format(name, text), on_looked_up, l);
+}
+
+static void look_up_name(struct dns_local *d, const struct dns_asker *who, const uint8_t *message, size_t len, const struct ip *ip)
+{
+	struct lookup *l = lookup_new(d, who, message, len);
+
+	if (l)
+		resolver_ask_name(d->c.resolver, ip, on_looked_up, l);
 }
 
 static void tell(const struct dns_rules *rules, const struct dns_question *q, const struct dns_name *ask, int rule)
@@ -133,10 +171,13 @@ static void tell(const struct dns_rules *rules, const struct dns_question *q, co
 
 bool dns_local_take(struct dns_local *d, const struct dns_asker *who, const uint8_t *message, size_t len)
 {
+	static const struct dns_answer no_name = { .rcode = DNS_NXDOMAIN };
 	struct dns_message m;
 	struct dns_cursor c;
 	struct dns_question q;
 	struct dns_name ask;
+	struct ip ip;
+	bool whole;
 	int rule;
 
 	if (d->c.rules->side == FILTER_NONE || dns_parse(message, len, &m) < 0 || m.response || m.opcode || m.questions != 1)
@@ -145,11 +186,14 @@ bool dns_local_take(struct dns_local *d, const struct dns_asker *who, const uint
 	if (dns_next_question(&c, &q) <= 0 || !dns_rules_local(d->c.rules, &q, &ask, &rule))
 		return false;
 	tell(d->c.rules, &q, &ask, rule);
+	whole = dns_name_equal(&q.name, &ask);
 	if (q.class == DNS_CLASS_IN && (q.type == DNS_A || q.type == DNS_AAAA))
-		look_up(d, who, message, len, &ask, !dns_name_equal(&q.name, &ask));
-	else if (dns_name_equal(&q.name, &ask))
+		look_up(d, who, message, len, &ask, !whole);
+	else if (q.class == DNS_CLASS_IN && q.type == DNS_PTR && dns_reverse_name(&q.name, &ip))
+		look_up_name(d, who, message, len, &ip);
+	else if (whole)
 		dns_forwarder_ask(d->forwarder, who, &q, message, len);
 	else
-		answer(d, who, &m, DNS_NXDOMAIN, NULL, 0);
+		answer(d, who, &m, &no_name);
 	return true;
 }

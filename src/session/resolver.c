@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +24,8 @@ enum { THREADS = 32, STACK = 512 * 1024, MAX_PENDING = 4096, BUFFER = 4 << 20 };
 
 struct question {
 	uint32_t id;
+	bool by_address;
+	struct ip ip;
 	char name[RESOLVER_NAME];
 };
 
@@ -29,6 +33,7 @@ struct answer {
 	uint32_t id;
 	enum resolver_status status;
 	uint32_t n;
+	char name[RESOLVER_NAME];
 	struct ip ips[RESOLVER_ADDRESSES];
 };
 
@@ -54,16 +59,19 @@ struct resolver {
 
 static enum resolver_status to_status(int error)
 {
-	return error == EAI_NONAME || error == EAI_NODATA || error == EAI_ADDRFAMILY ? RESOLVER_NO_NAME : RESOLVER_AGAIN;
+	if (error == EAI_NODATA || error == EAI_ADDRFAMILY)
+		return RESOLVER_NO_DATA;
+	return error == EAI_NONAME ? RESOLVER_NO_NAME : error ? RESOLVER_AGAIN : RESOLVER_FOUND;
 }
 
-static void look_up(const struct question *q, struct answer *a)
+static void look_up_addresses(const struct question *q, struct answer *a)
 {
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_CANONNAME };
 	struct addrinfo *list = NULL;
-	int error = getaddrinfo(q->name, NULL, &hints, &list);
 
-	*a = (struct answer){ .id = q->id, .status = error ? to_status(error) : RESOLVER_FOUND };
+	a->status = to_status(getaddrinfo(q->name, NULL, &hints, &list));
+	if (list && list->ai_canonname && strcasecmp(list->ai_canonname, q->name) != 0)
+		snprintf(a->name, sizeof(a->name), "%s", list->ai_canonname);
 	for (const struct addrinfo *i = list; i && a->n < RESOLVER_ADDRESSES; i = i->ai_next) {
 		struct sockaddr_storage sa = { 0 };
 		struct endpoint e;
@@ -74,6 +82,15 @@ static void look_up(const struct question *q, struct answer *a)
 	}
 	if (list)
 		freeaddrinfo(list);
+}
+
+static void look_up_name(const struct question *q, struct answer *a)
+{
+	const struct endpoint e = { .ip = q->ip };
+	struct sockaddr_storage sa;
+	socklen_t len = endpoint_to_sockaddr(&e, &sa);
+
+	a->status = to_status(getnameinfo((struct sockaddr *)&sa, len, a->name, sizeof(a->name), NULL, 0, NI_NAMEREQD));
 }
 
 static void *work(void *arg)
@@ -90,7 +107,11 @@ static void *work(void *arg)
 		if (len <= (ssize_t)offsetof(struct question, name))
 			_exit(0);
 		q.name[sizeof(q.name) - 1] = '\0';
-		look_up(&q, &a);
+		a = (struct answer){ .id = q.id };
+		if (q.by_address)
+			look_up_name(&q, &a);
+		else
+			look_up_addresses(&q, &a);
 		if (send(sock, &a, offsetof(struct answer, ips) + a.n * sizeof(a.ips[0]), MSG_NOSIGNAL) < 0 && errno == EPIPE)
 			_exit(0);
 	}
@@ -121,15 +142,17 @@ static bool pending_equal(const struct table_node *node, const void *key)
 	return container_of(node, const struct pending, node)->id == *(const uint32_t *)key;
 }
 
-static void finish(struct resolver *r, struct pending *p, enum resolver_status status, const struct ip *ips, size_t n)
+static void finish(struct resolver *r, struct pending *p, const struct resolver_answer *a)
 {
 	resolver_done_fn done = p->done;
 	void *arg = p->arg;
 
 	table_remove(&r->pending, &p->node);
 	free(p);
-	done(arg, status, ips, n);
+	done(arg, a);
 }
+
+static const struct resolver_answer nobody = { .status = RESOLVER_AGAIN };
 
 /* Nobody answers any more. */
 static void give_up(struct deferred *d)
@@ -137,7 +160,7 @@ static void give_up(struct deferred *d)
 	struct resolver *r = container_of(d, struct resolver, give_up);
 
 	for (struct table_node *n; (n = table_first(&r->pending));)
-		finish(r, container_of(n, struct pending, node), RESOLVER_AGAIN, NULL, 0);
+		finish(r, container_of(n, struct pending, node), &nobody);
 }
 
 static void on_answer(struct watch *w, uint32_t events)
@@ -148,9 +171,11 @@ static void on_answer(struct watch *w, uint32_t events)
 
 	while ((len = recv(r->sock, &a, sizeof(a), MSG_DONTWAIT)) >= (ssize_t)offsetof(struct answer, ips)) {
 		struct table_node *n = table_find(&r->pending, &a.id, sizeof(a.id));
+		const struct resolver_answer answer = { a.status, *a.name ? a.name : NULL, a.ips, a.n };
 
+		a.name[sizeof(a.name) - 1] = '\0';
 		if (n && a.n <= RESOLVER_ADDRESSES && (size_t)len == offsetof(struct answer, ips) + a.n * sizeof(a.ips[0]))
-			finish(r, container_of(n, struct pending, node), a.status, a.ips, a.n);
+			finish(r, container_of(n, struct pending, node), &answer);
 	}
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -227,22 +252,41 @@ void resolver_free(struct resolver *r)
 	free(r);
 }
 
-void resolver_ask(struct resolver *r, const char *name, resolver_done_fn done, void *arg)
+/* @q lacks its number. */
+static void ask(struct resolver *r, struct question *q, size_t len, resolver_done_fn done, void *arg)
 {
-	struct question q = { .id = r->next_id++ };
-	size_t len = strlen(name);
 	struct pending *p;
 
 	if (r->lost)
 		restart(r);
-	p = r->pending.n < MAX_PENDING && len < sizeof(q.name) ? calloc(1, sizeof(*p)) : NULL;
+	p = r->pending.n < MAX_PENDING ? calloc(1, sizeof(*p)) : NULL;
 	if (!p) {
-		done(arg, RESOLVER_AGAIN, NULL, 0);
+		done(arg, &nobody);
+		return;
+	}
+	q->id = r->next_id++;
+	*p = (struct pending){ .id = q->id, .done = done, .arg = arg };
+	table_add(&r->pending, &p->node, &p->id, sizeof(p->id));
+	if (r->lost || send(r->sock, q, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		finish(r, p, &nobody);
+}
+
+void resolver_ask(struct resolver *r, const char *name, resolver_done_fn done, void *arg)
+{
+	struct question q = { 0 };
+	size_t len = strlen(name);
+
+	if (len >= sizeof(q.name)) {
+		done(arg, &nobody);
 		return;
 	}
 	memcpy(q.name, name, len + 1);
-	*p = (struct pending){ .id = q.id, .done = done, .arg = arg };
-	table_add(&r->pending, &p->node, &p->id, sizeof(p->id));
-	if (r->lost || send(r->sock, &q, offsetof(struct question, name) + len + 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		finish(r, p, RESOLVER_AGAIN, NULL, 0);
+	ask(r, &q, offsetof(struct question, name) + len + 1, done, arg);
+}
+
+void resolver_ask_name(struct resolver *r, const struct ip *ip, resolver_done_fn done, void *arg)
+{
+	struct question q = { .by_address = true, .ip = *ip };
+
+	ask(r, &q, offsetof(struct question, name) + 1, done, arg);
 }

@@ -179,6 +179,24 @@ def split_dns(lab):
                 expect(" ".join(way + question), done.out.strip(), answer, str(done) + lab.log())
 
 
+@test("filters.local_names_and_aliases", modes=("root",), needs=("dnsmasq", "dig"))
+def names_and_aliases(lab):
+    """What this machine's resolver says beyond addresses: what a name is an alias of, what an address's name is by the hosts file and by its name servers,
+    and that there is such a name, but no address."""
+    configure({"dns": {"filter": {"local": ["**.vpn.test", "10.77.0.0/16", "fd77::/16", "203.0.113.0/24"]}}})
+    records = ["--host-record=git.vpn.test,10.77.0.1,fd77::1", "--cname=www.vpn.test,git.vpn.test", "--txt-record=text.vpn.test,x",
+               "--dns-rr=https.vpn.test,65,00010000010003026832"]
+    with dnsmasq(lab, *records):
+        for question, answer in [(["www.vpn.test"], "git.vpn.test.\n10.77.0.1"), (["www.vpn.test", "AAAA"], "git.vpn.test.\nfd77::1"),
+                                 (["-x", "10.77.0.1"], "git.vpn.test."), (["-x", "fd77::1"], "git.vpn.test."), (["-x", "10.77.0.2"], ""),
+                                 (["-x", "203.0.113.1"], "from-the-hosts-own-file."), (["https.vpn.test", "HTTPS"], '1 . alpn="h2"'), (["text.vpn.test"], "")]:
+            done = lab.mirrord([*DIG, *question], options=["-f", CONFIG])
+            expect(" ".join(question), done.out.strip(), answer, str(done) + lab.log())
+        for name, status in (("text.vpn.test", "NOERROR"), ("no-such.vpn.test", "NXDOMAIN")):
+            done = lab.mirrord([*DIG, "+noshort", "+comments", name], options=["-f", CONFIG])
+            expect(name, f"status: {status}," in done.out, True, str(done) + lab.log())
+
+
 @test("filters.long_answers", modes=("root",), needs=("dnsmasq", "dig"))
 def long_answers(lab):
     """An answer of this machine's that fits into no datagram: cut by UDP, as the name server cuts it, and whole by TCP, to which dig changes by itself."""

@@ -26,7 +26,7 @@ static size_t build(const char *name, uint16_t type, const char *const *ips, uin
 		ip_parse(ips[count], &list[count]);
 	if (dns_parse(query, len, &m) < 0)
 		exit(99);
-	return dns_build_answer(&m, 0, list, count, ttl, out, 512);
+	return dns_build_answer(&m, &(struct dns_answer){ .ips = list, .n = count, .ttl = ttl }, out, 512);
 }
 
 static void learn(struct names *n, const char *name, uint64_t now, uint32_t ttl, const char *const *ips)
