@@ -30,6 +30,13 @@ FILES = {
     "toml-wrong": TOML + "[a]\n[a.b]\n[a]\nx.y = 1\nx = 2\n",
 }
 
+ENV_FILES = {
+    "plain": "# c\nA=1\nexport B = two words # c\nC=\nD=a=b#c\r\n",
+    "quotes": "A='x\n$y'\nB=\"a\\n\\\"${SET}\\$\\\\\"\nC=it's {\"a\": 1}\n",
+    "filled-in": "A=$SET-${SET}-$NOT$\nB=$A${A}\\$A ${ $$ ${}\n",
+    "wrong": "A\n=x\nB='\nC=\"\\\"\nexport\nD='1' 2\n",
+}
+
 
 def write(target, files):
     for name, text in files.items():
@@ -40,3 +47,4 @@ def write(target, files):
 
 write("address_filter", FILTERS)
 write("config", FILES)
+write("env_file", ENV_FILES)

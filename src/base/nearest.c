@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { NEAREST_LEN = 32 };
+enum { NEAREST_LEN = 80 };
 
 static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)
 {

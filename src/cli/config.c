@@ -13,7 +13,8 @@
 static int print_usage(FILE *out)
 {
 	fputs("Tells about the keys of the configuration.\n\nUsage: mirrord config COMMAND\n\nCommands:\n"
-	      "  explain [KEY]    what a key means, or what stands below it\n"
+	      "  explain [KEY]    what a key means, or what stands below it; also the key that a variable or an option sets:\n"
+	      "                   explain MIRRORD_REMOTE_DNS, explain --steal\n"
 	      "  schema           the JSON schema (draft 7), for editors\n"
 	      "  reference        docs/configuration.md\n"
 	      "  compatibility    docs/compatibility.md: each key compared with the original's\n"
@@ -22,17 +23,34 @@ static int print_usage(FILE *out)
 	return out == stdout ? 0 : 2;
 }
 
-static int complain(const char *path)
+/* Paths and variables, and where a word begins with a dash the long options. */
+static const char *nearest(const char *word)
 {
-	const char *paths[CONFIG_KEYS + 1], *dot = strrchr(path, '.'), *near, *elsewhere = key_elsewhere(dot ? dot + 1 : path);
+	const char *words[2 * CONFIG_KEYS + 1];
+	size_t n = 0;
 
-	for (int i = 0; i < CONFIG_KEYS; i++)
-		paths[i] = key_info((enum config_key)i)->path;
-	paths[CONFIG_KEYS] = NULL;
-	near = elsewhere ? elsewhere : nearest_word(path, paths);
-	fprintf(stderr, "mirrord config: there is no key %s%s%s%s\nsee `mirrord config explain`\n", path, near ? "; did you mean " : "", near ?
-		near : "",
-		near ? "?" : "");
+	for (int i = 0; i < CONFIG_KEYS; i++) {
+		const struct key_info *k = key_info((enum config_key)i);
+		const char *flag = strstr(k->flag, "--");
+
+		if (*word == '-' && flag && !strchr(flag, ','))
+			words[n++] = flag;
+		if (*word == '-')
+			continue;
+		words[n++] = k->path;
+		if (*k->env)
+			words[n++] = k->env;
+	}
+	words[n] = NULL;
+	return nearest_word(word, words);
+}
+
+static int complain(const char *word)
+{
+	const char *dot = strrchr(word, '.'), *elsewhere = key_elsewhere(dot ? dot + 1 : word), *near = elsewhere ? elsewhere : nearest(word);
+
+	fprintf(stderr, "mirrord config: there is no key %s, and no variable or option of that name that sets one%s%s%s\nsee `mirrord config explain`\n",
+		word, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 	return 2;
 }
 

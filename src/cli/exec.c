@@ -264,14 +264,14 @@ static double milliseconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) * 1e3 + (double)(now.tv_nsec - start->tv_nsec) / 1e6;
 }
 
-/* What is wrong with feature.env shows before anything is set up: without a target's variables. */
 static int set_environment(const struct config *c, const struct target_info *info, struct error *err)
 {
-	char **made = environment_make(c, environ, info ? info->variables : NULL, info ? info->n_variables : 0, c->arena, err);
+	char **made = environment_make(c, environ, info->variables, info->n_variables, c->arena, err);
 
-	if (made && info)
-		environ = made;
-	return made ? 0 : -1;
+	if (!made)
+		return -1;
+	environ = made;
+	return 0;
 }
 
 /* The program, as the command line gave it. */
@@ -344,6 +344,7 @@ int exec_run(const struct exec_kind *kind, int argc, char **argv)
 
 	command.options = options;
 	command.n_options = sizeof(options) / sizeof(options[0]);
+	command.runs_program = true;
 	at = cli_parse(&command, argc, argv, &o);
 
 	if (at < 0)
@@ -358,7 +359,7 @@ int exec_run(const struct exec_kind *kind, int argc, char **argv)
 	}
 	p.argv = argv + at;
 	inherited_set_aside(&p.inherited);
-	if (check_descriptors(&err) == 0 && set_environment(&config, NULL, &err) == 0 && refuse_nesting(&err) == 0 &&
+	if (check_descriptors(&err) == 0 && refuse_nesting(&err) == 0 &&
 	    command_find(p.argv[0], p.path, &err) == 0 && (!kind->prepare || kind->prepare(p.argv, &p.user_ns, &err) == 0))
 		become(&o, &config, &p, &err);
 	status = cli_print_error(&err);

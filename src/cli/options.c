@@ -36,7 +36,8 @@ static void print_help(const struct cli_command *c)
 
 static void build(const struct cli_command *c, struct option *longs, char *shorts)
 {
-	*shorts++ = '+'; /* what follows the first word is the program's */
+	if (c->runs_program)
+		*shorts++ = '+'; /* what follows the first word is the program's */
 	*shorts++ = ':';
 	for (size_t i = 0; i < c->n_options; i++) {
 		const struct cli_option *o = &c->options[i];
@@ -61,14 +62,20 @@ static const struct cli_option *find(const struct cli_command *c, int value)
 	return NULL;
 }
 
-static int complain(const struct cli_command *c, int why, const char *word)
+/* What getopt_long(3) has just stumbled on: a letter, which may stand in a row of others, or a word. */
+static int complain(const struct cli_command *c, int why, char **argv)
 {
-	const char *names[MAX_OPTIONS + 1] = { NULL }, *near;
+	const char *names[MAX_OPTIONS + 1] = { NULL }, *near, *word = argv[optind - 1];
+	const char letter[] = { '-', (char)optopt, '\0' };
 
+	if (optopt > 0 && optopt < OPTION_BASE)
+		word = letter;
 	for (size_t i = 0; i < c->n_options; i++)
 		names[i] = c->options[i].name;
 	if (why == ':') {
 		fprintf(stderr, "mirrord %s: option %s needs a value\n", c->name, word);
+	} else if (optopt >= OPTION_BASE) {
+		fprintf(stderr, "mirrord %s: option %.*s takes no value\n", c->name, (int)strcspn(word, "="), word);
 	} else {
 		near = strncmp(word, "--", 2) == 0 ? nearest_word(word + 2, names) : NULL;
 		fprintf(stderr, "mirrord %s: unknown option %s%s%s%s\n", c->name, word, near ? "; did you mean --" : "", near ? near : "",
@@ -88,7 +95,6 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, void *ar
 	opterr = 0;
 	optind = 1;
 	for (;;) {
-		int at = optind;
 		const struct cli_option *o;
 
 		value = getopt_long(argc, argv, shorts, longs, NULL);
@@ -99,7 +105,7 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, void *ar
 			return -2;
 		}
 		if (value == '?' || value == ':')
-			return complain(command, value, argv[at]);
+			return complain(command, value, argv);
 		o = find(command, value);
 		o->set(arg, optarg);
 	}

@@ -73,6 +73,8 @@ static struct node *messages(struct arena *a, const struct problem_list *l, enum
 			node_append(list, text_node(a, text));
 		free(text);
 	}
+	if (l->left_out && level == (l->n_errors ? PROBLEM_ERROR : PROBLEM_WARNING))
+		node_append(list, text_node(a, arena_format(a, "and %zu more", l->left_out)));
 	return list;
 }
 

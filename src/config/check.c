@@ -136,18 +136,25 @@ static void check_http(const struct checker *k)
 	http_filter_free(filter);
 }
 
-static void check_unix_streams(const struct checker *k)
+static void check_regexp(const struct checker *k, enum config_key key, const char *text)
 {
-	const struct config_strings *list = &k->c->outgoing_unix_streams;
+	struct error err = { 0 };
+	struct regex *r = regex_compile(span_of(text), 0, &err);
 
-	for (size_t i = 0; i < list->n; i++) {
-		struct error err = { 0 };
-		struct regex *r = regex_compile((struct span){ list->items[i], strlen(list->items[i]) }, 0, &err);
+	if (!r)
+		ERROR(k, key, "\"%s\" is no regular expression: %s", text, err.text);
+	regex_free(r);
+}
 
-		if (!r)
-			ERROR(k, KEY_outgoing_unix_streams, "\"%s\" is no regular expression: %s", list->items[i], err.text);
-		regex_free(r);
-	}
+static void check_regexps(const struct checker *k)
+{
+	const struct config_strings *streams = &k->c->outgoing_unix_streams;
+	const struct config_map *mapping = &k->c->env_mapping;
+
+	for (size_t i = 0; i < streams->n; i++)
+		check_regexp(k, KEY_outgoing_unix_streams, streams->items[i]);
+	for (size_t i = 0; i < mapping->n; i++)
+		check_regexp(k, KEY_env_mapping, mapping->items[i].name);
 }
 
 /* What is in the files that it names is for the agent to say. */
@@ -206,7 +213,7 @@ void config_check(struct config *c, struct problem_list *problems)
 
 	check_incoming(&k);
 	check_http(&k);
-	check_unix_streams(&k);
+	check_regexps(&k);
 	check_tls(&k);
 	check_rest(&k);
 	filter_value_check(c, problems);

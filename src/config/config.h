@@ -96,6 +96,7 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding)
 #undef KEY
 	/* Made from the above: */
 	struct config_filter dns_rules; /* dns_filter, and the names that the outgoing filter adds to it */
+	const struct node *env_file_variables; /* an object of strings; NULL: there is no env file */
 	char *http_filter; /* the object feature.network.incoming.http_filter, as JSON text; NULL: everything is taken */
 
 	struct config_source sources[CONFIG_KEYS];

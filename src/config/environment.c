@@ -9,17 +9,14 @@
 #include "config/environment.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/fd.h"
 #include "config/node.h"
 #include "http/regexp.h"
 
-enum { FILE_MAX = 1 << 20, TRIES = 8 };
+enum { TRIES = 8 };
 
 static const char *const local_names[] = {
 	/* where programs, libraries and modules are */
@@ -164,81 +161,6 @@ static void add_target(struct maker *m, char *const *target, size_t n)
 	}
 }
 
-/* The value of a line of an env file, cut off at its end: 'as it is', "with \n and \"", or up to a comment. */
-static char *file_value(char *p)
-{
-	char *out = p, *begin = p;
-
-	if (*p == '\'') {
-		char *end = strchr(p + 1, '\'');
-
-		if (end)
-			*end = '\0';
-		return p + 1;
-	}
-	if (*p == '"') {
-		for (p++; *p && *p != '"'; p++) {
-			if (*p == '\\' && p[1]) {
-				p++;
-				*out++ = *p == 'n' ? '\n' : *p == 't' ? '\t' : *p == 'r' ? '\r' : *p;
-			} else {
-				*out++ = *p;
-			}
-		}
-		*out = '\0';
-		return begin;
-	}
-	for (; *p && !(*p == '#' && p > begin && isspace((unsigned char)p[-1])); p++)
-		;
-	while (p > begin && isspace((unsigned char)p[-1]))
-		p--;
-	*p = '\0';
-	return begin;
-}
-
-static int add_line(struct maker *m, char *line, unsigned int number, struct error *err)
-{
-	char *p = line, *equals;
-	const char *name;
-	size_t len;
-
-	while (isspace((unsigned char)*p))
-		p++;
-	if (!*p || *p == '#')
-		return 0;
-	if (strncmp(p, "export ", 7) == 0)
-		p += 7;
-	equals = strchr(p, '=');
-	len = strcspn(p, " \t=");
-	if (!equals || len == 0 || p + len + strspn(p + len, " \t") != equals)
-		return error_set(err, 0, "%s:%u: expected NAME=value", m->c->env_file, number);
-	name = arena_copy(m->arena, p, len);
-	for (p = equals + 1; *p == ' ' || *p == '\t'; p++)
-		;
-	set(m, name, file_value(p));
-	return 0;
-}
-
-static int add_file(struct maker *m, struct error *err)
-{
-	_cleanup_fd_ int fd = -1;
-	char *text, *save = NULL;
-	unsigned int number = 0;
-	int rc = 0;
-
-	if (!m->c->env_file)
-		return 0;
-	fd = open(m->c->env_file, O_RDONLY | O_CLOEXEC);
-	text = fd < 0 ? NULL : fd_read_all(fd, FILE_MAX, NULL);
-	if (!text)
-		return error_set(err, errno, "read the env file %s", m->c->env_file);
-	save = text;
-	for (char *line; rc == 0 && (line = strsep(&save, "\n"));)
-		rc = add_line(m, line, ++number, err);
-	free(text);
-	return rc;
-}
-
 static char **result(const struct maker *m, char *const *local)
 {
 	char **list;
@@ -272,11 +194,11 @@ char **environment_make(const struct config *c, char *const *local, char *const 
 	m.changed = false;
 	if (compile_mapping(&m, err) == 0) {
 		add_target(&m, target, n_target);
-		if (add_file(&m, err) == 0) {
-			for (size_t i = 0; i < c->env_override.n; i++)
-				set(&m, c->env_override.items[i].name, c->env_override.items[i].value);
-			list = result(&m, local);
-		}
+		for (const struct node *v = c->env_file_variables ? c->env_file_variables->child : NULL; v; v = v->next)
+			set(&m, v->key, v->text);
+		for (size_t i = 0; i < c->env_override.n; i++)
+			set(&m, c->env_override.items[i].name, c->env_override.items[i].value);
+		list = result(&m, local);
 	}
 	for (size_t i = 0; i < c->env_mapping.n && m.mapping[i]; i++)
 		regex_free(m.mapping[i]);

@@ -109,6 +109,21 @@ bool key_has_children(enum config_key key)
 	return false;
 }
 
+bool key_has_flag(enum config_key key, const char *flag)
+{
+	const char *p = keys[key].flag;
+	size_t len = strlen(flag);
+
+	while (*p) {
+		size_t n = strcspn(p, ", ");
+
+		if (n && n == len && memcmp(p, flag, len) == 0)
+			return true;
+		p += n + strspn(p + n, ", ");
+	}
+	return false;
+}
+
 const char *key_word(const char *list, size_t n, size_t *ret_len)
 {
 	for (; *list; n--) {

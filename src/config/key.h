@@ -45,5 +45,7 @@ const char *key_nearest(int parent, const char *name);
 const char *key_elsewhere(const char *name);
 /* Whether other keys stand below it. */
 bool key_has_children(enum config_key key);
+/* Whether @flag, as "-t" or "--target", is an option that sets it. */
+bool key_has_flag(enum config_key key, const char *flag);
 /* The n-th word of a "|" list, with its length; NULL behind the last. */
 const char *key_word(const char *list, size_t n, size_t *ret_len);

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "config/check.h"
 #include "config/config.h"
+#include "config/env_file.h"
 #include "config/filter_value.h"
 #include "config/json.h"
 #include "config/source.h"
@@ -213,6 +214,18 @@ static char *http_filter_text(const struct config *c)
 	return object->n > (c->http_ports.set ? 1 : 0) ? node_to_json(c->arena, object) : NULL;
 }
 
+static void load_env_file(const struct config_request *r, struct config *c, struct problem_list *problems)
+{
+	const struct config_source *s = &c->sources[KEY_env_file];
+
+	if (!c->env_file)
+		return;
+	c->env_file_variables = env_file_read(c->env_file, r->environ, c->arena, problems);
+	if (!c->env_file_variables)
+		problem_add(problems, PROBLEM_ERROR, s->name, s->line, s->column, key_info(KEY_env_file)->path, "read %s: %s", c->env_file,
+			    strerror(errno));
+}
+
 /* Fields that follow from others. */
 static void derive(struct config *c)
 {
@@ -236,6 +249,7 @@ int config_load(const struct config_request *request, struct config *ret, struct
 	if (!request->file_alone)
 		load_environment(request, &c, problems);
 	load_flags(request, &c, problems);
+	load_env_file(request, &c, problems);
 	derive(&c);
 	config_check(&c, problems);
 	config_check_status(&c, request->strict, problems);

@@ -11,37 +11,84 @@ void problem_list_init(struct problem_list *l)
 	*l = (struct problem_list){ 0 };
 }
 
+static void problem_fini(struct problem *p)
+{
+	free(p->where);
+	free(p->path);
+	free(p->text);
+}
+
 void problem_list_fini(struct problem_list *l)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		free(l->items[i].where);
-		free(l->items[i].path);
-		free(l->items[i].text);
-	}
+	for (size_t i = 0; i < l->n; i++)
+		problem_fini(&l->items[i]);
 	free(l->items);
 	problem_list_init(l);
+}
+
+static bool same_place(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Behind those of the same file that stand before it there, and else at the end: a file's own are in the order of its lines. */
+static size_t place_of(const struct problem_list *l, const struct problem *p)
+{
+	size_t i = l->n;
+
+	while (i > 0 && !same_place(l->items[i - 1].where, p->where))
+		i--;
+	if (i == 0)
+		return l->n;
+	for (; i > 0 && same_place(l->items[i - 1].where, p->where); i--)
+		if (l->items[i - 1].line < p->line || (l->items[i - 1].line == p->line && l->items[i - 1].column <= p->column))
+			break;
+	return i;
+}
+
+/* Where there is no room for an error the last warning goes. */
+static bool make_room(struct problem_list *l, enum problem_level level)
+{
+	size_t i = l->n;
+	struct problem *items;
+
+	if (l->n == PROBLEMS_MAX) {
+		l->left_out++;
+		while (level == PROBLEM_ERROR && i > 0 && l->items[i - 1].level == PROBLEM_ERROR)
+			i--;
+		if (level != PROBLEM_ERROR || i == 0)
+			return false;
+		problem_fini(&l->items[i - 1]);
+		memmove(l->items + i - 1, l->items + i, (l->n - i) * sizeof(*l->items));
+		l->n--;
+		return true;
+	}
+	items = realloc(l->items, (l->n + 1) * sizeof(*items));
+	l->left_out += !items;
+	l->items = items ? items : l->items;
+	return items != NULL;
 }
 
 void problem_add(struct problem_list *l, enum problem_level level, const char *where, unsigned int line, unsigned int column, const char *path,
 		 const char *format, ...)
 {
 	struct problem p = { .level = level, .line = line, .column = column };
-	struct problem *items = l->n < PROBLEMS_MAX ? realloc(l->items, (l->n + 1) * sizeof(*items)) : NULL;
 	va_list args;
+	size_t at;
 
 	l->n_errors += level == PROBLEM_ERROR;
-	if (!items) {
-		l->left_out++;
+	if (!make_room(l, level))
 		return;
-	}
-	l->items = items;
 	p.where = where ? strdup(where) : NULL;
 	p.path = path && *path ? strdup(path) : NULL;
 	va_start(args, format);
 	if (vasprintf(&p.text, format, args) < 0)
 		p.text = NULL;
 	va_end(args);
-	items[l->n++] = p;
+	at = place_of(l, &p);
+	memmove(l->items + at + 1, l->items + at, (l->n - at) * sizeof(p));
+	l->items[at] = p;
+	l->n++;
 }
 
 char *problem_format(const struct problem *p)
@@ -56,33 +103,14 @@ char *problem_format(const struct problem *p)
 	return text;
 }
 
-static int compare(const void *a, const void *b)
-{
-	const struct problem *x = *(const struct problem *const *)a, *y = *(const struct problem *const *)b;
-
-	if (x->line != y->line)
-		return x->line < y->line ? -1 : 1;
-	if (x->column != y->column)
-		return x->column < y->column ? -1 : 1;
-	return x < y ? -1 : 1; /* as they were found */
-}
-
 void problem_list_print(const struct problem_list *l, FILE *out)
 {
-	const struct problem **sorted = calloc(l->n + 1, sizeof(const struct problem *));
-
-	for (size_t i = 0; sorted && i < l->n; i++)
-		sorted[i] = &l->items[i];
-	if (sorted)
-		qsort(sorted, l->n, sizeof(const struct problem *), compare);
 	for (size_t i = 0; i < l->n; i++) {
-		const struct problem *p = sorted ? sorted[i] : &l->items[i];
-		char *text = problem_format(p);
+		char *text = problem_format(&l->items[i]);
 
-		fprintf(out, "mirrord: %s%s\n", p->level == PROBLEM_WARNING ? "warning: " : "", text ? text : "out of memory");
+		fprintf(out, "mirrord: %s%s\n", l->items[i].level == PROBLEM_WARNING ? "warning: " : "", text ? text : "out of memory");
 		free(text);
 	}
 	if (l->left_out)
 		fprintf(out, "mirrord: and %zu more\n", l->left_out);
-	free(sorted);
 }

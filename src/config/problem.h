@@ -16,8 +16,9 @@ struct problem {
 	char *text;
 };
 
-enum { PROBLEMS_MAX = 200 }; /* more are counted, not kept */
+enum { PROBLEMS_MAX = 200 }; /* more are counted, not kept; errors before warnings */
 
+/* In the order in which they came, but those of one file by their lines. */
 struct problem_list {
 	struct problem *items;
 	size_t n, n_errors, left_out;
@@ -29,5 +30,5 @@ void problem_add(struct problem_list *l, enum problem_level level, const char *w
 		 const char *format, ...) __attribute__((format(printf, 7, 8)));
 /* "FILE:LINE:COLUMN: PATH: TEXT", as far as these are known. Returns text that is the caller's; NULL without memory. */
 char *problem_format(const struct problem *p);
-/* One line each, warnings marked so, in the order of their places. */
+/* One line each, warnings marked so. */
 void problem_list_print(const struct problem_list *l, FILE *out);

@@ -107,7 +107,8 @@ void reference_write_configuration(FILE *out)
 {
 	fputs("# Configuration\n\n"
 	      "All keys. This page is made by `mirrord config reference` from the table that the loader uses; `mirrord config explain KEY` shows "
-		"one.\n"
+		"one, also\n"
+	      "by its variable (`MIRRORD_…`) or option (`--…`).\n"
 	      "[compatibility.md](compatibility.md) compares them with the original's, [filters.md](filters.md) tells how filters decide.\n\n"
 	      "A configuration is a file: `-f FILE`, `MIRRORD_CONFIG_FILE`, or `.mirrord/mirrord.json`, `.yaml`, `.yml` or `.toml` below the "
 		"working\n"
@@ -179,16 +180,32 @@ static void explain_key(FILE *out, const struct key_info *k)
 	fprintf(out, "  compared with the original: %s%s%s\n", statuses[k->status], *k->note ? ": " : "", k->note);
 }
 
-bool reference_explain(FILE *out, const char *path)
+/* The keys that a variable or an option sets. */
+static bool explain_setter(FILE *out, const char *word)
 {
-	int key = *path ? key_find(path) : -1;
+	bool found = false;
 
-	if (key < 0 && *path)
-		return false;
+	for (int i = 0; i < CONFIG_KEYS; i++) {
+		const struct key_info *k = key_info((enum config_key)i);
+
+		if (strcmp(k->env, word) != 0 && !key_has_flag((enum config_key)i, word))
+			continue;
+		explain_key(out, k);
+		found = true;
+	}
+	return found;
+}
+
+bool reference_explain(FILE *out, const char *word)
+{
+	int key = *word ? key_find(word) : -1;
+
+	if (key < 0 && *word)
+		return explain_setter(out, word);
 	if (key >= 0 && key_info((enum config_key)key)->kind != KIND_SECTION)
 		explain_key(out, key_info((enum config_key)key));
 	else if (key >= 0)
-		fprintf(out, "%s\n  %s\n", path, key_info((enum config_key)key)->text);
+		fprintf(out, "%s\n  %s\n", word, key_info((enum config_key)key)->text);
 	for (int i = 0; i < CONFIG_KEYS; i++)
 		if (key_info((enum config_key)i)->parent == key)
 			fprintf(out, "    %-32s %.100s\n", key_info((enum config_key)i)->name, key_info((enum config_key)i)->text);

@@ -7,5 +7,6 @@
 
 void reference_write_configuration(FILE *out);
 void reference_write_compatibility(FILE *out);
-/* What there is to say of the key or section at @path. False when there is none of that path. */
-bool reference_explain(FILE *out, const char *path);
+/* What there is to say of the key or section of that path, or of the keys that a variable or an option of that name sets. False when there
+ * is none. */
+bool reference_explain(FILE *out, const char *word);

@@ -201,6 +201,14 @@ static bool strip(const char *text, size_t len, char *out)
 	return true;
 }
 
+/* 2026-11-26, 10:00:00, or both. */
+static bool is_date(const char *text, size_t n)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	return (n >= 10 && digits == 4 && text[4] == '-' && text[7] == '-') || (n >= 5 && digits == 2 && text[2] == ':');
+}
+
 static struct node *word(struct toml *t)
 {
 	size_t begin = t->at, n = 0;
@@ -228,7 +236,9 @@ static struct node *word(struct toml *t)
 		return other_base(t, bare + 2, bare[1] == 'x' ? 16 : bare[1] == 'o' ? 8 : 2, begin);
 	if (is_decimal(bare + (bare[0] == '+')))
 		return node_new_text(t->s->arena, NODE_NUMBER, bare + (bare[0] == '+'), strlen(bare + (bare[0] == '+')), begin);
-	TOML_FAIL(t, begin, "expected a value, found `%.*s`; strings stand in quotes", (int)(n < 40 ? n : 40), text);
+	TOML_FAIL(t, begin, is_date(text, n) ? "`%.*s` is a date, which no key takes; strings stand in quotes" :
+					       "expected a value, found `%.*s`; strings stand in quotes",
+		  (int)(n < 40 ? n : 40), text);
 	return NULL;
 }
 

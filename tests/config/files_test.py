@@ -75,7 +75,7 @@ for path in sorted((SOURCE / "examples").glob("*.*")):
 # Loader and schema say the same of each value of each key. What one key demands of another, and what is in a text, only the loader knows.
 VALUES = [True, False, None, "text", "", 5, -1, 1.5, 70000, 10**12, [], [5], ["text"], [["a"]], [[1, 2]], [[1, 2, 3]], [70000], {}, {"name": "text"}, {"name": 5},
           {"local": ["a"]}, {"remote": "a"}, {"local": []}, {"local": ["a"], "remote": ["b"]}, {"path": "pod/a"}, {"pod": "a"}, {"pod": 5}, [{}]]
-CONTENT = ("agent.disabled_capabilities", "agent.log_level", "feature.network.outgoing.unix_streams", "feature.network.incoming.http_filter.", "feature.network.incoming.steal_tls", "feature.network.incoming.https_delivery")  # the loader looks into these
+CONTENT = ("feature.env.env_file", "agent.disabled_capabilities", "agent.log_level", "feature.network.outgoing.unix_streams", "feature.network.incoming.http_filter.", "feature.network.incoming.steal_tls", "feature.network.incoming.https_delivery")  # the loader looks into these
 LOADER_ALONE = ("can't stand beside", "an empty", "there is nothing to steal", "without a target", "is more than", "an empty entry")
 
 
@@ -147,6 +147,14 @@ ok((done.returncode, done.stdout) == (1, "") and "standard input:1:2" in done.st
 ok(run("verify-config", "a", "b").returncode == 2, "two files: status 2")
 shape = verify('{"agnet": 1}')
 ok(shape == {"type": "Fail", "errors": ['standard input:1:2: agnet: unknown key; did you mean "agent"?'], "warnings": []}, "the shape of a failure", shape)
+shape = verify('{"agent": {"ttl": "x"},\n "agnet": 1,\n "target": "pod/a", "feature": {"env": {"env_file": "no-such.env"}}, "key": 5}')
+ok([e.split(": ")[0].split(":", 1)[1] for e in shape["errors"]] == ["1:19", "2:2", "3:53", "3:77"], "all errors, in the order of the lines", shape)
+done = run("verify-config", "-", "--json", "--no-udp-outgoing", "--file-alone", text="{}")
+ok(done.returncode == 0 and json.loads(done.stdout)["type"] == "Success", "options may stand behind the file", done)
+for words, said in [(["-", "--jsno"], "unknown option --jsno; did you mean --json?"), (["-", "-Z"], "unknown option -Z"), (["-", "-t"], "option -t needs a value"),
+                    (["-", "--key"], "option --key needs a value"), (["--json=1", "-"], "option --json takes no value")]:
+    done = run("verify-config", *words, text="{}")
+    ok(done.returncode == 2 and said in done.stderr, "verify-config " + " ".join(words), done)
 shape = verify('{"target": "pod/a", "feature": {"fs": "read"}}')
 ok((shape["type"], shape["config"], len(shape["warnings"])) == ("Success", {"path": "pod/a", "namespace": None}, 1), "the shape of a success", shape)
 ok(verify('{"feature": {"fs": "read"}}', "--strict")["type"] == "Fail", "strictly, what has no effect is an error")
@@ -173,6 +181,13 @@ for words, want in [
 for words in (["a..b:80"], ["a:b"], ["tcp://10.1.1.1:80"], ["http://a"], ["a b"], ["a:80", "sctp"], []):
     ok(run("explain", "-", *words, text=FILE).returncode == 2, "explain " + " ".join(words) + ": bad usage")
 ok("MIRRORD_TCP_OUTGOING" in run("config", "explain", "feature.network.outgoing.tcp").stdout, "config explain")
+for word, keys in [("MIRRORD_REMOTE_DNS", ["feature.network.dns.enabled"]), ("--steal", ["feature.network.incoming.mode"]), ("-t", ["target.path"]),
+                   ("--no-outgoing", ["feature.network.outgoing.tcp", "feature.network.outgoing.udp"])]:
+    done = run("config", "explain", word)
+    ok((done.returncode, [line for line in done.stdout.splitlines() if not line.startswith(" ")]) == (0, keys), "config explain " + word, done)
+for word, near in [("MIRRORD_REMOTE_DSN", "MIRRORD_REMOTE_DNS"), ("--agent-tll", "--agent-ttl"), ("feature.network.incoming.http_filter.header_filterr",
+                   "feature.network.incoming.http_filter.header_filter")]:
+    ok(f"did you mean {near}?" in run("config", "explain", word).stderr, "config explain: near " + word)
 done = run("config", "explain", "feature.network.outgoing.tpc")
 ok(done.returncode == 2 and "did you mean feature.network.outgoing.tcp" in done.stderr, "config explain: a near one", done)
 

@@ -68,8 +68,14 @@ def options(lab):
 def bad_file(lab):
     """Said before anything is set up."""
     done = lab.run([*lab.command(["true"], options=["--env-file", "/no/such/file"], log=False)], env=lab.quiet_environment())
-    expect("status", done.status, 1, str(done))
-    expect_in("the message", done.err, "read the env file /no/such/file: No such file or directory", str(done))
+    expect("status", done.status, 2, str(done))
+    expect_in("the message", done.err, "--env-file: feature.env.env_file: read /no/such/file: No such file or directory", str(done))
+    with open("/tmp/lab/home/vars.env", "w") as f:
+        f.write("A=1\nNO VARIABLE\nB='\n")
+    done = lab.run([*lab.command(["true"], options=["--env-file", "/tmp/lab/home/vars.env"], log=False)], env=lab.quiet_environment())
+    expect("status", done.status, 2, str(done))
+    for message in ("/tmp/lab/home/vars.env:2:4: expected NAME=value", "/tmp/lab/home/vars.env:3:3: this quote has no end"):
+        expect_in("the message", done.err, message, str(done))
 
 
 @test("environment.hostname")

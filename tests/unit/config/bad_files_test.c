@@ -55,7 +55,10 @@ static const struct {
 	{ "toml: no value", "toml", "key =\n", "t.toml:1:6: expected a value, found the end of the line" },
 	{ "toml: no equals", "toml", "key\n", "t.toml:1:4: expected `=` behind \"key\", found the end of the line" },
 	{ "toml: string", "toml", "key = abc\n", "t.toml:1:7: expected a value, found `abc`; strings stand in quotes" },
-	{ "toml: date", "toml", "key = 2026-01-01\n", "t.toml:1:7: expected a value, found `2026-01-01`; strings stand in quotes" },
+	{ "toml: date", "toml", "key = 2026-01-01\n", "t.toml:1:7: `2026-01-01` is a date, which no key takes; strings stand in quotes" },
+	{ "toml: date and time", "toml", "key = 2026-01-01T10:00:00Z\n",
+	  "t.toml:1:7: `2026-01-01T10:00:00Z` is a date, which no key takes; strings stand in quotes" },
+	{ "toml: time", "toml", "agent = {ttl = 10:00:00}\n", "t.toml:1:16: `10:00:00` is a date, which no key takes; strings stand in quotes" },
 	{ "toml: no end", "toml", "key = 'abc\n", "t.toml:1:7: this string has no end on its line" },
 	{ "toml: escape", "toml", "key = \"\\d\"\n", "t.toml:1:8: unknown escape; a backslash itself is written `\\\\`, or the string stands in "
 		"single quotes" },
@@ -209,7 +212,7 @@ static const struct {
 	  "warning: t.json:1:53: feature.fs.read_write: has no effect yet: files are this machine's\n"
 	  "warning: t.json:1:67: feature.fs.local: has no effect yet: all files are this machine's" },
 	{ "queues", "{\"feature\": {\"split_queues\": {}}}", "warning: t.json:1:30: feature.split_queues: has no effect yet: needs the original's "
-		"operator" },
+		"operator; what stands below it is not looked at" },
 	{ "no meaning", "{\"telemetry\": false, \"skip_processes\": \"bash\"}", "" },
 	{ "identity", INCOMING("\"port_mapping\": [[80, 80]]"), "warning: t.json:1:55: feature.network.incoming.port_mapping: the pair [80, 80] "
 		"changes nothing" },
@@ -262,16 +265,49 @@ static void check_more(void)
 	messages = loading_messages(&problems);
 	tap_str(messages,
 		"t.json: this is no text: it has a byte 0 in it\n"
+		"t.json:1:20: feature.fs.mode: has no effect yet: files are this machine's, but for those of the resolver\n"
 		"no-such-file.json: read the configuration: No such file or directory\n"
-		".: read the configuration: Is a directory\n"
-		"t.json:1:20: feature.fs.mode: has no effect yet: files are this machine's, but for those of the resolver",
+		".: read the configuration: Is a directory",
 		"what is said of these");
 	free(messages);
 	problem_list_fini(&problems);
 }
 
+/* Those of a file in the order of its lines, files in the order of their first; and more than are kept. */
+static void check_order(void)
+{
+	struct problem_list l;
+	char *messages;
+
+	problem_list_init(&l);
+	problem_add(&l, PROBLEM_ERROR, "a", 2, 1, NULL, "third");
+	problem_add(&l, PROBLEM_ERROR, "b", 1, 1, NULL, "of another file");
+	problem_add(&l, PROBLEM_WARNING, "a", 1, 9, NULL, "second");
+	problem_add(&l, PROBLEM_ERROR, "a", 2, 1, NULL, "as they came");
+	problem_add(&l, PROBLEM_ERROR, "a", 1, 8, NULL, "first");
+	problem_add(&l, PROBLEM_ERROR, NULL, 0, 0, NULL, "of no file");
+	messages = loading_messages(&l);
+	tap_str(messages,
+		"a:1:8: first\nwarning: a:1:9: second\na:2:1: third\na:2:1: as they came\nb:1:1: of another file\nof no file", "the order");
+	free(messages);
+	problem_list_fini(&l);
+
+	problem_list_init(&l);
+	for (unsigned int i = 1; i <= PROBLEMS_MAX; i++)
+		problem_add(&l, PROBLEM_WARNING, "a", i, 1, NULL, "w");
+	for (unsigned int i = 0; i < PROBLEMS_MAX; i++)
+		problem_add(&l, i % 2 ? PROBLEM_WARNING : PROBLEM_ERROR, "a", 5000 - i, 1, NULL, "late");
+	tap_ok(l.n == PROBLEMS_MAX && l.left_out == PROBLEMS_MAX, "no more than fit, and the others counted");
+	tap_ok(l.items[PROBLEMS_MAX / 2 - 1].level == PROBLEM_WARNING && l.items[PROBLEMS_MAX / 2].level == PROBLEM_ERROR, "errors push warnings out");
+	for (unsigned int i = 0; i < PROBLEMS_MAX; i++)
+		problem_add(&l, PROBLEM_ERROR, "a", 1, 1, NULL, "e");
+	tap_ok(l.n == PROBLEMS_MAX && l.items[PROBLEMS_MAX - 1].line == 5000 && l.n_errors == PROBLEMS_MAX / 2 + PROBLEMS_MAX, "but no error");
+	problem_list_fini(&l);
+}
+
 int main(void)
 {
+	check_order();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		check(rows[i].name, rows[i].extension, rows[i].text, rows[i].want, -1);
 	for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++)

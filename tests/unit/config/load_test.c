@@ -138,6 +138,8 @@ static const char *sample_text(const struct key_info *k, int n)
 	default:
 		if (strcmp(k->path, "agent.log_level") == 0)
 			return n ? "debug" : "mirrord=warn";
+		if (strcmp(k->path, "feature.env.env_file") == 0)
+			return n ? "/dev/null" : "//dev/null";
 		return n ? "true" : "null"; /* which are jq programs, too */
 	}
 }
