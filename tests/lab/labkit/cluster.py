@@ -120,6 +120,7 @@ class Cluster:
         self.target = self._target("pod")
         self.target2 = self._target("pod2")
         self.other_targets = {name: self._target(name) for name in ("calico", "multus")}
+        self._wait_for_links()
         self._wait_ready()
 
     def __getattr__(self, name):
@@ -320,6 +321,15 @@ class Cluster:
     def _target(self, node):
         """The process whose network `pid/N` asks for: an ordinary program, as a container's main process is."""
         return self.nodes[node].start(["sleep", "infinity"], env={"PATH": "/usr/bin:/bin"}).pid
+
+    def _wait_for_links(self):
+        """The end of a veth pair that was set up before its peer drops what is sent until a work of the kernel's (linkwatch) has run."""
+        end = time.monotonic() + 10 * PATIENCE
+        for node in self.nodes.values():
+            while any("LOWER_UP" in line and "qdisc noop " in line for line in node.run(["ip", "-o", "link", "show", "up"]).splitlines()):
+                if time.monotonic() > end:
+                    raise RuntimeError(f"{node.name}: a link doesn't get ready")
+                time.sleep(0.02)
 
     def _wait_ready(self):
         end = time.monotonic() + 10 * PATIENCE

@@ -53,6 +53,18 @@ static inline void give_addresses(struct rtnl *nl, const char *link, const char 
 	}
 }
 
+static inline void await_outside(void)
+{
+	struct error err = { 0 };
+	struct rtnl *nl;
+
+	go_to(OUTSIDE);
+	nl = rtnl_open(&err);
+	if (rtnl_await_ready(nl, "c0", &err) < 0)
+		abort();
+	rtnl_close(nl);
+}
+
 /* False where no namespaces are to be had. The target checks reverse paths strictly. */
 static inline bool build_places(void)
 {
@@ -86,6 +98,8 @@ static inline bool build_places(void)
 	nl = rtnl_open(&err);
 	give_addresses(nl, "eth0", pod);
 	rtnl_close(nl);
+	await_outside();
+	go_to(TARGET);
 	return true;
 }
 
