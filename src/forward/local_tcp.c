@@ -6,8 +6,6 @@
  *
  * Where there is no agent nothing is accepted: the kernel's queue of the listener waits for one. */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,14 +14,15 @@
 #include "base/fd.h"
 #include "forward/local.h"
 #include "forward/reach.h"
+#include "net/acceptor.h"
 
-enum { BACKLOG = 4096, ACCEPTS = 64 };
+enum { BACKLOG = 4096 };
 
 struct local_tcp {
 	struct local local;
 	struct local_context c;
 	const struct forward_rule *rule;
-	struct watch watch;
+	struct acceptor acceptor;
 	int fd;
 	struct list callers;
 };
@@ -81,14 +80,11 @@ static void on_addresses(void *arg, const struct ip *ips, size_t n, const char *
 		on_reached(c, error);
 }
 
-static void take(struct local_tcp *l, int fd)
+static void on_connection(struct acceptor *a, int fd, const struct endpoint *peer)
 {
-	static const struct linger reset = { .l_onoff = 1 };
+	struct local_tcp *l = container_of(a, struct local_tcp, acceptor);
 	struct caller *c = calloc(1, sizeof(*c));
-	int on = 1;
 
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (!c) {
 		close(fd);
 		return;
@@ -100,28 +96,15 @@ static void take(struct local_tcp *l, int fd)
 		caller_end(c);
 }
 
-static void on_connection(struct watch *w, uint32_t events)
-{
-	struct local_tcp *l = container_of(w, struct local_tcp, watch);
-
-	for (int i = 0; i < ACCEPTS; i++) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0)
-			break;
-		take(l, fd);
-	}
-}
-
 static void set_agent(struct local *local, bool there)
 {
 	struct local_tcp *l = tcp_of(local);
 
 	if (there) {
-		loop_watch(l->c.loop, &l->watch, l->fd, EPOLLIN, on_connection);
+		acceptor_start(&l->acceptor, l->fd);
 		return;
 	}
-	loop_unwatch(l->c.loop, &l->watch);
+	acceptor_stop(&l->acceptor);
 	while (!list_empty(&l->callers))
 		caller_end(container_of(l->callers.next, struct caller, node));
 }
@@ -139,7 +122,8 @@ static struct local *listen_here(const struct local_context *c, struct forward_r
 		free(l);
 		return NULL;
 	}
-	*l = (struct local_tcp){ .local.ops = &local_tcp, .c = *c, .rule = rule, .fd = fd_steal(&fd) };
+	*l = (struct local_tcp){ .local.ops = &local_tcp, .c = *c, .rule = rule, .fd = fd_steal(&fd),
+				 .acceptor = { .loop = c->loop, .what = "port-forward", .on_connection = on_connection } };
 	list_init(&l->callers);
 	return &l->local;
 }

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +18,14 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "net/acceptor.h"
 #include "session/incoming_rules.h"
 #include "tunnel/subscription.h"
 
-#define AGAIN (50 * (uint64_t)LOOP_MS)
-enum { LISTENERS = 8, BACKLOG = 4096, ACCEPTS = 64, TRIES = 8, FAMILIES = 2 };
+enum { LISTENERS = 8, BACKLOG = 4096, TRIES = 8, FAMILIES = 2 };
 
 struct door {
-	struct watch watch;
+	struct acceptor acceptor;
 	struct entry *entry;
 	int fd; /* -1: none */
 };
@@ -57,7 +56,6 @@ struct publisher {
 	const struct incoming_options *options;
 	struct list entries, callers;
 	struct table by_port; /* the entries */
-	struct timer again;   /* for who stands before the doors while there are no descriptors */
 };
 
 static const char *const loopback[FAMILIES] = { "127.0.0.1", "::1" };
@@ -67,15 +65,13 @@ static bool port_equal(const struct table_node *node, const void *key)
 	return container_of(node, const struct entry, by_port)->port == *(const uint16_t *)key;
 }
 
-static void on_again(struct timer *t);
-
 struct publisher *publisher_new(struct loop *loop, struct egress *program, const struct incoming_options *options)
 {
 	struct publisher *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
-	*p = (struct publisher){ .loop = loop, .program = program, .options = options, .again.on_due = on_again };
+	*p = (struct publisher){ .loop = loop, .program = program, .options = options };
 	if (table_init(&p->by_port, port_equal) < 0) {
 		free(p);
 		return NULL;
@@ -120,70 +116,24 @@ static void deliver(const struct entry *e, const struct endpoint *from, struct e
 	subscription_deliver(&s, from, &e->listeners[0].at, ret_local, ret_remote);
 }
 
-static void take(struct entry *e, int fd, const struct sockaddr_storage *peer)
+static void on_connection(struct acceptor *a, int fd, const struct endpoint *from)
 {
-	static const struct linger reset = { .l_onoff = 1 };
+	const struct entry *e = container_of(a, struct door, acceptor)->entry;
 	struct publisher *p = e->all;
 	struct caller *c = calloc(1, sizeof(*c));
-	struct endpoint from, local = { 0 }, remote = { 0 };
-	int on = 1, error;
+	struct endpoint local = { 0 }, remote = { 0 };
+	int error;
 
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (!c || !endpoint_from_sockaddr(peer, &from)) {
+	if (!c) {
 		close(fd);
-		free(c);
 		return;
 	}
 	*c = (struct caller){ .all = p, .fd = fd };
 	list_append(&p->callers, &c->node);
-	deliver(e, &from, &local, &remote);
+	deliver(e, from, &local, &remote);
 	error = p->program->ops->dial(p->program, &local, &remote, on_dialed, c, &c->dial);
 	if (error != EINPROGRESS)
 		on_dialed(c, error);
-}
-
-/* They wait in the queue until there may be descriptors again. */
-static void shut_doors(struct publisher *p)
-{
-	log_limited(LOG_LEVEL_WARN, "publish: take a connection: %m");
-	for (struct list *l = p->entries.next; l != &p->entries; l = l->next)
-		for (size_t i = 0; i < FAMILIES; i++)
-			if (container_of(l, struct entry, node)->doors[i].watch.added)
-				loop_rewatch(p->loop, &container_of(l, struct entry, node)->doors[i].watch, 0);
-	loop_arm(p->loop, &p->again, loop_now(p->loop) + AGAIN);
-}
-
-static void on_again(struct timer *t)
-{
-	struct publisher *p = container_of(t, struct publisher, again);
-
-	for (struct list *l = p->entries.next; l != &p->entries; l = l->next)
-		for (size_t i = 0; i < FAMILIES; i++)
-			if (container_of(l, struct entry, node)->doors[i].watch.added)
-				loop_rewatch(p->loop, &container_of(l, struct entry, node)->doors[i].watch, EPOLLIN);
-}
-
-static bool lacks_descriptors(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
-static void on_connection(struct watch *w, uint32_t events)
-{
-	struct door *d = container_of(w, struct door, watch);
-
-	for (int i = 0; i < ACCEPTS; i++) {
-		struct sockaddr_storage peer;
-		socklen_t len = sizeof(peer);
-		int fd = accept4(d->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0 && lacks_descriptors(errno))
-			shut_doors(d->entry->all);
-		if (fd < 0)
-			break;
-		take(d->entry, fd, &peer);
-	}
 }
 
 /* A listener or -errno. */
@@ -228,10 +178,10 @@ static int listen_both(struct entry *e, uint16_t port)
 	}
 	e->published = port_of(fds[0]);
 	for (size_t i = 0; i < FAMILIES; i++) {
-		e->doors[i].fd = fds[i] < 0 ? -1 : fds[i];
-		e->doors[i].entry = e;
+		e->doors[i] = (struct door){ .acceptor = { .loop = e->all->loop, .what = "publish", .on_connection = on_connection },
+					     .entry = e, .fd = fds[i] < 0 ? -1 : fds[i] };
 		if (fds[i] >= 0)
-			loop_watch(e->all->loop, &e->doors[i].watch, fds[i], EPOLLIN, on_connection);
+			acceptor_start(&e->doors[i].acceptor, fds[i]);
 	}
 	return 0;
 }
@@ -271,7 +221,7 @@ static void open_doors(struct entry *e)
 static void entry_free(struct entry *e)
 {
 	for (size_t i = 0; i < FAMILIES; i++) {
-		loop_unwatch(e->all->loop, &e->doors[i].watch);
+		acceptor_stop(&e->doors[i].acceptor);
 		fd_closep(&e->doors[i].fd);
 	}
 	list_remove(&e->node);
@@ -357,7 +307,6 @@ void publisher_free(struct publisher *p)
 	while (!list_empty(&p->entries))
 		entry_free(container_of(p->entries.next, struct entry, node));
 	table_fini(&p->by_port);
-	loop_disarm(p->loop, &p->again);
 	while (!list_empty(&p->callers)) {
 		struct caller *c = container_of(p->callers.next, struct caller, node);
 
