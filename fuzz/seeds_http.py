@@ -81,6 +81,28 @@ PICKER = {
     "cut": b"\2\7" + CHUNKED + b"5\r\nhello\r\n1\r\n\r\n",
     "http2": b"\2\xffPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
+ALICE = GET + b"\x40\1a\1b"  # into the table
+H2_PICKER = {  # 0 is a hole, 1 the program
+    "two": b"\0" + pieces((2, frame(4, 0, 0) + frame(1, 5, 1, ALICE) + frame(1, 5, 3, GET + b"\xbe")), (1, frame(4, 0, 0) + frame(1, 5, 1, OK))),
+    "parts": b"\0" + pieces((2, frame(1, 0x28, 1, b"\1" + bytes(5) + ALICE[:3] + b"\0") + frame(9, 4, 1, ALICE[3:]) + frame(0, 9, 1, b"\2xy\0\0")), (1, frame(4, 0, 0))),
+    "body": b"\1" + pieces((2, frame(1, 4, 1, POST) + frame(0, 0, 1, b'{"a"') + frame(0, 0, 1, b':1}') + frame(1, 5, 1, b"\0\1t\1v")), (1, frame(4, 0, 0))),
+    "hole": b"\0" + pieces((2, frame(1, 4, 1, ALICE) + frame(0, 0, 1, b"abcdefgh")[:12]), (0, b"defg"), (2, b"h" + frame(1, 5, 3, GET))),
+    "leaving": b"\0" + pieces((2, frame(1, 5, 1, ALICE)), (1, frame(4, 0, 0, struct.pack(">HI", 3, 1)) + frame(7, 0, 0, bytes(8))), (2, frame(1, 5, 3, ALICE) + frame(3, 0, 3, bytes(4)))),
+    "old": b"\0" + pieces((2, frame(1, 5, 1, ALICE)), (1, b"HTTP/1.1 400 No\r\n\r\n")),
+}
+GATEWAY = {  # 0 and 1 servers
+    "get": pieces((2, frame(1, 5, 1, GET)), (0, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")),
+    "chunks": pieces((2, frame(1, 4, 1, POST) + frame(0, 1, 1, b"body")), (0, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n")),
+    "hints": pieces((2, frame(1, 5, 1, GET) + frame(1, 5, 3, GET)), (1, b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 200 OK\r\n\r\nuntil the end")),
+    "reset": pieces((2, frame(1, 4, 1, POST) + frame(3, 0, 1, struct.pack(">I", 8))), (0, b"HTTP/1.1 200 OK\r\n\r\n")),
+    "websocket": pieces((2, frame(1, 4, 1, b"\x02\7CONNECT\x84\x86\x41\1a\x00\x09:protocol\x09websocket")), (0, b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nhello"),
+                        (2, frame(0, 0, 1, b"hello") + frame(0, 1, 1))),
+}
+OPTIONS = {
+    "body": b'{"max_body_buffer_size": 1000, "max_body_buffer_timeout": 50, "inject_headers": true, "override_cache_control": true}',
+    "tls": b'{"steal_tls": [{"port": 443, "agentAsServer": {"authentication": {"certPem": "/a", "keyPem": "/b"}, "alpnProtocols": ["h2"], "verification": {"trustRoots": ["/c"], '
+           b'"allowAnonymous": true}}, "agentAsClient": {"verification": {"acceptAnyCert": true}}}], "tls_delivery": {"protocol": "tls", "server_name": "x"}}',
+}
 WORDS = {
     "h1": ["GET ", "POST ", "HEAD ", "CONNECT ", " HTTP/1.1\\x0d\\x0a", " HTTP/1.0\\x0d\\x0a", "HTTP/1.1 200 OK\\x0d\\x0a", "HTTP/1.1 101 \\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "\\x0d\\x0a", "\\x0a\\x0a",
            "Content-Length: ", "Transfer-Encoding: chunked\\x0d\\x0a", "Connection: close\\x0d\\x0a", "Connection: keep-alive\\x0d\\x0a", "Upgrade: h2c\\x0d\\x0a",
@@ -91,11 +113,18 @@ WORDS = {
     "filter": ["header_filter", "path_filter", "method_filter", "body_filter", "all_of", "any_of", "not", "header", "path", "method", "body", "json", "matches",
                "grpc", "service", "host", "cookie", "client", "sni", "ports", "(?i)", "(?=", "[a-z]+", ".*", "10.0.0.0/8"],
     "jsonpath": ["$", "@", "..", "[?", "[*]", "==", "!=", "<=", "&&", "||", "length(", "count(", "match(", "search(", "value(", "typeof(", "::-1", "\\\\u", "'", "null"],
+    "options": ["steal_tls", "port", "agentAsServer", "agentAsClient", "authentication", "certPem", "keyPem", "alpnProtocols", "verification", "trustRoots", "allowAnonymous",
+                "acceptAnyCert", "tls_delivery", "protocol", "server_name", "max_body_buffer_size", "max_body_buffer_timeout", "inject_headers", "override_cache_control"],
+    "gateway": ["HTTP/1.1 200 OK\\x0d\\x0a", "HTTP/1.1 101 \\x0d\\x0a", "Content-Length: 2\\x0d\\x0a", "Transfer-Encoding: chunked\\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "0\\x0d\\x0a\\x0d\\x0a",
+                "Connection: close\\x0d\\x0a"],
     "h2": ["\\x00\\x00\\x06\\x01\\x05\\x00\\x00\\x00", "\\x82\\x84\\x86\\x41", "\\x88", "\\x00\\x00\\x00\\x04", "\\x00\\x00\\x04\\x03", "\\x00\\x00\\x04\\x08", "\\x00\\x00\\x08\\x07"],
 }
 
 if __name__ == "__main__":
-    for name, inputs in (("h1", H1), ("sniff", SNIFF), ("filter", FILTER), ("jsonpath", JSONPATH), ("h2", H2), ("picker", PICKER)):
+    WORDS["h2_picker"] = WORDS["h2"]
+    WORDS["gateway"] += WORDS["h2"]
+    for name, inputs in (("h1", H1), ("sniff", SNIFF), ("filter", FILTER), ("jsonpath", JSONPATH), ("h2", H2), ("picker", PICKER), ("h2_picker", H2_PICKER),
+                         ("gateway", GATEWAY), ("options", OPTIONS)):
         (HERE / "corpus" / name).mkdir(parents=True, exist_ok=True)
         for key, data in inputs.items():
             (HERE / "corpus" / name / key).write_bytes(data)

@@ -12,7 +12,8 @@
  * A program that closes a connection between two requests (an idle time of its own) gets the next request by a new one.
  *
  * With a filter a picker stands in front of that: it sees all of the client's bytes, the copy those of the requests that the filter wants, and
- * it is dialed when the first of them begins. */
+ * it is dialed when the first of them begins. Of HTTP/2 it doesn't see the bytes: the picker has frames of its own for the program, which are
+ * pulled as the socket takes them, and reads the answers. */
 #include "agent/copy.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@
 
 enum copy_state { WAITING, DIALING, OPEN };
 enum { DROP_AT_A_TIME = 64 << 10, DROP_TURN = 16 }; /* bytes, reads */
+enum { FRAMES = 64 << 10, FRAME_MAX = 32 << 10 };	    /* of HTTP/2, in one write */
 
 static void on_linger(struct timer *t);
 
@@ -60,6 +62,8 @@ static void drop(struct copy *c)
 		close(c->watch.fd);
 	}
 	forget_backlog(c);
+	if (c->picker)
+		picker_disconnect(c->picker);
 	c->program_ended = false;
 	c->skipped = true; /* what is left out from here on was counted */
 	c->state = WAITING;
@@ -86,12 +90,17 @@ static void close_well(struct copy *c)
 	drop(c);
 }
 
+static bool is_http2(const struct copy *c)
+{
+	return c->picker && picker_is_http2(c->picker);
+}
+
 /* Ends what is at its end. */
 static void settle(struct copy *c)
 {
-	bool written = c->state == OPEN && !backlog_len(&c->backlog);
+	bool written = c->state == OPEN && !backlog_len(&c->backlog) && (!c->picker || picker_is_over(c->picker));
 
-	if (written && c->program_ended && c->client_ended)
+	if (c->program_ended && c->client_ended && (written || is_http2(c)))
 		close_well(c);
 	if (list_linked(&c->of_leaving) && (c->state == WAITING || (written && c->client_reset)))
 		end(c);
@@ -154,7 +163,7 @@ static ssize_t write_some(struct copy *c, const uint8_t *data, size_t len)
 
 static bool pass_end(struct copy *c)
 {
-	if (!c->client_ended || backlog_len(&c->backlog))
+	if (!c->client_ended || backlog_len(&c->backlog) || (c->picker && !picker_is_over(c->picker)))
 		return true;
 	return shutdown(c->watch.fd, SHUT_WR) == 0;
 }
@@ -171,13 +180,14 @@ static bool write_backlog(struct copy *c)
 	return pass_end(c) && loop_rewatch(c->all->loop, &c->watch, interest(c)) == 0;
 }
 
-/* TCP drops bytes without copying them (tcp(7), MSG_TRUNC). */
+/* TCP drops bytes without copying them (tcp(7), MSG_TRUNC). Those of HTTP/2 have to be read: they say how much may be sent. */
 static bool drop_answers(struct copy *c)
 {
 	static uint8_t room[DROP_AT_A_TIME];
 
 	for (int i = 0; i < DROP_TURN; i++) {
-		ssize_t n = recv(c->watch.fd, room, sizeof(room), MSG_DONTWAIT | (c->unix_socket ? 0 : MSG_TRUNC));
+		bool reads = is_http2(c);
+		ssize_t n = recv(c->watch.fd, room, sizeof(room), MSG_DONTWAIT | (c->unix_socket || reads ? 0 : MSG_TRUNC));
 
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR;
@@ -185,10 +195,45 @@ static bool drop_answers(struct copy *c)
 			c->program_ended = true;
 			return loop_rewatch(c->all->loop, &c->watch, interest(c)) == 0;
 		}
+		if (reads && !picker_answer(c->picker, room, (size_t)n))
+			return false;
 		if ((size_t)n < sizeof(room))
 			return true;
 	}
 	return true;
+}
+
+static void pass(struct copy *c, const uint8_t *data, size_t len);
+static void settle_picker(struct copy *c);
+
+/* Of the next frames, as many as go into one write. */
+static size_t gather_frames(struct copy *c, uint8_t *out)
+{
+	size_t filled = 0, n;
+	const uint8_t *data;
+
+	while (filled < FRAMES && (n = picker_pull(c->picker, &data)) > 0) {
+		memcpy(out + filled, data, n);
+		filled += n;
+	}
+	return filled;
+}
+
+/* What there is to be said to a program by HTTP/2, as long as it is taken. */
+static void push(struct copy *c)
+{
+	static uint8_t frames[FRAMES + FRAME_MAX];
+	size_t n;
+
+	if (!is_http2(c))
+		return;
+	if (c->state == WAITING)
+		picker_disconnect(c->picker);
+	while (c->state == OPEN && !backlog_len(&c->backlog) && (n = gather_frames(c, frames)) > 0)
+		pass(c, frames, n);
+	if (c->state == OPEN && !pass_end(c))
+		drop(c);
+	settle_picker(c);
 }
 
 static void on_ready(struct watch *w, uint32_t events)
@@ -202,6 +247,7 @@ static void on_ready(struct watch *w, uint32_t events)
 		fine = write_backlog(c);
 	if (!fine || (events & EPOLLHUP && c->program_ended && !c->client_ended))
 		drop(c);
+	push(c);
 	settle(c);
 }
 
@@ -217,6 +263,7 @@ void copy_connected(struct copy *c, int fd)
 	c->unix_socket = domain == AF_UNIX;
 	if (loop_watch(c->all->loop, &c->watch, fd, EPOLLIN | EPOLLRDHUP, on_ready) < 0 || !write_backlog(c))
 		drop(c);
+	push(c);
 	settle(c);
 }
 
@@ -228,19 +275,22 @@ void copy_refused(struct copy *c)
 	settle(c);
 }
 
-/* A lone copy may take a burst in; many slow ones can't fill the room for good ones. */
-static bool has_room(const struct copy *c, size_t len)
+/* May this one have @wanted bytes that wait, of which @have are in the account? A lone copy may take a burst in; many slow ones can't fill the
+ * room for good ones. */
+static bool has_room(const struct copy *c, size_t have, size_t wanted)
 {
-	size_t have = backlog_len(&c->backlog), others = c->all->bytes - have;
+	size_t others = c->all->bytes - have;
 
-	if (c->all->bytes + len > COPIES_BACKLOG)
+	if (others + wanted > COPIES_BACKLOG)
 		return false;
-	return have + len <= COPY_BACKLOG || have + len <= (COPIES_BACKLOG - others) / 2;
+	return wanted <= COPY_BACKLOG || wanted <= (COPIES_BACKLOG - others) / 2;
 }
 
 static void keep(struct copy *c, const uint8_t *data, size_t len)
 {
-	if (!has_room(c, len) || !backlog_add(&c->backlog, data, len)) {
+	size_t have = backlog_len(&c->backlog);
+
+	if (!has_room(c, have, have + len) || !backlog_add(&c->backlog, data, len)) {
 		lose(c, COUNTER_MIRROR_SLOW);
 		return;
 	}
@@ -266,7 +316,7 @@ static void pass(struct copy *c, const uint8_t *data, size_t len)
 /* A request begins that is for the program. */
 static void begin_request(struct copy *c)
 {
-	if (c->program_ended)
+	if (c->program_ended || (c->picker && picker_is_left(c->picker)))
 		drop(c);
 	if (c->state == WAITING)
 		dial(c);
@@ -283,6 +333,7 @@ static void skip_middle(struct copy *c)
 static void finish(struct copy *c)
 {
 	c->client_ended = true;
+	push(c);
 	if (c->state == OPEN && !pass_end(c))
 		drop(c);
 }
@@ -291,7 +342,8 @@ static void on_picked(void *arg, enum picker_event what)
 {
 	static const enum counter counters[] = { [PICKER_WANTED] = COUNTER_HTTP_STOLEN, [PICKER_OTHER] = COUNTER_HTTP_PASSED,
 						 [PICKER_UNSAFE] = COUNTER_HTTP_UNSAFE, [PICKER_CUT] = COUNTER_HTTP_UNSAFE,
-						 [PICKER_HTTP2] = COUNTER_MIRROR_HTTP2 };
+						 [PICKER_HTTP2] = COUNTER_MIRROR_HTTP2, [PICKER_HOLE] = COUNTER_MIRROR_HOLE,
+						 [PICKER_REFUSED] = COUNTER_MIRROR_REFUSED };
 	struct copy *c = arg;
 
 	c->all->count(c->all->arg, c, counters[what]);
@@ -299,7 +351,7 @@ static void on_picked(void *arg, enum picker_event what)
 		begin_request(c);
 	else if (what == PICKER_CUT)
 		drop(c);
-	else if (what != PICKER_OTHER)
+	else if (what == PICKER_UNSAFE || what == PICKER_HTTP2)
 		finish(c);
 }
 
@@ -312,12 +364,12 @@ static void on_picked_bytes(void *arg, const uint8_t *data, size_t len)
 static void settle_picker(struct copy *c)
 {
 	size_t now = picker_kept(c->picker);
+	bool fits = !now || has_room(c, c->picked_from, now);
 
 	c->all->bytes += now - c->picked_from;
 	c->picked_from = now;
-	if (now && c->all->bytes > COPIES_BACKLOG) {
-		picker_gap(c->picker, 0);
-		c->lost = true;
+	if (!fits) {
+		c->lost = !picker_forget(c->picker);
 		settle_picker(c);
 		lose(c, COUNTER_MIRROR_SLOW);
 	}
@@ -332,6 +384,7 @@ static void pick(struct copy *c, const uint8_t *data, size_t len)
 	c->lost = false;
 	picker_data(c->picker, data, len);
 	settle_picker(c);
+	push(c);
 }
 
 void copy_data(struct copy *c, const uint8_t *data, size_t len)
@@ -360,19 +413,26 @@ void copy_gap(struct copy *c, size_t len)
 	lose(c, COUNTER_MIRROR_HOLE);
 }
 
-void copy_client_end(struct copy *c)
+static void end_client(struct copy *c)
 {
 	if (c->picker && !c->lost) {
 		picker_end(c->picker);
 		settle_picker(c);
 	}
 	finish(c);
+}
+
+void copy_client_end(struct copy *c)
+{
+	end_client(c);
 	settle(c);
 }
 
 void copy_leave(struct copy *c, bool reset)
 {
 	list_remove(&c->of_connection);
+	if (is_http2(c) && !c->client_ended) /* a reset ends the requests that weren't whole, and no others */
+		end_client(c);
 	c->client_reset = reset;
 	c->deadline = loop_now(c->all->loop) + COPY_LINGER;
 	list_append(&c->all->leaving, &c->of_leaving);

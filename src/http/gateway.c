@@ -71,21 +71,10 @@ static void reset(struct exchange *x, uint32_t error)
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len, uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
 	struct exchange *x = source->ptr;
-	size_t n = h2_queue_take(&x->answer, buf, len);
+	ssize_t n = h2_queue_give(&x->answer, x->whole, &x->trailer, session, id, buf, len, flags);
 
-	if (!h2_queue_len(&x->answer) && x->whole) {
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-		if (x->trailer.n) {
-			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-			if (nghttp2_submit_trailer(session, id, h2_block_nv(&x->trailer), x->trailer.n) < 0)
-				return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-		}
-		return (ssize_t)n;
-	}
-	if (n)
-		return (ssize_t)n;
-	x->deferred = true;
-	return NGHTTP2_ERR_DEFERRED;
+	x->deferred = n == NGHTTP2_ERR_DEFERRED;
+	return n;
 }
 
 static void wake(struct exchange *x)

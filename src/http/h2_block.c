@@ -178,3 +178,20 @@ void h2_queue_fini(struct h2_queue *q)
 	free(q->data);
 	*q = (struct h2_queue){ 0 };
 }
+
+ssize_t h2_queue_give(struct h2_queue *q, bool ending, struct h2_block *trailer, nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
+		      uint32_t *flags)
+{
+	size_t n = h2_queue_take(q, buf, len);
+
+	if (h2_queue_len(q) || !ending)
+		return n ? (ssize_t)n : NGHTTP2_ERR_DEFERRED;
+	*flags |= NGHTTP2_DATA_FLAG_EOF;
+	if (!trailer->n)
+		return (ssize_t)n;
+	*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+	if (nghttp2_submit_trailer(session, id, h2_block_nv(trailer), trailer->n) < 0)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	h2_block_fini(trailer);
+	return (ssize_t)n;
+}

@@ -83,6 +83,9 @@ bool h2_queue_add(struct h2_queue *q, const uint8_t *data, size_t len);
 size_t h2_queue_len(const struct h2_queue *q);
 size_t h2_queue_take(struct h2_queue *q, uint8_t *out, size_t len);
 void h2_queue_fini(struct h2_queue *q);
+/* As nghttp2's data source: from the queue, and behind the last byte, which is there when @ending, @trailer. */
+ssize_t h2_queue_give(struct h2_queue *q, bool ending, struct h2_block *trailer, nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
+		      uint32_t *flags);
 
 /* h2_stream.c */
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);

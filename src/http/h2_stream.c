@@ -83,27 +83,16 @@ static void reset(struct h2_half *half, uint32_t error)
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len, uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
 	struct h2_half *half = source->ptr, *from = other(half);
-	size_t n = h2_queue_take(&half->queue, buf, len);
+	size_t had = h2_queue_len(&half->queue), taken, paid;
+	ssize_t n = h2_queue_give(&half->queue, half->ending, &half->trailer, session, id, buf, len, flags);
 
-	size_t paid = n < half->paid ? n : half->paid;
-
+	taken = had - h2_queue_len(&half->queue);
+	paid = taken < half->paid ? taken : half->paid;
 	half->paid -= paid;
-	if (n > paid && from->link)
-		nghttp2_session_consume_stream(from->link->session, from->id, n - paid);
-	if (!h2_queue_len(&half->queue) && half->ending) {
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-		if (half->trailer.n) {
-			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-			if (nghttp2_submit_trailer(session, id, h2_block_nv(&half->trailer), half->trailer.n) < 0)
-				return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-			h2_block_fini(&half->trailer);
-		}
-		return (ssize_t)n;
-	}
-	if (n)
-		return (ssize_t)n;
-	half->deferred = true;
-	return NGHTTP2_ERR_DEFERRED;
+	half->deferred = n == NGHTTP2_ERR_DEFERRED;
+	if (taken > paid && from->link)
+		nghttp2_session_consume_stream(from->link->session, from->id, taken - paid);
+	return n;
 }
 
 static void wake(struct h2_half *half)

@@ -3,6 +3,7 @@
  *
  *   SNIFFS ─ HTTP/1 ─► DIVIDES ─ behind a wanted upgrade, CONNECT or last request ─► COPIES
  *      │                  └───── behind another one; an unsafe message ────────────► IGNORES
+ *      ├─ HTTP/2 ─► STREAMS (h2_picker.c) ─ it can't be read any further ───────────► IGNORES
  *      ├─ TLS that the filter wants for its server name or client ─► COPIES
  *      └─ anything else ─► IGNORES
  *
@@ -16,9 +17,10 @@
 #include <stdlib.h>
 
 #include "http/h1.h"
+#include "http/h2_picker.h"
 #include "http/sniff.h"
 
-enum stage { SNIFFS, DIVIDES, COPIES, IGNORES };
+enum stage { SNIFFS, DIVIDES, STREAMS, COPIES, IGNORES };
 
 struct picker {
 	struct http_filter *filter;
@@ -34,6 +36,7 @@ struct picker {
 	size_t head_len, body_seen; /* of the request at the start of `held`, while its body is waited for */
 	uint8_t stage;
 	bool in_body, wanted, waits, upgrading;
+	struct h2_picker *h2; /* since it is HTTP/2 */
 };
 
 /* Large, and of use only while one request is looked at. */
@@ -57,19 +60,23 @@ static void forget_held(struct picker *p)
 
 void picker_free(struct picker *p)
 {
-	if (p)
-		forget_held(p);
+	if (!p)
+		return;
+	forget_held(p);
+	h2_picker_free(p->h2);
 	free(p);
 }
 
 size_t picker_kept(const struct picker *p)
 {
-	return p->held_room;
+	return p->held_room + (p->h2 ? h2_picker_kept(p->h2) : 0);
 }
 
 static void ignore(struct picker *p, enum picker_event why)
 {
 	p->stage = IGNORES;
+	if (p->h2)
+		h2_picker_forget(p->h2);
 	p->events->on_event(p->arg, why);
 }
 
@@ -100,6 +107,14 @@ static void sniff_tls(struct picker *p, const uint8_t *data, size_t len)
 	}
 }
 
+static void begin_streams(struct picker *p)
+{
+	p->h2 = h2_picker_new(p->filter, p->body_max, &p->client, p->events, p->arg);
+	p->stage = STREAMS;
+	if (!p->h2)
+		ignore(p, PICKER_HTTP2);
+}
+
 static void sniff(struct picker *p, const uint8_t *data, size_t len)
 {
 	switch (sniff_client(data, len)) {
@@ -107,7 +122,7 @@ static void sniff(struct picker *p, const uint8_t *data, size_t len)
 		p->stage = DIVIDES;
 		break;
 	case SNIFF_HTTP2:
-		ignore(p, PICKER_HTTP2);
+		begin_streams(p);
 		break;
 	case SNIFF_TLS:
 		sniff_tls(p, data, len);
@@ -263,7 +278,9 @@ static size_t take(struct picker *p, const uint8_t *data, size_t len, bool last)
 	}
 	if (at < len && p->stage == COPIES)
 		p->events->on_bytes(p->arg, data + at, len - at);
-	return p->stage == COPIES || p->stage == IGNORES ? len : at;
+	if (p->stage == STREAMS && !h2_picker_data(p->h2, data, len))
+		ignore(p, PICKER_HTTP2);
+	return p->stage == DIVIDES || p->stage == SNIFFS ? at : len;
 }
 
 /* False without memory. */
@@ -317,15 +334,14 @@ void picker_end(struct picker *p)
 		p->stage = COPIES;
 	if (p->held_len)
 		take_held(p, true);
+	if (p->stage == STREAMS)
+		h2_picker_end(p->h2);
 }
 
-bool picker_gap(struct picker *p, size_t len)
+bool picker_forget(struct picker *p)
 {
-	bool harmless = p->stage == IGNORES || (p->stage == DIVIDES && p->in_body && !p->wanted && h1_body_skip(&p->body, len));
-
-	if (harmless) {
-		if (p->stage == DIVIDES && p->body.done)
-			end_request(p);
+	if (p->stage == STREAMS) {
+		h2_picker_forget(p->h2);
 		return true;
 	}
 	forget_held(p);
@@ -335,9 +351,59 @@ bool picker_gap(struct picker *p, size_t len)
 	return false;
 }
 
+bool picker_gap(struct picker *p, size_t len)
+{
+	if (p->stage == IGNORES || (p->stage == STREAMS && h2_picker_gap(p->h2, len)))
+		return true;
+	if (p->stage == DIVIDES && p->in_body && !p->wanted && h1_body_skip(&p->body, len)) {
+		if (p->body.done)
+			end_request(p);
+		return true;
+	}
+	picker_forget(p);
+	if (p->stage == STREAMS)
+		p->stage = IGNORES;
+	return false;
+}
+
 bool picker_restart(struct picker *p)
 {
 	if (p->stage != IGNORES)
 		p->stage = DIVIDES;
 	return p->stage == DIVIDES;
+}
+
+bool picker_is_http2(const struct picker *p)
+{
+	return p->stage == STREAMS;
+}
+
+size_t picker_pull(struct picker *p, const uint8_t **ret_data)
+{
+	return p->stage == STREAMS ? h2_picker_pull(p->h2, ret_data) : 0;
+}
+
+bool picker_answer(struct picker *p, const uint8_t *data, size_t len)
+{
+	bool good = p->stage == STREAMS && h2_picker_answer(p->h2, data, len);
+
+	if (p->stage == STREAMS && !good && !h2_picker_has_spoken(p->h2))
+		ignore(p, PICKER_HTTP2);
+	return good;
+}
+
+bool picker_is_left(const struct picker *p)
+{
+	return p->stage == STREAMS && h2_picker_is_left(p->h2);
+}
+
+bool picker_is_over(const struct picker *p)
+{
+	return p->stage != STREAMS || h2_picker_is_over(p->h2);
+}
+
+void picker_disconnect(struct picker *p)
+{
+	if (p->stage == STREAMS)
+		h2_picker_disconnect(p->h2);
 }

@@ -52,7 +52,6 @@ static const struct {
 	  "[CONNECT a:1 HTTP/1.1\r\n" ALICE "\r\n\x16\x03\x01" },
 	{ "to HTTP/2", USER, GET("/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" ALICE) "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxyz",
 	  "[" GET("/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" ALICE) "2" },
-	{ "HTTP/2", USER, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxyz", "2" },
 	{ "no HTTP", USER, "EHLO x-user: alice\r\n", "" },
 	{ "no HTTP, any client", "{\"client\": \"0.0.0.0/0\"}", "EHLO you\r\n", "" },
 	{ "TLS", USER, "\x16\x03\x01\x00\x05hello", "" },
