@@ -35,7 +35,7 @@ struct client {
 	struct split_egress shortcut; /* those for connections, the session for datagrams */
 	struct lender *lender;
 	int unserved; /* the lender's socket without a target: its end would say that we died, before the reason has arrived */
-	struct list subscribers;
+	struct subscriber_set subscribers;
 	uint64_t totals[COUNTERS];
 	struct timer count; /* armed when the session doesn't know the totals */
 	struct timer last;  /* armed when no stream will come any more */
@@ -117,18 +117,9 @@ static void answer(struct client *c, uint32_t id, const struct error *refused)
 	free(data);
 }
 
-static size_t count_subscribers(const struct client *c)
-{
-	size_t n = 0;
-
-	for (struct list *s = c->subscribers.next; s != &c->subscribers; s = s->next)
-		n++;
-	return n;
-}
-
 static int subscribe(struct client *c, struct subscription *want, struct error *err)
 {
-	if (c->draining || !c->services->target || count_subscribers(c) >= CLIENT_SUBSCRIPTIONS) {
+	if (c->draining || !c->services->target || subscriber_set_count(&c->subscribers) >= CLIENT_SUBSCRIPTIONS) {
 		subscription_fini(want);
 		return error_set(err, 0, c->draining ? "the agent has been told to end" : "no more ports can be subscribed");
 	}
@@ -249,7 +240,8 @@ struct client *client_new(const struct client_services *services, const struct c
 	}
 	c->services = services;
 	c->unserved = services->target ? -1 : fd_steal(&lend);
-	list_init(&c->subscribers);
+	if (subscriber_set_init(&c->subscribers) < 0)
+		error_set(err, ENOMEM, "serve a session");
 	c->count.on_due = on_count;
 	c->last.on_due = on_last;
 	c->mux = mux_new(services->loop, MUX_AGENT, transport->in, transport->out, &mux_events, c, err);
@@ -289,6 +281,7 @@ void client_free(struct client *c)
 	if (c->mux)
 		mux_free(c->mux);
 	fd_closep(&c->unserved);
+	subscriber_set_fini(&c->subscribers);
 	free(c->addresses);
 	free(c);
 }
@@ -311,12 +304,10 @@ void client_give_up(struct client *c)
 
 void client_drain(struct client *c, const char *why)
 {
-	if (!list_empty(&c->subscribers))
+	if (subscriber_set_count(&c->subscribers))
 		client_notice(c, "%s: new connections go to the target's own program, those in flight have %d seconds", why, CLIENT_DRAIN_S);
 	c->draining = true;
-	while (!list_empty(&c->subscribers))
-		subscriptions_drop(c->services->subscriptions, &c->subscribers,
-				   container_of(c->subscribers.next, struct subscriber, of_client)->want.id);
+	subscriptions_drop_all(c->services->subscriptions, &c->subscribers);
 }
 
 bool client_busy(const struct client *c)

@@ -8,11 +8,13 @@
 #include "agent/http.h"
 #include "agent/passes.h"
 #include "agent/tls_serve.h"
+#include "base/table.h"
 #include "http/options.h"
 
 /* A port with steals of it; there while there are some. */
 struct port_of {
-	struct list node, sessions;
+	struct table_node node;
+	struct list sessions;
 	struct http_port *http;
 	uint16_t port;
 };
@@ -27,28 +29,33 @@ struct session_of {
 
 struct steal_http {
 	struct loop *loop;
-	struct list ports;
+	struct table ports;
 	int root; /* the target's, for keys; -1: out of reach */
 };
+
+static bool port_equal(const struct table_node *node, const void *key)
+{
+	return container_of(node, const struct port_of, node)->port == *(const uint16_t *)key;
+}
 
 struct steal_http *steal_http_new(struct loop *loop, int root)
 {
 	struct steal_http *h = calloc(1, sizeof(*h));
 
-	if (!h)
+	if (!h || table_init(&h->ports, port_equal) < 0) {
+		free(h);
 		return NULL;
+	}
 	h->loop = loop;
 	h->root = root;
-	list_init(&h->ports);
 	return h;
 }
 
 static struct port_of *port_find(const struct steal_http *h, uint16_t port)
 {
-	for (struct list *n = h->ports.next; n != &h->ports; n = n->next)
-		if (container_of(n, struct port_of, node)->port == port)
-			return container_of(n, struct port_of, node);
-	return NULL;
+	struct table_node *n = table_find(&h->ports, &port, sizeof(port));
+
+	return n ? container_of(n, struct port_of, node) : NULL;
 }
 
 static struct port_of *port_get(struct steal_http *h, uint16_t port)
@@ -64,15 +71,15 @@ static struct port_of *port_get(struct steal_http *h, uint16_t port)
 	}
 	p->port = port;
 	list_init(&p->sessions);
-	list_append(&h->ports, &p->node);
+	table_add(&h->ports, &p->node, &p->port, sizeof(p->port));
 	return p;
 }
 
-static void port_tidy(struct port_of *p)
+static void port_tidy(struct steal_http *h, struct port_of *p)
 {
 	if (!list_empty(&p->sessions))
 		return;
-	list_remove(&p->node);
+	table_remove(&h->ports, &p->node);
 	http_port_free(p->http);
 	free(p);
 }
@@ -83,6 +90,7 @@ void steal_http_free(struct steal_http *h)
 		return;
 	http_reset_all();
 	tls_reset_all();
+	table_fini(&h->ports);
 	free(h);
 }
 
@@ -158,7 +166,7 @@ static int join(struct steal_http *h, struct session_of *session, struct http_fi
 	if (session->taker)
 		return 0;
 	list_remove(&session->node);
-	port_tidy(p);
+	port_tidy(h, p);
 	return -1;
 }
 
@@ -192,7 +200,7 @@ void steal_http_remove(struct steal_http *h, const struct subscriber *s)
 		tls_forget(p->http);
 		http_taker_remove(session->taker);
 		session_free(session);
-		port_tidy(p);
+		port_tidy(h, p);
 		return;
 	}
 }

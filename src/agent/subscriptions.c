@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/table.h"
-
 /* The subscribers of one protocol and port; there while there are some. */
 struct place {
 	struct table_node node;
@@ -67,6 +65,27 @@ static void place_tidy(struct subscriptions *r, struct place *p)
 	free(p);
 }
 
+static bool id_equal(const struct table_node *node, const void *key)
+{
+	return container_of(node, struct subscriber, by_id)->want.id == *(const uint32_t *)key;
+}
+
+int subscriber_set_init(struct subscriber_set *set)
+{
+	list_init(&set->all);
+	return table_init(&set->by_id, id_equal);
+}
+
+void subscriber_set_fini(struct subscriber_set *set)
+{
+	table_fini(&set->by_id);
+}
+
+size_t subscriber_set_count(const struct subscriber_set *set)
+{
+	return set->by_id.n;
+}
+
 struct subscriptions *subscriptions_new(subscription_lost_fn on_lost)
 {
 	struct subscriptions *r = calloc(1, sizeof(*r));
@@ -100,6 +119,7 @@ static void take_out(struct subscriptions *r, struct subscriber *s, const struct
 
 	list_remove(&s->of_port);
 	list_remove(&s->of_client);
+	table_remove(&s->set->by_id, &s->by_id);
 	for (struct list *n = r->watchers.next; n != &r->watchers && n != until; n = n->next) {
 		struct subscriptions_watcher *w = container_of(n, struct subscriptions_watcher, node);
 
@@ -180,7 +200,7 @@ static int announce(struct subscriptions *r, struct subscriber *s, struct error 
 	return 0;
 }
 
-static int add(struct subscriptions *r, struct client *client, struct list *of_client, struct subscription *want, struct error *err)
+static int add(struct subscriptions *r, struct client *client, struct subscriber_set *set, struct subscription *want, struct error *err)
 {
 	bool rival = settle_rivalry(r, want, err) < 0;
 	struct subscriber *s = rival ? NULL : calloc(1, sizeof(*s));
@@ -193,22 +213,19 @@ static int add(struct subscriptions *r, struct client *client, struct list *of_c
 		subscription_fini(want);
 		return -1;
 	}
-	*s = (struct subscriber){ .client = client, .want = *want, .since = time(NULL) };
+	*s = (struct subscriber){ .client = client, .set = set, .want = *want, .since = time(NULL) };
 	*want = (struct subscription){ 0 };
 	list_append(&p->subscribers, &s->of_port);
-	list_append(of_client, &s->of_client);
+	list_append(&set->all, &s->of_client);
+	table_add(&set->by_id, &s->by_id, &s->want.id, sizeof(s->want.id));
 	return announce(r, s, err);
 }
 
-static struct subscriber *find_by_id(struct list *of_client, uint32_t id)
+static struct subscriber *find_by_id(const struct subscriber_set *set, uint32_t id)
 {
-	for (struct list *n = of_client->next; n != of_client; n = n->next) {
-		struct subscriber *s = container_of(n, struct subscriber, of_client);
+	struct table_node *n = table_find(&set->by_id, &id, sizeof(id));
 
-		if (s->want.id == id)
-			return s;
-	}
-	return NULL;
+	return n ? container_of(n, struct subscriber, by_id) : NULL;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -236,9 +253,9 @@ static void change(struct subscriptions *r, struct subscriber *s, struct subscri
 	}
 }
 
-int subscriptions_put(struct subscriptions *r, struct client *client, struct list *of_client, struct subscription *want, struct error *err)
+int subscriptions_put(struct subscriptions *r, struct client *client, struct subscriber_set *set, struct subscription *want, struct error *err)
 {
-	struct subscriber *s = find_by_id(of_client, want->id);
+	struct subscriber *s = find_by_id(set, want->id);
 
 	if (s && same_wish(&s->want, want)) {
 		change(r, s, want);
@@ -246,21 +263,26 @@ int subscriptions_put(struct subscriptions *r, struct client *client, struct lis
 	}
 	if (s)
 		take_out(r, s, NULL);
-	return add(r, client, of_client, want, err);
+	return add(r, client, set, want, err);
 }
 
-void subscriptions_drop(struct subscriptions *r, struct list *of_client, uint32_t id)
+void subscriptions_drop(struct subscriptions *r, struct subscriber_set *set, uint32_t id)
 {
-	struct subscriber *s = find_by_id(of_client, id);
+	struct subscriber *s = find_by_id(set, id);
 
 	if (s)
 		take_out(r, s, NULL);
 }
 
-void subscriptions_end_client(struct subscriptions *r, const struct client *client, struct list *of_client)
+void subscriptions_drop_all(struct subscriptions *r, struct subscriber_set *set)
 {
-	while (!list_empty(of_client))
-		take_out(r, container_of(of_client->next, struct subscriber, of_client), NULL);
+	while (!list_empty(&set->all))
+		take_out(r, container_of(set->all.next, struct subscriber, of_client), NULL);
+}
+
+void subscriptions_end_client(struct subscriptions *r, const struct client *client, struct subscriber_set *set)
+{
+	subscriptions_drop_all(r, set);
 	for (struct list *n = r->watchers.next; n != &r->watchers; n = n->next) {
 		struct subscriptions_watcher *w = container_of(n, struct subscriptions_watcher, node);
 

@@ -8,15 +8,24 @@
 #include <time.h>
 
 #include "base/list.h"
+#include "base/table.h"
 #include "tunnel/subscription.h"
 
 struct client;
 struct subscriptions;
 
+/* A client's subscribers, the oldest first. */
+struct subscriber_set {
+	struct list all;
+	struct table by_id;
+};
+
 /* One session's wish. Valid until the watchers' on_remove returns. */
 struct subscriber {
 	struct list of_port;   /* among those of its protocol and port, the oldest first */
-	struct list of_client; /* among its client's */
+	struct subscriber_set *set; /* its client's */
+	struct list of_client;	    /* in it, as is: */
+	struct table_node by_id;
 	struct client *client;
 	struct subscription want;
 	time_t since;
@@ -42,13 +51,20 @@ struct subscriptions *subscriptions_new(subscription_lost_fn on_lost);
 void subscriptions_free(struct subscriptions *r);
 void subscriptions_watch(struct subscriptions *r, struct subscriptions_watcher *w);
 
-/* Adds, or changes the one of @client with that id; owns what @want points to, always. @of_client is where the client's are listed. Returns
- * 0, or -1 with @err: then @client has none with that id. */
-int subscriptions_put(struct subscriptions *r, struct client *client, struct list *of_client, struct subscription *want, struct error *err);
-/* Does nothing when there is none with that id in @of_client. */
-void subscriptions_drop(struct subscriptions *r, struct list *of_client, uint32_t id);
-/* Ends all in @of_client, which are @client's; its programs have ended, too. */
-void subscriptions_end_client(struct subscriptions *r, const struct client *client, struct list *of_client);
+/* Returns 0 or -ENOMEM. It is empty when it is freed. */
+int subscriber_set_init(struct subscriber_set *set);
+void subscriber_set_fini(struct subscriber_set *set);
+size_t subscriber_set_count(const struct subscriber_set *set);
+
+/* Adds, or changes the one with that id in @set, which is @client's; owns what @want points to, always. Returns 0, or -1 with @err: then there is
+ * none with that id. */
+int subscriptions_put(struct subscriptions *r, struct client *client, struct subscriber_set *set, struct subscription *want, struct error *err);
+/* Does nothing when there is none with that id. */
+void subscriptions_drop(struct subscriptions *r, struct subscriber_set *set, uint32_t id);
+/* Ends all in @set. */
+void subscriptions_drop_all(struct subscriptions *r, struct subscriber_set *set);
+/* The same when @client's programs have ended, too. */
+void subscriptions_end_client(struct subscriptions *r, const struct client *client, struct subscriber_set *set);
 
 /* The first subscriber of a port, NULL when there is none; and the one after @s. */
 struct subscriber *subscribers_of(const struct subscriptions *r, uint8_t protocol, uint16_t port);

@@ -28,7 +28,7 @@ struct key {
 };
 
 struct entry {
-	struct table_node node;
+	struct table_node node, by_id;
 	struct list all;
 	struct key key;
 	struct subscription wire; /* who, http_filter and http_options are the options' */
@@ -41,7 +41,7 @@ struct wants {
 	struct mux **mux;
 	const struct incoming_options *options;
 	const struct kube_probes *probes;
-	struct table table;
+	struct table table, by_id;
 	struct list all;
 	uint32_t last_id;
 	bool full; /* said already */
@@ -52,11 +52,18 @@ static bool key_equal(const struct table_node *node, const void *key)
 	return memcmp(&container_of(node, const struct entry, node)->key, key, sizeof(struct key)) == 0;
 }
 
+static bool id_equal(const struct table_node *node, const void *key)
+{
+	return container_of(node, const struct entry, by_id)->wire.id == *(const uint32_t *)key;
+}
+
 struct wants *wants_new(struct mux **mux, const struct incoming_options *options, const struct kube_probes *probes)
 {
 	struct wants *s = calloc(1, sizeof(*s));
 
-	if (!s || table_init(&s->table, key_equal) < 0) {
+	if (!s || table_init(&s->table, key_equal) < 0 || table_init(&s->by_id, id_equal) < 0) {
+		if (s)
+			table_fini(&s->table);
 		free(s);
 		return NULL;
 	}
@@ -70,6 +77,7 @@ struct wants *wants_new(struct mux **mux, const struct incoming_options *options
 static void entry_free(struct wants *s, struct entry *e)
 {
 	table_remove(&s->table, &e->node);
+	table_remove(&s->by_id, &e->by_id);
 	list_remove(&e->all);
 	free(e);
 }
@@ -81,6 +89,7 @@ void wants_free(struct wants *s)
 	while (!list_empty(&s->all))
 		entry_free(s, container_of(s->all.next, struct entry, all));
 	table_fini(&s->table);
+	table_fini(&s->by_id);
 	free(s);
 }
 
@@ -135,6 +144,7 @@ static struct entry *entry_new(struct wants *s, int protocol, uint16_t port)
 	if (protocol == IPPROTO_TCP)
 		e->wire.http_options = (char *)o->http_options;
 	table_add(&s->table, &e->node, &e->key, sizeof(e->key));
+	table_add(&s->by_id, &e->by_id, &e->wire.id, sizeof(e->wire.id));
 	list_append(&s->all, &e->all);
 	return e;
 }
@@ -279,7 +289,9 @@ void wants_retry(struct wants *s, int protocol, uint16_t port)
 	if (!e || !e->refused)
 		return;
 	e->refused = false;
+	table_remove(&s->by_id, &e->by_id);
 	e->wire.id = ++s->last_id;
+	table_add(&s->by_id, &e->by_id, &e->wire.id, sizeof(e->wire.id));
 	subscribe(s, e);
 }
 
@@ -306,12 +318,11 @@ int wants_state(const struct wants *s, int protocol, uint16_t port)
 	return e->answered == e->asked ? 0 : EINPROGRESS;
 }
 
-static struct entry *find_id(struct wants *s, uint32_t id)
+static struct entry *find_id(const struct wants *s, uint32_t id)
 {
-	for (struct list *l = s->all.next; l != &s->all; l = l->next)
-		if (container_of(l, struct entry, all)->wire.id == id)
-			return container_of(l, struct entry, all);
-	return NULL;
+	struct table_node *n = table_find(&s->by_id, &id, sizeof(id));
+
+	return n ? container_of(n, struct entry, by_id) : NULL;
 }
 
 static const char *protocol_name(const struct entry *e)

@@ -10,7 +10,7 @@
 
 /* Stands for a session; the registry knows it by its address alone. */
 struct client {
-	struct list subscribers;
+	struct subscriber_set subscribers;
 	char name[16];
 	uint32_t lost; /* the id that it lost last */
 	struct error why;
@@ -59,7 +59,8 @@ static void client_init(struct client *c, const char *name)
 {
 	*c = (struct client){ 0 };
 	snprintf(c->name, sizeof(c->name), "%s", name);
-	list_init(&c->subscribers);
+	if (subscriber_set_init(&c->subscribers) < 0)
+		abort();
 }
 
 struct wish {
@@ -125,12 +126,15 @@ static void test_rivals(void)
 	tap_int(cid.lost, 4, "also of one that stood behind");
 	subscriptions_end_client(r, (const struct client *)(const void *)&bob, &bob.subscribers);
 	tap_str(order(r, 80), "ann cid", "a session that went");
-	tap_ok(list_empty(&bob.subscribers), "has none");
+	tap_ok(!subscriber_set_count(&bob.subscribers), "has none");
 	subscriptions_drop(r, &ann.subscribers, 99);
 	subscriptions_drop(r, &ann.subscribers, 1);
 	subscriptions_drop(r, &cid.subscribers, 5);
 	tap_ok(!subscribers_of(r, IPPROTO_TCP, 80), "the last one goes");
-	tap_ok(list_empty(&ann.subscribers) && list_empty(&cid.subscribers), "none is left");
+	tap_ok(!subscriber_set_count(&ann.subscribers) && !subscriber_set_count(&cid.subscribers), "none is left");
+	subscriber_set_fini(&ann.subscribers);
+	subscriber_set_fini(&bob.subscribers);
+	subscriber_set_fini(&cid.subscribers);
 	subscriptions_free(r);
 }
 
@@ -163,8 +167,41 @@ static void test_watchers(void)
 	tap_str(told, "a:add 90, b:add 90, a:remove 90", "those before it are told");
 	tap_ok(!subscribers_of(r, IPPROTO_TCP, 90), "and it isn't there");
 	tap_int(put(r, &ann, &refused_again, &err), -1, "one that becomes one that is refused");
-	tap_ok(list_empty(&ann.subscribers), "has gone");
+	tap_ok(!subscriber_set_count(&ann.subscribers), "has gone");
 	told[0] = '\0';
+	subscriber_set_fini(&ann.subscribers);
+	subscriptions_free(r);
+}
+
+/* Two sessions number theirs as they like. */
+static void test_many(void)
+{
+	enum { MANY = 2000, ODD = 777 };
+	struct subscriptions *r = subscriptions_new(on_lost);
+	struct client ann, bob;
+	struct error err;
+	int refused = 0;
+
+	client_init(&ann, "ann");
+	client_init(&bob, "bob");
+	for (uint32_t i = 1; i <= MANY; i++) {
+		const struct wish steal = { i, (uint16_t)i, SUBSCRIPTION_STEAL, CONCURRENT_ABORT, NULL, 0 };
+		const struct wish mirror = { MANY - i, (uint16_t)i, SUBSCRIPTION_MIRROR, CONCURRENT_ABORT, NULL, 0 };
+
+		refused += put(r, &ann, &steal, &err) < 0 || put(r, &bob, &mirror, &err) < 0;
+	}
+	tap_int(refused, 0, "two thousand ports of two sessions");
+	tap_int((int)subscriber_set_count(&ann.subscribers), MANY, "are all there");
+	tap_str(order(r, ODD), "ann bob", "each of both");
+	subscriptions_drop(r, &ann.subscribers, ODD);
+	tap_str(order(r, ODD), "bob", "one that goes");
+	tap_str(order(r, MANY - ODD), "ann bob", "isn't the other's of the same number");
+	subscriptions_drop_all(r, &ann.subscribers);
+	tap_int((int)subscriber_set_count(&ann.subscribers), 0, "all of a session go");
+	tap_int((int)subscriber_set_count(&bob.subscribers), MANY, "and the other's stay");
+	subscriptions_drop_all(r, &bob.subscribers);
+	subscriber_set_fini(&ann.subscribers);
+	subscriber_set_fini(&bob.subscribers);
 	subscriptions_free(r);
 }
 
@@ -172,5 +209,6 @@ int main(void)
 {
 	test_rivals();
 	test_watchers();
+	test_many();
 	return tap_done();
 }
