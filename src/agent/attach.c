@@ -11,6 +11,7 @@
  * users who are not mapped here says nothing, and is nobody. */
 #include "agent/attach.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -29,6 +30,8 @@
 
 enum { FD_IN, FD_OUT, FD_LOG, FD_INFO, FD_ROOT, FD_LEND, FDS, FDS_LEAST = FD_LEND };
 enum { TRIES = 50, TRY_S = CLIENT_DRAIN_S + 2, PATIENCE_S = 5, BACKLOG = 16, WAITING = 16, UNMAPPED = 65534 };
+
+static_assert(TRY_S + PATIENCE_S < MUX_HELLO_S, "the session that waits for an agent to be out of the way doesn't give up before");
 
 static const char answer_taken = 0, answer_later = 1;
 static const char name[] = "mirrord-agent";

@@ -312,8 +312,8 @@ struct mux *mux_new(struct loop *loop, enum mux_role role, int in, int out, cons
 		.fds = { in, out },
 		.next_id = role == MUX_SESSION ? 1 : 2,
 		.peer_streams = MUX_STREAMS,
-		.times = { .hello = 10 * LOOP_SECOND, .tick = 5 * LOOP_SECOND, .idle = 10 * LOOP_SECOND, .gone = 30 * LOOP_SECOND,
-			   .resume = 30 * LOOP_SECOND },
+		.times = { .hello = MUX_HELLO_S * LOOP_SECOND, .greeting = 10 * LOOP_SECOND, .tick = 5 * LOOP_SECOND,
+			   .idle = 10 * LOOP_SECOND, .gone = 30 * LOOP_SECOND, .resume = 30 * LOOP_SECOND },
 		.keeping = events->on_suspended,
 		.ack_step = UINT64_MAX,
 	};

@@ -32,6 +32,8 @@ enum {
 
 /* All but UDP and ECHO carry bytes. STREAM_CAPTURE: packets of the target's (agent/capture_stream.h); STREAM_UNIX: of a Unix socket of the
  * target's; STREAM_RECORDS: of a SOCK_SEQPACKET one, the length (u32) before each record. */
+enum { MUX_HELLO_S = 20 }; /* so long a side waits for the peer's hello */
+
 enum stream_kind { STREAM_TCP, STREAM_UDP, STREAM_ECHO, STREAM_CAPTURE, STREAM_UNIX, STREAM_RECORDS };
 enum { STREAM_KINDS = STREAM_RECORDS + 1 };
 

@@ -25,9 +25,9 @@ enum {
 	ACK_IDLE = 4 << 10,	    /* bytes that are acknowledged even when nothing more comes */
 };
 
-/* @gone: without a sign of life; @resume: without a byte stream. */
+/* @hello, @greeting: until the peer's, on the first byte stream and on a later one; @gone: without a sign of life; @resume: without a byte stream. */
 struct mux_times {
-	uint64_t hello, tick, idle, gone, resume;
+	uint64_t hello, greeting, tick, idle, gone, resume;
 };
 
 /* UP: frames go and come. DOWN: there is none. GREETING: there is one, and the peer's hello to come. */

@@ -57,7 +57,7 @@ bool mux_take_ack(struct mux *m, uint64_t position)
 /* To the next thing that may be too late: a hello, or all. */
 static void arm(struct mux *m)
 {
-	uint64_t due = m->suspended_at + m->times.resume, hello = m->greeting_at + m->times.hello;
+	uint64_t due = m->suspended_at + m->times.resume, hello = m->greeting_at + m->times.greeting;
 
 	loop_arm(m->loop, &m->timer, m->transport == TRANSPORT_GREETING && hello < due ? hello : due);
 }
@@ -82,8 +82,8 @@ void mux_tick_suspended(struct mux *m)
 	if (now >= m->suspended_at + m->times.resume)
 		mux_fail(m, 0, "it broke and there was no other one to the %s within %u seconds: %s", mux_peer_name(m),
 			 (unsigned int)(m->times.resume / LOOP_SECOND), m->tear.text);
-	else if (m->transport == TRANSPORT_GREETING && now >= m->greeting_at + m->times.hello)
-		mux_tear(m, 0, "the %s said no hello within %u seconds", mux_peer_name(m), (unsigned int)(m->times.hello / LOOP_SECOND));
+	else if (m->transport == TRANSPORT_GREETING && now >= m->greeting_at + m->times.greeting)
+		mux_tear(m, 0, "the %s said no hello within %u seconds", mux_peer_name(m), (unsigned int)(m->times.greeting / LOOP_SECOND));
 }
 
 /* Both hellos are there. */
