@@ -91,25 +91,31 @@ static void wait_for(int ms)
 	nanosleep(&pause, NULL);
 }
 
-/* The pod that takes the place of one that goes: a ready one, or after a while one that runs. Of a pod's own name there is mostly none. */
+int64_t kube_next_limit_ms(const struct target *t)
+{
+	return t->kind == TARGET_POD ? NEXT_POD_MS : NEXT_MS;
+}
+
+/* The pod that takes the place of one that goes: a ready one, or after a while one that runs. */
 static int find_next(struct tunnel *t, const char *namespace, struct error *err)
 {
 	const struct target *target = t->options->target;
-	int64_t begin = now_ms(), limit = target->kind == TARGET_POD ? NEXT_POD_MS : NEXT_MS;
+	int64_t begin = now_ms();
 
 	for (; session_waits(t, 0); wait_for(NEXT_PAUSE_MS)) {
-		int64_t past = now_ms() - begin;
+		int64_t now = now_ms();
 		bool found;
 
 		*err = (struct error){ 0 };
 		found = kube_resolve(t->kube, target, namespace, &t->place, err) == 0;
-		if (found && strcmp(t->place.uid, t->options->not_uid) != 0 && (t->place.ready || past > NEXT_READY_MS))
+		if (found && strcmp(t->place.uid, t->options->not_uid) != 0 && (t->place.ready || now - begin > NEXT_READY_MS))
 			return 0;
 		kube_place_fini(&t->place);
-		if (past > limit)
+		if (now > t->options->until_ms)
 			break;
 	}
-	error_set(err, 0, "target %s: its pod is gone, and no other came within %d seconds", target->text, (int)(limit / 1000));
+	error_set(err, 0, "target %s: its pod is gone, and no other came within %d seconds", target->text,
+		  (int)(kube_next_limit_ms(target) / 1000));
 	return error_hint(err, target->kind == TARGET_POD ? "name the workload instead (deployment/NAME …): then its other pods do as well" :
 							    "`kubectl get pods -n %s` shows what keeps them", namespace);
 }

@@ -43,7 +43,10 @@ struct kube_tunnel_options {
 	bool steals;   /* what comes to a port, and */
 	bool probes;   /* the kubelet's probes as well */
 	const char *not_uid; /* NULL, or the pod that goes away: another is meant, which may not be there yet */
+	int64_t until_ms;    /* with @not_uid: how long it is looked for, as CLOCK_MONOTONIC has it */
 };
 
+/* How long a pod that takes another's place is looked for: of a pod's own name there is mostly none. */
+int64_t kube_next_limit_ms(const struct target *t);
 /* To be called in a process of its own, whose descriptors but stderr, @control and the log are closed. */
 _Noreturn void kube_tunnel_run(const struct kube_tunnel_options *options, int control);

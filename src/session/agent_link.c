@@ -106,6 +106,7 @@ static void on_going(void *arg, const struct kube_message *m)
 	struct agent_link *l = arg;
 
 	memcpy(l->uid, m->uid, sizeof(l->uid));
+	l->going = true;
 	if (!l->gone)
 		l->events->on_going(l->arg, l);
 }

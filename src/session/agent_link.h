@@ -32,6 +32,7 @@ struct agent_link {
 	struct mux *mux;	 /* NULL before it is up */
 	struct egress *egress;	 /* over it; NULL before agent_link_open_egress() */
 	bool gone;
+	bool going; /* on_going was called */
 	/* In a cluster. */
 	char pod[254], uid[64]; /* @uid "": the pod stays, and only the agent in it went with its container */
 	struct kube_probes probes;

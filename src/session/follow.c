@@ -2,6 +2,8 @@
 /* Following a target from pod to pod.
  *
  *   the pod is going away ─► another link looks for the next one (kube/tunnel.c) and brings an agent there ─► its agent describes it ─► move()
+ *                                ▲                                                                     │
+ *                                └── after a pause, until the time is over ◄── fails: that one has gone, too, or the cluster is in trouble
  *
  * Meanwhile all is as it was, as long as the old pod lasts; when it is gone first, there is no network until the move. Which is: the twin gets the
  * new pod's addresses, routes and host name beside the old addresses; new flows leave by the new link; what the program listens on is
@@ -19,6 +21,10 @@
 #include "twin/info_file.h"
 #include "twin/keeper.h"
 
+#define PAUSE_MIN (250 * (uint64_t)LOOP_MS)
+#define ANSWER_TIME (15 * LOOP_SECOND)
+enum { PAUSE_DOUBLINGS = 5 };
+
 static void say_move(const struct session *s, const char *text, const char *pod)
 {
 	log_info("session: pod %s %s", pod, text);
@@ -26,23 +32,87 @@ static void say_move(const struct session *s, const char *text, const char *pod)
 		log_tell(0, "mirrord: pod %s %s\n", pod, text);
 }
 
+static void on_timer(struct timer *t);
+
+static void end_search(struct session *s)
+{
+	loop_disarm(s->loop, &s->search.timer);
+	s->search.on = false;
+}
+
+static void set_timer(struct session *s, uint64_t due)
+{
+	s->search.timer.on_due = on_timer;
+	loop_arm(s->loop, &s->search.timer, due);
+}
+
+void follow_failed(struct session *s, const struct error *why)
+{
+	unsigned int n = s->search.failures++;
+
+	s->next = NULL;
+	log_warn("session: follow: %s", why->text);
+	if (loop_now(s->loop) < s->search.until) {
+		set_timer(s, loop_now(s->loop) + (PAUSE_MIN << (n < PAUSE_DOUBLINGS ? n : PAUSE_DOUBLINGS)));
+		return;
+	}
+	end_search(s);
+	if (!s->mux)
+		session_fail(s, why);
+}
+
+static void look(struct session *s)
+{
+	struct error err = { 0 };
+
+	s->next = agent_link_new(s->loop, &session_link_events, s);
+	if (!s->next)
+		error_set(&err, ENOMEM, "bring another agent");
+	else if (session_start_in_cluster(s, s->next, &s->search, &err) == 0)
+		return;
+	agent_link_free(s->next);
+	follow_failed(s, &err);
+}
+
+static void drop_next(struct session *s, const struct error *why)
+{
+	struct agent_link *link = s->next;
+
+	follow_failed(s, why);
+	agent_link_retire(link);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct session *s = container_of(t, struct session, search.timer);
+	struct error err = { 0 };
+
+	if (!s->next) {
+		look(s);
+		return;
+	}
+	error_set(&err, 0, "the agent in pod %s did not answer within %d seconds", s->next->pod, (int)(ANSWER_TIME / LOOP_SECOND));
+	drop_next(s, &err);
+}
+
+void follow_on_up(struct session *s)
+{
+	set_timer(s, loop_now(s->loop) + ANSWER_TIME);
+}
+
 void follow_on_going(void *arg, struct agent_link *link)
 {
 	struct session *s = arg;
-	struct error err = { 0 };
 
-	if (link != s->link || s->next || s->state != RUNNING)
+	if (link != s->link || s->search.on || s->state != RUNNING)
 		return;
 	say_move(s,
 		 link->uid[0] ? "is going away: another one is looked for" :
 				"has started its container anew, which ended the agent: another one is brought",
 		 link->pod);
-	s->next = agent_link_new(s->loop, &session_link_events, s);
-	if (s->next && session_start_in_cluster(s, s->next, link->uid, &err) == 0)
-		return;
-	log_warn("session: follow: %s", s->next ? err.text : strerror(ENOMEM));
-	agent_link_free(s->next);
-	s->next = NULL;
+	s->search = (struct search){ .on = true, .until = loop_now(s->loop) + (uint64_t)kube_next_limit_ms(&s->options->target) * LOOP_MS };
+	memcpy(s->search.not_uid, link->uid, sizeof(s->search.not_uid));
+	look(s);
 }
 
 /* The next link's target takes the place of the last one's. What the old link has goes on; it is retired when its agent ends. */
@@ -99,13 +169,16 @@ static int move(struct session *s, const uint8_t *data, size_t len, struct error
 	if (rc < 0)
 		return -1;
 	change_links(s, egress);
+	end_search(s);
 	say_move(s, "is the target from here on", s->link->pod);
+	if (s->link->going)
+		follow_on_going(s, s->link);
 	return 0;
 }
 
 bool follow_lost(struct session *s)
 {
-	if (!s->next || s->state != RUNNING)
+	if (!s->search.on || s->state != RUNNING)
 		return false;
 	say_move(s, "is gone: there is no network until there is another one", s->link->pod);
 	background_move(s->background);
@@ -115,31 +188,21 @@ bool follow_lost(struct session *s)
 	return true;
 }
 
-void follow_failed(struct session *s, const struct error *why)
-{
-	s->next = NULL;
-	log_warn("session: follow: %s", why->text);
-	if (!s->mux)
-		session_fail(s, why);
-}
-
 void follow_on_info(struct session *s, uint16_t topic, const uint8_t *data, size_t len)
 {
-	struct agent_link *link = s->next;
 	struct error err = { 0 };
 
 	if (topic == INFO_TARGET && move(s, data, len, &err) == 0)
 		return;
 	if (topic == INFO_FAILURE && failure_decode(data, len, &err) < 0)
 		error_wrap(&err, "read the agent's error");
-	if (!error_is_set(&err))
-		return;
-	follow_failed(s, &err);
-	agent_link_retire(link);
+	if (error_is_set(&err))
+		drop_next(s, &err);
 }
 
 void follow_stop(struct session *s)
 {
+	end_search(s);
 	if (s->next)
 		agent_link_retire(s->next);
 	s->next = NULL;

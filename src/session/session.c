@@ -191,6 +191,8 @@ static void run_program(struct session *s, int fds[ANCHOR_FDS])
 	    fd_send(s->launcher, &go, sizeof(go), NULL, 0) < 0) {
 		s->state = READY;
 		give_up(s, &err);
+	} else if (s->link->going) {
+		follow_on_going(s, s->link);
 	}
 }
 
@@ -337,6 +339,8 @@ static void on_up(void *arg, struct agent_link *link)
 
 	if (link == s->link)
 		await_target(s);
+	else if (link == s->next)
+		follow_on_up(s);
 }
 
 const struct agent_link_events session_link_events = {
@@ -352,13 +356,14 @@ static void on_lender_gone(void *arg)
 	session_fail(s, &err);
 }
 
-int session_start_in_cluster(struct session *s, struct agent_link *link, const char *not_uid, struct error *err)
+int session_start_in_cluster(struct session *s, struct agent_link *link, const struct search *search, struct error *err)
 {
 	const struct session_options *o = s->options;
 	const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level,
 					       .agent_log_level = o->agent_log_level, .log_fd = s->log_fd,
-					       .progress = o->progress && !not_uid, .steals = o->incoming.mode == INCOMING_STEAL,
-					       .probes = o->incoming.steal_probes, .not_uid = not_uid };
+					       .progress = o->progress && !search, .steals = o->incoming.mode == INCOMING_STEAL,
+					       .probes = o->incoming.steal_probes, .not_uid = search ? search->not_uid : NULL,
+					       .until_ms = search ? (int64_t)(search->until / LOOP_MS) : 0 };
 
 	return agent_link_start_in_cluster(link, &k, err);
 }

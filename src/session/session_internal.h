@@ -22,6 +22,15 @@
 
 enum state { STARTING, READY, RUNNING, FAILED, DRAINING };
 
+/* The search for a pod that takes the place of another (follow.c). */
+struct search {
+	bool on;
+	char not_uid[64]; /* the other one; "": the same will do */
+	uint64_t until;
+	unsigned int failures;
+	struct timer timer; /* the next attempt, or the end of the time that an agent has for its first words */
+};
+
 struct session {
 	const struct session_options *options;
 	enum state state;
@@ -34,6 +43,7 @@ struct session {
 	size_t descriptors; /* that we may have */
 
 	struct agent_link *link, *next; /* @next: to the pod that is to take the place of @link's; NULL: there is no need */
+	struct search search;	  /* for @next's pod */
 	struct list leaving;	  /* links to pods that we had before, while something is open there */
 	struct mux *mux;	  /* @link's; NULL when it is lost */
 	struct kube_probes probes;
@@ -67,8 +77,8 @@ void session_fail(struct session *s, const struct error *why);
 void session_say_ending(struct session *s, uint8_t what);
 /* The configuration's part in what a target is like. */
 int session_adapt(const struct session *s, struct target_info *info, struct error *err);
-/* Has an agent brought to the target, or with @not_uid to the pod that takes the place of that one. */
-int session_start_in_cluster(struct session *s, struct agent_link *link, const char *not_uid, struct error *err);
+/* Has an agent brought to the target, or with @search to the pod that takes the place of another. */
+int session_start_in_cluster(struct session *s, struct agent_link *link, const struct search *search, struct error *err);
 
 /* flows.c. Opens what carries traffic to and from the target as @info tells it; the calls are the program's, reported from when it starts. */
 int session_open_flows(struct session *s, const struct target_info *info, struct error *err);
@@ -86,7 +96,8 @@ bool session_agent_ends(const struct session *s);
 void follow_on_going(void *arg, struct agent_link *link);
 /* The link is lost: true when another one is on its way, and there is no network until then. */
 bool follow_lost(struct session *s);
-/* What the next link's agent says, and the link's failure. */
+/* The next link is up; what its agent says; its failure. */
+void follow_on_up(struct session *s);
 void follow_on_info(struct session *s, uint16_t topic, const uint8_t *data, size_t len);
 void follow_failed(struct session *s, const struct error *why);
 /* Nobody needs another pod any more. */
