@@ -19,6 +19,8 @@ import subprocess
 import tempfile
 import time
 
+from labkit.registry import PATIENCE
+
 from . import cgroups, pki
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -26,7 +28,7 @@ BUILT = os.path.realpath(os.path.join(HERE, "..", "..", "build-kube"))
 PROGRAM = os.path.join(BUILT, "allkube")
 IMAGES = os.path.join(BUILT, "images")
 CLUSTERS = 16
-START_SECONDS = 180
+START_SECONDS = 180 * PATIENCE
 
 
 class Trouble(Exception):
@@ -103,7 +105,7 @@ class Node:
 
     def _find_init(self):
         children = f"/proc/{self.outer.pid}/task/{self.outer.pid}/children"
-        for _ in range(200):
+        while self.alive():
             try:
                 with open(children) as f:
                     found = f.read().split()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from labkit.registry import Failure
+from labkit.registry import PATIENCE, PROMPT, Failure
 
 from .cluster import HERE, Trouble
 
@@ -58,12 +58,12 @@ class Kit:
         """What a bash script in the pod prints."""
         return self.kubectl("exec", "-i", *options, pod, "--", "bash", "-euo", "pipefail", "-c", script, **more)
 
-    def wait_for(self, what, condition, seconds=20):
+    def wait_for(self, what, condition, seconds=30):
         """Polls until @condition() is true, and returns what it was. Raises Failure."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while not (value := condition()):
             if time.monotonic() > end:
-                raise Failure(what, f"not within {seconds} s")
+                raise Failure(what, f"not within {seconds * PATIENCE} s")
             time.sleep(0.05)
         return value
 
@@ -88,7 +88,7 @@ class Kit:
         settings.update(more)
         return subprocess.Popen(self.command(argv, target, options), **settings)
 
-    def mirrord(self, argv, target, options=(), timeout=40, **more):
+    def mirrord(self, argv, target, options=(), timeout=2 * PROMPT, **more):
         began = time.monotonic()
         p = self.start_mirrord(argv, target, options, **more)
         try:

@@ -2,6 +2,7 @@
 """The target's pod goes away and another takes its place: the session moves there by itself, and no request fails meanwhile."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from kubekit.cluster import PROGRAM
 
 from .agent import WAYS
 from .incoming import SERVER, ends
+from .permissions import JOB, user
 from .targets import objects, workload
 
 MOVED = "is the target from here on"
+MAKE_JOB = ("batch", "jobs", "create")
 
 
 def shop(replicas):
@@ -196,3 +199,26 @@ def kill_container(kit, pod):
                         os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
+
+
+@test("follow.again", timeout=180)
+def again(kit):
+    """What keeps the next agent from coming passes: the user may make no job for a while. Then the session moves."""
+    with deployed(kit, 1), user(kit, JOB) as kubeconfig:
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/shop", ["--steal", "-a", "default"], env=kit.environment(kubeconfig))
+        try:
+            kit.wait_for("the port", lambda: "port 8080 is stolen" in kit.session_log(5000))
+            change_role(kit, {"op": "remove", "path": f"/rules/{JOB.index(MAKE_JOB)}"})
+            kit.kubectl("delete", "pod", stolen_pod(kit), "--wait=false")
+            kit.wait_for("two attempts", lambda: kit.session_log(5000).count("session: follow: ") >= 2 or p.poll() is not None)
+            group, resource, verb = MAKE_JOB
+            change_role(kit, {"op": "add", "path": "/rules/-", "value": {"apiGroups": [group], "resources": [resource], "verbs": [verb]}})
+            kit.wait_for("the move", lambda: MOVED in kit.session_log(5000) or p.poll() is not None, 60)
+            kit.wait_for("the port", lambda: kit.session_log(5000).count("port 8080 is stolen") >= 2)
+        finally:
+            ends(p)
+            kit.kubectl("delete", "jobs", "-l", "app=mirrord", "--wait=false")  # that user may not
+
+
+def change_role(kit, change):
+    kit.kubectl("patch", "role", "dev", "--type=json", "-p", json.dumps([change]))

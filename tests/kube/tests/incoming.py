@@ -12,18 +12,22 @@ from labkit.registry import expect, expect_in, test
 from .agent import WAYS
 from .targets import objects
 
+# [PORT [NAME]]: prints the port, then what it is asked for and by whom.
 SERVER = """
-import http.server, json
+import http.server, json, sys
+port, name = [*sys.argv[1:], *["8080", "local"][len(sys.argv) - 1:]]
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        body = (json.dumps({"pod": "local", "peer": self.client_address[0], "path": self.path}) + "\\n").encode()
+        body = (json.dumps({"pod": name, "peer": self.client_address[0], "path": self.path}) + "\\n").encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
         print(self.path, self.client_address[0], flush=True)
-http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+server = http.server.ThreadingHTTPServer(("", int(port)), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
 """
 
 
@@ -98,7 +102,7 @@ def host_network(kit):
         expect_in("stderr", done.err, "agent.allow_host_network")
         expect("mirror", kit.mirrord(["true"], "pod/noded").status, 0)
         ask = ["curl", "-sS", "--max-time", "5", f"http://{kit.pod_address('noded')}:8090/"]
-        p = kit.start_mirrord(["python3", "-u", "-c", SERVER.replace("8080", "8090")], "pod/noded", ["--steal", "-f", allowed])
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER, "8090"], "pod/noded", ["--steal", "-f", allowed])
         try:
             kit.wait_for("a request that is answered here", lambda: "local" in kit.cluster.nodes[0].run(*ask))
         finally:
