@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The program's environment.
  *
- * On top of its own come: the target's variables (those that include and exclude leave, with mapping's values), then the env file's, then
+ * On top of its own come: the target's variables (those that include and exclude leave), then the env file's, both with mapping's values, then
  * override's. Last, unset takes away, whoever had set it. The order of its own stays; others follow.
  *
  * Some variables of the target's say where things are in its file system, how its terminal is, or what code an interpreter loads first. The
@@ -195,7 +195,7 @@ char **environment_make(const struct config *c, char *const *local, char *const 
 	if (compile_mapping(&m, err) == 0) {
 		add_target(&m, target, n_target);
 		for (const struct node *v = c->env_file_variables ? c->env_file_variables->child : NULL; v; v = v->next)
-			set(&m, v->key, v->text);
+			set(&m, v->key, mapped(&m, v->key, v->text));
 		for (size_t i = 0; i < c->env_override.n; i++)
 			set(&m, c->env_override.items[i].name, c->env_override.items[i].value);
 		list = result(&m, local);

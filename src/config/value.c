@@ -106,9 +106,32 @@ bool strings_value_read(const struct value_context *c, enum config_key key, cons
 	return good;
 }
 
+/* "a;b" is two. */
+static void split(struct arena *a, struct config_strings *s)
+{
+	const struct config_strings whole = *s;
+
+	s->n = 0;
+	for (size_t i = 0; i < whole.n; i++) {
+		for (const char *p = whole.items[i]; *p; p += strspn(p, ";")) {
+			size_t len = strcspn(p, ";");
+
+			if (len)
+				*(char **)arena_push(a, (void **)&s->items, s->n++, sizeof(char *)) = arena_copy(a, p, len);
+			p += len;
+		}
+	}
+}
+
 static bool set_strings(const struct value_context *c, enum config_key key, const struct node *n)
 {
-	return strings_value_read(c, key, n, key_info(key)->path, field(c->config, key));
+	struct config_strings *list = field(c->config, key);
+
+	if (!strings_value_read(c, key, n, key_info(key)->path, list))
+		return false;
+	if (*key_info(key)->extra == ';')
+		split(c->config->arena, list);
+	return true;
 }
 
 /* "`mirror`, `steal` or `off`" */

@@ -57,6 +57,8 @@ static const struct {
 	{ "what stays, asked for", "{\"include\": [\"PATH\", \"LC_*\"]}", "PATH=/l", "PATH=/t|LC_ALL=t|LANG=t|DB=t", "PATH=/t|LC_ALL=t" },
 	{ "what stays, all asked for", "{\"include\": \"*\"}", "PATH=/l", "PATH=/t|DB=t", "PATH=/l|DB=t" },
 	{ "include", "{\"include\": [\"DB_*\", \"?\"]}", "", "DB_A=1|DB=2|X=3|XY=4", "DB_A=1|X=3" },
+	{ "include, in one text", "{\"include\": \"DB_*;;?;\"}", "", "DB_A=1|DB=2|X=3|XY=4", "DB_A=1|X=3" },
+	{ "exclude, in texts of a list", "{\"exclude\": [\"A;B\", \"C\"]}", "", "A=1|B=2|C=3|D=4", "D=4" },
 	{ "include is of one case", "{\"include\": \"db_*\"}", "A=1", "DB_A=1", "A=1" },
 	{ "exclude", "{\"exclude\": [\"*_SECRET\", \"X?\"]}", "", "A_SECRET=1|B=2|XY=3|XYZ=4", "B=2|XYZ=4" },
 	{ "exclude doesn't take one's own", "{\"exclude\": \"A\"}", "A=1", "A=2", "A=1" },
@@ -120,6 +122,8 @@ static void check_files(void)
 	write_file("DB=file\nPLAIN=1\nC=3", 19);
 	tap_str(make("{\"env_file\": \"vars.env\", \"override\": {\"PLAIN\": \"o\"}}", "DB=local", "DB=target"), "DB=file|PLAIN=o|C=3",
 		"over the target's, below override");
+	tap_str(make("{\"env_file\": \"vars.env\", \"mapping\": {\"^D\": \"m\"}}", "DX=local", ""), "DX=local|DB=m|PLAIN=1|C=3",
+		"mapping has its say on the file's, too");
 	write_file(nul, sizeof(nul) - 1);
 	tap_str(make("{\"env_file\": \"vars.env\"}", "", ""), "vars.env: this is no text: it has a byte 0 in it", "a NUL");
 	unlink("vars.env");
