@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/config_options.h"
@@ -59,7 +60,7 @@ static const struct cli_command command = {
 
 static struct node *text_node(struct arena *a, const char *text)
 {
-	return node_new_text(a, NODE_STRING, text, __builtin_strlen(text), 0);
+	return node_new_text(a, NODE_STRING, text, strlen(text), 0);
 }
 
 static struct node *messages(struct arena *a, const struct problem_list *l, enum problem_level level)
@@ -150,7 +151,7 @@ int cli_verify_config(int argc, char **argv)
 	if (o.json)
 		print_json(&o, rc == 0 ? &config : NULL, &problems);
 	else
-		print_human(&o, request.file ? request.file : "this", rc == 0 ? &config : NULL, &problems);
+		print_human(&o, !request.file ? "this" : strcmp(request.file, "-") == 0 ? "standard input" : request.file, rc == 0 ? &config : NULL, &problems);
 	problem_list_fini(&problems);
 	if (rc == 0)
 		config_fini(&config);

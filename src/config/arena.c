@@ -97,3 +97,20 @@ void *arena_push(struct arena *a, void **array, size_t n, size_t size)
 	}
 	return (char *)*array + n * size;
 }
+
+void arena_text_add(struct arena_text *t, const char *more)
+{
+	size_t len = strlen(more);
+
+	if (t->len + len >= t->room) {
+		char *text;
+
+		t->room = 2 * (t->len + len + 1);
+		text = arena_alloc(t->arena, t->room);
+		if (t->text)
+			memcpy(text, t->text, t->len);
+		t->text = text;
+	}
+	memcpy(t->text + t->len, more, len + 1);
+	t->len += len;
+}

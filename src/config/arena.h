@@ -16,3 +16,11 @@ char *arena_format(struct arena *a, const char *format, ...) __attribute__((form
 /* An array of @n items of @size bytes that gets one more: its place is *@array when there is room, or a larger copy's. @n is a count
  * that starts at 0 and is not raised here. Returns the new item, zeroed. */
 void *arena_push(struct arena *a, void **array, size_t n, size_t size);
+
+/* A text that grows; zero-initialise all but the arena. @text is NULL as long as nothing was added. */
+struct arena_text {
+	struct arena *arena;
+	char *text;
+	size_t len, room;
+};
+void arena_text_add(struct arena_text *t, const char *more);

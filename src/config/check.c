@@ -41,15 +41,29 @@ static void tell(const struct checker *k, enum problem_level level, enum config_
 #define ERROR(k, key, ...) tell(k, PROBLEM_ERROR, key, NULL, __VA_ARGS__)
 #define WARN(k, key, ...)  tell(k, PROBLEM_WARNING, key, NULL, __VA_ARGS__)
 
+struct port_set {
+	uint8_t bits[8192];
+};
+
+/* Whether it was there already. */
+static bool add_port(struct port_set *s, uint16_t port)
+{
+	uint8_t bit = (uint8_t)(1 << port % 8);
+	bool there = s->bits[port / 8] & bit;
+
+	s->bits[port / 8] |= bit;
+	return there;
+}
+
 static void check_pairs(const struct checker *k, enum config_key key, const struct config_pairs *p, bool identity)
 {
+	struct port_set left = { 0 }, right = { 0 };
+
 	for (size_t i = 0; i < p->n; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (p->items[j].from == p->items[i].from)
-				ERROR(k, key, "port %u stands twice on the left", p->items[i].from);
-			if (p->items[j].to == p->items[i].to)
-				ERROR(k, key, "port %u stands twice on the right", p->items[i].to);
-		}
+		if (add_port(&left, p->items[i].from))
+			ERROR(k, key, "port %u stands twice on the left", p->items[i].from);
+		if (add_port(&right, p->items[i].to))
+			ERROR(k, key, "port %u stands twice on the right", p->items[i].to);
 		if (identity && p->items[i].from == p->items[i].to)
 			WARN(k, key, "the pair [%u, %u] changes nothing", p->items[i].from, p->items[i].to);
 	}
@@ -142,7 +156,7 @@ static void check_regexp(const struct checker *k, enum config_key key, const cha
 	struct regex *r = regex_compile(span_of(text), 0, &err);
 
 	if (!r)
-		ERROR(k, key, "\"%s\" is no regular expression: %s", text, err.text);
+		ERROR(k, key, "\"%.200s\" is no regular expression: %s", text, err.text);
 	regex_free(r);
 }
 

@@ -35,36 +35,44 @@ static char *read_pem(struct arena *a, const char *path, struct error *err)
 	return NULL;
 }
 
+static void add_lines(struct arena_text *to, const char *text)
+{
+	arena_text_add(to, text);
+	arena_text_add(to, "\n");
+}
+
 /* All PEM files of a directory, not of those in it. */
-static char *read_directory(struct arena *a, const char *path, struct error *err)
+static int read_directory(struct arena_text *to, const char *path, struct error *err)
 {
 	DIR *dir = opendir(path);
-	char *all = arena_format(a, "%s", "");
+	size_t before = to->len;
 
-	if (!dir) {
-		error_set(err, errno, "read %s", path);
-		return NULL;
-	}
+	if (!dir)
+		return error_set(err, errno, "read %s", path);
 	for (const struct dirent *e; (e = readdir(dir));) {
-		char *name = arena_format(a, "%s/%s", path, e->d_name), *text;
+		char *name = arena_format(to->arena, "%s/%s", path, e->d_name), *text;
 		struct error skipped = { 0 };
 		struct stat st;
 
-		if (stat(name, &st) == 0 && S_ISREG(st.st_mode) && (text = read_pem(a, name, &skipped)))
-			all = arena_format(a, "%s%s\n", all, text);
+		if (stat(name, &st) == 0 && S_ISREG(st.st_mode) && (text = read_pem(to->arena, name, &skipped)))
+			add_lines(to, text);
 	}
 	closedir(dir);
-	if (*all)
-		return all;
-	error_set(err, 0, "%s: there is no PEM file in it", path);
-	return NULL;
+	return to->len > before ? 0 : error_set(err, 0, "%s: there is no PEM file in it", path);
 }
 
-static char *read_roots(struct arena *a, const char *path, struct error *err)
+static int read_roots(struct arena_text *to, const char *path, struct error *err)
 {
 	struct stat st;
+	char *text;
 
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? read_directory(a, path, err) : read_pem(a, path, err);
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return read_directory(to, path, err);
+	text = read_pem(to->arena, path, err);
+	if (!text)
+		return -1;
+	add_lines(to, text);
+	return 0;
 }
 
 static struct node *text_node(struct arena *a, const char *text)
@@ -96,17 +104,13 @@ static int add_ports(const struct config *c, struct node *to, struct error *err)
 static int add_trust(const struct config *c, struct node *delivery, struct error *err)
 {
 	struct arena *a = c->arena;
-	char *roots = arena_format(a, "%s", "");
+	struct arena_text roots = { .arena = a };
 
-	for (size_t i = 0; i < c->tls_trust_roots.n; i++) {
-		char *text = read_roots(a, c->tls_trust_roots.items[i], err);
-
-		if (!text)
+	for (size_t i = 0; i < c->tls_trust_roots.n; i++)
+		if (read_roots(&roots, c->tls_trust_roots.items[i], err) < 0)
 			return error_wrap(err, "feature.network.incoming.tls_delivery.trust_roots");
-		roots = arena_format(a, "%s%s\n", roots, text);
-	}
-	if (*roots)
-		node_add_member(a, delivery, text_node(a, roots), "trust_roots", 0);
+	if (roots.text)
+		node_add_member(a, delivery, text_node(a, roots.text), "trust_roots", 0);
 	if (c->tls_server_cert) {
 		char *text = read_pem(a, c->tls_server_cert, err);
 

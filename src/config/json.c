@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A JSON reader that knows where each value stands, which no library of a distribution does: that is why it is here.
  *
- * Beyond RFC 8259: comments from // or # to the end of the line and within slash-star, a comma behind the last member, a byte order mark. A name
+ * Beyond RFC 8259: comments from // or # to the end of the line and within slash-star, a comma behind the last member. A name
  * that comes twice is an error, since one of the two would be lost. So is a NUL within a string. */
 #include "config/json.h"
 
@@ -319,8 +319,6 @@ struct node *json_parse(struct source *s)
 	struct parser p = { .s = s };
 	struct node *v;
 
-	if (s->len >= 3 && memcmp(s->text, "\xef\xbb\xbf", 3) == 0)
-		p.at = 3;
 	v = value(&p);
 	skip_space(&p);
 	if (!p.failed && p.at < s->len)

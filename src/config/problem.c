@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/utf8.h"
+
+enum { SHOWN_MAX = 2000 }; /* bytes of a text */
+
 void problem_list_init(struct problem_list *l)
 {
 	*l = (struct problem_list){ 0 };
@@ -24,6 +28,25 @@ void problem_list_fini(struct problem_list *l)
 		problem_fini(&l->items[i]);
 	free(l->items);
 	problem_list_init(l);
+}
+
+/* What is shown is one line of text, whatever the file has in it: no control characters, no half of one that was cut through, and an end. */
+static char *tidy(char *text)
+{
+	uint8_t *p = (uint8_t *)text, *out = p;
+	size_t left = text ? strlen(text) : 0, n;
+
+	for (; left && (out < (uint8_t *)text + SHOWN_MAX || left < strlen("…")); p += n, left -= n) {
+		n = utf8_length(p, left);
+		if (n == 1 && (*p < 0x20 || *p == 0x7f))
+			*p = '?';
+		memmove(out, p, n);
+		out += n;
+		n += n == 0;
+	}
+	if (text)
+		strcpy((char *)out, left ? "…" : "");
+	return text;
 }
 
 static bool same_place(const char *a, const char *b)
@@ -69,6 +92,15 @@ static bool make_room(struct problem_list *l, enum problem_level level)
 	return items != NULL;
 }
 
+bool problem_list_skip_error(struct problem_list *l)
+{
+	if (l->n_errors < PROBLEMS_MAX)
+		return false;
+	l->n_errors++;
+	l->left_out++;
+	return true;
+}
+
 void problem_add(struct problem_list *l, enum problem_level level, const char *where, unsigned int line, unsigned int column, const char *path,
 		 const char *format, ...)
 {
@@ -80,11 +112,12 @@ void problem_add(struct problem_list *l, enum problem_level level, const char *w
 	if (!make_room(l, level))
 		return;
 	p.where = where ? strdup(where) : NULL;
-	p.path = path && *path ? strdup(path) : NULL;
+	p.path = path && *path ? tidy(strdup(path)) : NULL;
 	va_start(args, format);
 	if (vasprintf(&p.text, format, args) < 0)
 		p.text = NULL;
 	va_end(args);
+	tidy(p.text);
 	at = place_of(l, &p);
 	memmove(l->items + at + 1, l->items + at, (l->n - at) * sizeof(p));
 	l->items[at] = p;

@@ -28,6 +28,8 @@ void problem_list_init(struct problem_list *l);
 void problem_list_fini(struct problem_list *l);
 void problem_add(struct problem_list *l, enum problem_level level, const char *where, unsigned int line, unsigned int column, const char *path,
 		 const char *format, ...) __attribute__((format(printf, 7, 8)));
+/* Before an error is put together with all that belongs to it: when there is no room for it, counts it and returns true. */
+bool problem_list_skip_error(struct problem_list *l);
 /* "FILE:LINE:COLUMN: PATH: TEXT", as far as these are known. Returns text that is the caller's; NULL without memory. */
 char *problem_format(const struct problem *p);
 /* One line each, warnings marked so. */

@@ -9,6 +9,10 @@
 
 void source_init(struct source *s, const char *name, const char *file, size_t len, struct arena *a, struct problem_list *problems)
 {
+	if (len >= 3 && memcmp(file, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+		file += 3;
+		len -= 3;
+	}
 	*s = (struct source){ .name = name, .file = file, .file_len = len, .text = file, .len = len, .arena = a, .problems = problems };
 }
 
@@ -79,6 +83,8 @@ void source_error(struct source *s, size_t at, const char *path, const char *for
 	va_list args;
 	char *text;
 
+	if (problem_list_skip_error(s->problems))
+		return;
 	source_place(s, at, &line, &column);
 	va_start(args, format);
 	if (vasprintf(&text, format, args) < 0)

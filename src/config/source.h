@@ -27,7 +27,7 @@ struct source {
 	struct problem_list *problems;
 };
 
-/* Without templates: the text is the file. All stay the caller's. */
+/* Without templates: the text is the file, without its byte order mark. All stay the caller's. */
 void source_init(struct source *s, const char *name, const char *file, size_t len, struct arena *a, struct problem_list *problems);
 /* Line and column, both from 1, of byte @at of the text, in the file. A column is a character of UTF-8. */
 void source_place(struct source *s, size_t at, unsigned int *ret_line, unsigned int *ret_column);

@@ -25,7 +25,7 @@ static const char *kind_of(const char *key)
 static const char *name_of(const struct value_context *c, const struct node *n)
 {
 	bool labels = strcmp(n->key, "labels") == 0;
-	const char *text = "";
+	struct arena_text text = { .arena = c->config->arena };
 
 	if (!labels && n->kind == NODE_STRING && *n->text)
 		return n->text;
@@ -40,9 +40,13 @@ static const char *name_of(const struct value_context *c, const struct node *n)
 				     node_describe(c->config->arena, l));
 			return NULL;
 		}
-		text = arena_format(c->config->arena, "%s%s%s=%s", text, *text ? "," : "", l->key, l->text);
+		if (text.text)
+			arena_text_add(&text, ",");
+		arena_text_add(&text, l->key);
+		arena_text_add(&text, "=");
+		arena_text_add(&text, l->text);
 	}
-	return text;
+	return text.text;
 }
 
 bool config_target_object(const struct value_context *c, const struct node *object)

@@ -202,8 +202,6 @@ struct node *toml_parse(struct source *s)
 
 	t.table = t.root;
 	t.root->mark = TOML_HEADER;
-	if (s->len >= 3 && memcmp(s->text, "\xef\xbb\xbf", 3) == 0)
-		t.at = 3;
 	for (toml_skip(&t, true); !t.failed && toml_peek(&t) >= 0; toml_skip(&t, true)) {
 		if (toml_peek(&t) == '[')
 			header(&t);

@@ -24,6 +24,8 @@ void value_error(const struct value_context *c, enum config_key key, const struc
 	va_list args;
 	char *text;
 
+	if (problem_list_skip_error(c->problems))
+		return;
 	if (c->source && n)
 		source_place(c->source, n->at, &line, &column);
 	va_start(args, format);

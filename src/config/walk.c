@@ -6,9 +6,10 @@
 
 #include "config/source.h"
 
-static void unknown(const struct value_context *c, int parent, const char *path, const struct node *n)
+static void unknown(const struct value_context *c, int parent, const struct node *n)
 {
 	const char *elsewhere = key_elsewhere(n->key), *near = elsewhere ? NULL : key_nearest(parent, n->key);
+	const char *path = parent < 0 ? n->key : arena_format(c->config->arena, "%s.%s", key_info((enum config_key)parent)->path, n->key);
 
 	if (elsewhere)
 		source_error(c->source, n->key_at, path, "unknown key; there is %s", elsewhere);
@@ -60,8 +61,7 @@ static void walk(const struct value_context *c, int parent, const struct node *o
 		if (key >= 0)
 			walk_key(c, (enum config_key)key, n);
 		else
-			unknown(c, parent,
-				parent < 0 ? n->key : arena_format(c->config->arena, "%s.%s", key_info((enum config_key)parent)->path, n->key), n);
+			unknown(c, parent, n);
 	}
 }
 

@@ -36,6 +36,15 @@ static const struct {
 	{ "comment without end", "json", "{/* abc", "t.json:1:2: this comment has no end" },
 	{ "twice", "json", "{\"key\": \"a\",\n \"key\": \"b\"}", "t.json:2:2: \"key\" stands here twice" },
 	{ "column in characters", "json", "{\"key\": \"\xc3\xa4\xc3\xb6\", \"x\": 1}", "t.json:1:15: x: unknown key" },
+	{ "a mark at the beginning", "json", "\xef\xbb\xbf{\"x\": 1}", "t.json:1:2: x: unknown key" },
+	{ "yaml: a mark at the beginning", "yaml", "\xef\xbb\xbfkey: a\r\nx: 1\r\n", "t.yaml:2:1: x: unknown key" },
+	{ "toml: a mark at the beginning", "toml", "\xef\xbb\xbfx = 1\r\n", "t.toml:1:1: x: unknown key" },
+	{ "control characters", "json", "{\"\\u001b[1m\\n\": 1}", "t.json:1:2: ?[1m?: unknown key" },
+	{ "cut within a character", "json", "{\"api\": \"a\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\"}",
+	  "t.json:1:9: api: expected true or false, found the string \"a\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4…\"" },
+	{ "pairs", "json", INCOMING("\"listen_ports\": [[1, 2], [3, 2], [1, 65535]]"),
+	  "t.json:1:55: feature.network.incoming.listen_ports: port 2 stands twice on the right\n"
+	  "t.json:1:55: feature.network.incoming.listen_ports: port 1 stands twice on the left" },
 	{ "deep", "json", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
 	  "t.json:1:65: more than 64 arrays and objects within each other" },
 	{ "no object", "json", "[]", "t.json:1:1: expected an object, found an array" },
@@ -245,6 +254,23 @@ static void check(const char *name, const char *extension, const char *text, con
 	free(messages);
 }
 
+static void check_long(void)
+{
+	char text[8000], *messages;
+	struct problem_list l;
+
+	for (size_t cut = 1990; cut < 2010; cut++) {
+		memset(text, 'x', cut);
+		strcpy(text + cut, "\xf0\x9f\x98\x80");
+		problem_list_init(&l);
+		problem_add(&l, PROBLEM_ERROR, NULL, 0, 0, NULL, "%s", text);
+		messages = loading_messages(&l);
+		tap_ok(strncmp(messages, text, cut < 2000 ? cut : 2000) == 0 && strlen(messages) <= 2010, "a text of %zu bytes: its beginning", cut + 4);
+		free(messages);
+		problem_list_fini(&l);
+	}
+}
+
 static void check_more(void)
 {
 	static const char zero[] = "{\"key\": \"a\0b\"}", strict[] = "{\"feature\": {\"fs\": \"read\"}}";
@@ -301,7 +327,8 @@ static void check_order(void)
 	tap_ok(l.items[PROBLEMS_MAX / 2 - 1].level == PROBLEM_WARNING && l.items[PROBLEMS_MAX / 2].level == PROBLEM_ERROR, "errors push warnings out");
 	for (unsigned int i = 0; i < PROBLEMS_MAX; i++)
 		problem_add(&l, PROBLEM_ERROR, "a", 1, 1, NULL, "e");
-	tap_ok(l.n == PROBLEMS_MAX && l.items[PROBLEMS_MAX - 1].line == 5000 && l.n_errors == PROBLEMS_MAX / 2 + PROBLEMS_MAX, "but no error");
+	tap_ok(problem_list_skip_error(&l) && l.n_errors == PROBLEMS_MAX / 2 + PROBLEMS_MAX + 1, "which has no room then");
+	tap_ok(l.n == PROBLEMS_MAX && l.items[PROBLEMS_MAX - 1].line == 5000 && l.left_out == PROBLEMS_MAX * 2 + 1, "but no error");
 	problem_list_fini(&l);
 }
 
@@ -312,6 +339,7 @@ int main(void)
 		check(rows[i].name, rows[i].extension, rows[i].text, rows[i].want, -1);
 	for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++)
 		check(warnings[i].name, "json", warnings[i].text, warnings[i].want, 0);
+	check_long();
 	check_more();
 	loading_clean();
 	return tap_done();
