@@ -3,7 +3,7 @@
 #pragma once
 
 #include "agent/http.h"
-#include "http/h1.h"
+#include "http/h1_wait.h"
 #include "http/h2.h"
 #include "http/h2c.h"
 #include "http/marks.h"
@@ -90,6 +90,7 @@ struct http_conn {
 	bool in_body;
 	bool behind_last; /* what comes belongs to the last request's server, whatever it is */
 	bool starved;	  /* `held` isn't enough to go on with */
+	struct h1_wait wait;			     /* for the body of the request at the start of `held` */
 	bool wants_body, gave_up_body, own_continue; /* for a filter; we said 100, so the server's isn't passed on */
 	/* Decided is where the request at the start of `held` goes; when it is unsafe, all that follows goes there, too. */
 	bool decided, unsafe, tried; /* … and a connection to there was asked for */

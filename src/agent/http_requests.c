@@ -9,37 +9,10 @@
 /* Large, and of use only while one request is looked at. */
 static struct h1_view view;
 
-/* The body that a filter looks at, when it came in chunks; there while a request is decided upon. */
-static char *unchunked;
-
-static void unchunk(const uint8_t *data, size_t len)
+/* Follows the body that filters wait for. True: it is there, or will not be. */
+static bool body_is_known(struct http_conn *c, const uint8_t *data, size_t len)
 {
-	unchunked = malloc(len + 1);
-	if (unchunked)
-		view.request.body = (struct span){ unchunked, h1_unchunk(data, len, unchunked) };
-	else
-		view.request.body_state = HTTP_BODY_UNKNOWN;
-}
-
-/* Has the request, whose head is at @data, its whole body in the @len bytes? Then the view has it. */
-static bool find_body(struct http_conn *c, const uint8_t *data, size_t len)
-{
-	size_t most = http_body_max(c->port);
-	struct h1_body body = h1_body_of(&c->request);
-	ssize_t n = h1_body_take(&body, data + c->head_len, len - c->head_len);
-
-	view.request.body_state = HTTP_BODY_UNKNOWN;
-	if (n < 0 || (size_t)n > most || c->request.length > most)
-		return true;
-	if (!body.done) {
-		view.request.body_state = HTTP_BODY_AHEAD;
-		return c->gave_up_body || c->client.ended;
-	}
-	view.request.body_state = HTTP_BODY_WHOLE;
-	view.request.body = (struct span){ (const char *)data + c->head_len, (size_t)n };
-	if (c->request.framing == H1_CHUNKED)
-		unchunk(data + c->head_len, (size_t)n);
-	return true;
+	return h1_wait_more(&c->wait, data + c->head_len, len - c->head_len, http_body_max(c->port)) || c->gave_up_body || c->client.ended;
 }
 
 /* A client that waits for leave to send its body gets it from us. */
@@ -56,25 +29,36 @@ static void ask_for_body(struct http_conn *c, size_t have)
 	}
 }
 
+/* Asks the filters, which have seen the head already, and the body now. */
+static enum http_choice choose_by_body(struct http_conn *c, const uint8_t *body, struct http_taker **ret)
+{
+	enum http_choice choice;
+	char *made;
+
+	h1_wait_show(&c->wait, body, &view.request, &made);
+	choice = http_choose(c, &view.request, ret);
+	free(made);
+	return choice;
+}
+
 /* Asks the filters. False: the body must be there first. */
 static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 {
+	enum http_choice choice = HTTP_WAIT;
 	struct http_taker *t = NULL;
-	enum http_choice choice;
 
 	view.request.client = c->peers.client.ip;
 	view.request.sni = c->peers.sni;
-	choice = http_choose(c, &view.request, &t);
+	if (!c->wants_body)
+		choice = http_choose(c, &view.request, &t);
 	if (choice == HTTP_WAIT) {
-		if (!find_body(c, data, len)) {
+		if (!c->wants_body)
+			c->wait = h1_wait_begin(&c->request);
+		if (!body_is_known(c, data, len)) {
 			ask_for_body(c, len - c->head_len);
 			return false;
 		}
-		if (view.request.body_state == HTTP_BODY_AHEAD)
-			view.request.body_state = HTTP_BODY_UNKNOWN;
-		choice = http_choose(c, &view.request, &t);
-		free(unchunked);
-		unchunked = NULL;
+		choice = choose_by_body(c, data + c->head_len, &t);
 	}
 	if (c->wants_body)
 		loop_disarm(c->port->loop, &c->timer);
@@ -103,8 +87,13 @@ static void note_h2c(struct http_conn *c)
 /* Looks at the head at @data. False: more bytes are needed. */
 static bool read_head(struct http_conn *c, const uint8_t *data, size_t len)
 {
-	ssize_t n = h1_find_head(&c->scan, data, len);
+	ssize_t n;
 
+	if (c->wants_body && !body_is_known(c, data, len)) {
+		ask_for_body(c, len - c->head_len);
+		return false;
+	}
+	n = c->wants_body ? (ssize_t)c->head_len : h1_find_head(&c->scan, data, len);
 	if (n == 0)
 		return false;
 	c->head_len = n > 0 ? (uint32_t)n : 0;

@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-#include "http/h1.h"
+#include "http/h1_wait.h"
 #include "http/h2_picker.h"
 #include "http/sniff.h"
 
@@ -33,7 +33,8 @@ struct picker {
 	struct h1_scan scan;
 	struct h1_message request;
 	struct h1_body body;
-	size_t head_len, body_seen; /* of the request at the start of `held`, while its body is waited for */
+	struct h1_wait wait; /* for the body of the request at the start of `held` */
+	size_t head_len;     /* of that request */
 	uint8_t stage;
 	bool in_body, wanted, waits, upgrading;
 	struct h2_picker *h2; /* since it is HTTP/2 */
@@ -156,41 +157,32 @@ static bool upgrade_is_known(struct picker *p, const uint8_t *data, size_t len)
 /* Follows the body that is waited for. True: it is there, or will not be. */
 static bool body_is_known(struct picker *p, const uint8_t *data, size_t len, bool last)
 {
-	ssize_t n = h1_body_take(&p->body, data + p->head_len + p->body_seen, len - p->head_len - p->body_seen);
-
-	if (n < 0)
-		return true;
-	p->body_seen += (size_t)n;
-	return p->body.done || last || p->body_seen > p->body_max || p->request.length > p->body_max;
+	return h1_wait_more(&p->wait, data + p->head_len, len - p->head_len, p->body_max) || last;
 }
 
-/* Shows the body to the filter again. Returns its verdict. */
+/* Shows the body to the filter. Returns its verdict. */
 static enum http_verdict match_body(struct picker *p, const uint8_t *body)
 {
-	bool chunked = p->request.framing == H1_CHUNKED, there = p->body.done && p->body_seen <= p->body_max;
-	char *plain = there && chunked ? malloc(p->body_seen + 1) : NULL;
 	enum http_verdict v;
+	char *made;
 
-	view.request.body_state = there && (plain || !chunked) ? HTTP_BODY_WHOLE : HTTP_BODY_UNKNOWN;
-	if (plain)
-		view.request.body = (struct span){ plain, h1_unchunk(body, p->body_seen, plain) };
-	else if (there)
-		view.request.body = (struct span){ (const char *)body, p->body_seen };
+	h1_wait_show(&p->wait, body, &view.request, &made);
 	v = http_filter_match(p->filter, &view.request);
-	free(plain);
+	free(made);
 	return v;
 }
 
 /* The filter's word on the request whose head is in the view. False: it needs the body. */
 static bool decide(struct picker *p, const uint8_t *data, size_t len, bool last)
 {
-	enum http_verdict v;
+	enum http_verdict v = HTTP_NEEDS_BODY;
 
 	view.request.client = p->client;
-	v = http_filter_match(p->filter, &view.request);
+	if (!p->waits)
+		v = http_filter_match(p->filter, &view.request);
 	if (v == HTTP_NEEDS_BODY) {
-		p->body = h1_body_of(&p->request);
-		p->body_seen = 0;
+		if (!p->waits)
+			p->wait = h1_wait_begin(&p->request);
 		p->waits = !body_is_known(p, data, len, last);
 		if (p->waits)
 			return false;
@@ -205,13 +197,9 @@ static bool read_head(struct picker *p, const uint8_t *data, size_t len, bool la
 {
 	ssize_t n;
 
-	if (p->waits) {
-		if (!body_is_known(p, data, len, last))
-			return false;
-		p->waits = false;
-		p->scan = (struct h1_scan){ 0 };
-	}
-	n = h1_find_head(&p->scan, data, len);
+	if (p->waits && !body_is_known(p, data, len, last))
+		return false;
+	n = p->waits ? (ssize_t)p->head_len : h1_find_head(&p->scan, data, len);
 	if (n == 0)
 		return false;
 	if (n < 0 || h1_parse_request(data, (size_t)n, &p->request, &view) < 0) {

@@ -39,6 +39,22 @@ def bodies_decide():
 
 
 @test
+def filters_are_asked_twice_about_a_body():
+    """However it comes. A search that takes too long is counted each time."""
+    slow = {"any_of": [{"header": "^x: (a+)+$"}, {"body": "json", "query": "$.user", "matches": "^alice$"}]}
+    with scene(filter=slow) as (d, app, program):
+        c = d.connect()
+        request = post(b'{"user": "alice"}', True, b"X: " + b"a" * 50 + b"!\r\n")
+        head = request.index(b"\r\n\r\n") + 4
+        for begin, end in ((0, head), *((at, at + 8) for at in range(head, len(request), 8))):
+            c.send(request[begin:end])
+            time.sleep(0.001)  # a read for each
+        expect("who", text(c.answer()), b"program POST / HTTP/1.1")
+        expect("searches", d.counters()["trouble"], 2)
+        expect("the program's bytes", program.received, [request])
+
+
+@test
 def a_body_that_does_not_come_is_not_waited_for():
     with scene(filter=BODY, app=naming("app")) as (d, app, program):
         c = d.connect()

@@ -121,6 +121,19 @@ static void test_large_body(void)
 	http_filter_free(f);
 }
 
+/* However the body comes, the filter is asked twice: about the head, and about all of it. A search that takes too long is counted each time. */
+static void test_asked_twice(void)
+{
+	static struct picked got;
+	struct http_filter *f = filter_of("{\"any_of\": [{\"header\": \"(a+)+$\"}, {\"body\": \"json\", \"query\": \"$.a\", \"matches\": \"1\"}]}");
+	const char text[] = POST("/", CHUNKED "x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!\r\n", "1\r\n{\r\n3\r\n\"a\"\r\n3\r\n:1}\r\n0\r\n\r\n");
+
+	pick_all(f, text, strlen(text), SIZE_MAX, &got);
+	tap_ok(got.len == strlen(text) + 1 && *got.text == '[', "a body that comes byte by byte is found");
+	tap_int(http_filter_trouble(f).regex, 2, "the filter was asked twice");
+	http_filter_free(f);
+}
+
 static void test_gaps(void)
 {
 	static struct picked got;
@@ -172,6 +185,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		test_row(i);
 	test_large_body();
+	test_asked_twice();
 	test_gaps();
 	test_tls();
 	return tap_done();
