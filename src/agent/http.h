@@ -54,6 +54,7 @@ void http_port_unref(struct http_port *p);
 struct http_peers {
 	struct endpoint client, destination;
 	bool keeps_probes; /* the kubelet's requests are the app's, whatever the filters say */
+	bool home_refused; /* who takes what no filter wants has refused the connection: all that is the app's */
 	bool probing;	   /* and this is most likely one: a program is connected when it proves to be none */
 	struct span sni; /* of a connection that was decrypted */
 	int (*dial_app)(void *app, const struct endpoint *client, const struct endpoint *destination, dial_done_fn done, void *arg,
@@ -67,6 +68,10 @@ struct http_peers {
 };
 /* Dials where all goes that no filter wants, as egress_ops.dial. */
 int http_dial_home(struct http_port *p, const struct http_peers *peers, dial_done_fn done, void *arg, struct dial **ret_dial);
+/* Is that a session's program? */
+bool http_port_takes_rest(const struct http_port *p);
+/* Has whoever was dialled so refused the connection, and is it the app's then? */
+bool http_refusal_passes(int error);
 /* Takes the client's connection over (non-blocking, SO_LINGER 0), and connects to the app at once. */
 void http_serve(struct http_port *p, int fd, const struct http_peers *peers);
 /* Resets every connection of every port. */

@@ -174,7 +174,7 @@ static bool take_ends(struct http_conn *c)
 		if ((u == c->current && c->n_waiting) || u->end.watch.fd < 0 || !http_end_has_something(&u->end))
 			continue;
 		moved = true;
-		if (u == c->current && (c->in_body || u->taker == http_rest(c->port)))
+		if (u == c->current && (c->in_body || u->taker == http_home(c)))
 			http_relay(c, u);
 		else
 			http_upstream_drop(u);

@@ -167,16 +167,45 @@ static void on_dialed(struct http_upstream *u)
 		http_end_flush(u->conn, &u->end);
 }
 
+static void dial(struct http_upstream *u);
+
+bool http_refusal_passes(int error)
+{
+	return error > 0 && error != ECONNRESET && error != ETIMEDOUT && error != EPROTO;
+}
+
+struct http_taker *http_home(const struct http_conn *c)
+{
+	return c->home_refused ? NULL : http_rest(c->port);
+}
+
+/* What a program refuses that would have had all the rest is the app's, as without HTTP. Nothing was said to it yet. */
+static void on_dial_failed(struct http_upstream *u, int error)
+{
+	struct http_taker *t = u->taker;
+
+	u->dial = NULL;
+	u->failed = error;
+	if (!t || t != http_home(u->conn) || !http_refusal_passes(error))
+		return;
+	t->ops->count(t->arg, COUNTER_STOLEN_PASSED, 1);
+	u->conn->home_refused = true;
+	u->taker = NULL;
+	u->failed = 0;
+	http_taker_unref(t);
+	if (u->link)
+		http_multiplex_mark(u);
+	dial(u);
+}
+
 static void on_dial_done(void *arg, int error)
 {
 	struct http_upstream *u = arg;
 
-	if (error) {
-		u->dial = NULL;
-		u->failed = error;
-	} else {
+	if (error)
+		on_dial_failed(u, error);
+	else
 		on_dialed(u);
-	}
 	http_run(u->conn);
 }
 
@@ -205,7 +234,7 @@ int http_dial(const struct http_peers *peers, const struct http_taker *t, struct
 
 int http_dial_home(struct http_port *p, const struct http_peers *peers, dial_done_fn done, void *arg, struct dial **ret_dial)
 {
-	return http_dial(peers, http_rest(p), (struct span){ NULL, 0 }, done, arg, ret_dial);
+	return http_dial(peers, peers->home_refused ? NULL : http_rest(p), (struct span){ NULL, 0 }, done, arg, ret_dial);
 }
 
 static void dial(struct http_upstream *u)
@@ -213,7 +242,7 @@ static void dial(struct http_upstream *u)
 	int error = http_dial(&u->conn->peers, u->taker, (struct span){ NULL, 0 }, on_dial_done, u, &u->dial);
 
 	if (error && error != EINPROGRESS)
-		u->failed = error;
+		on_dial_failed(u, error);
 	else if (!error)
 		on_dialed(u);
 }
@@ -265,7 +294,7 @@ static void hand_over(struct http_conn *c, struct backlog *from, struct http_end
 void http_relay(struct http_conn *c, struct http_upstream *u)
 {
 	if (!u)
-		u = http_upstream_to(c, http_rest(c->port));
+		u = http_upstream_to(c, http_home(c));
 	c->stage = HTTP_RELAYS;
 	c->current = u;
 	if (!u)
@@ -483,6 +512,7 @@ void http_serve(struct http_port *p, int fd, const struct http_peers *peers)
 	c->port = p;
 	p->refs++;
 	c->peers = *peers;
+	c->home_refused = peers->home_refused;
 	c->timer.on_due = on_timer;
 	c->client.watch.fd = -1;
 	list_init(&c->upstreams);
@@ -490,7 +520,7 @@ void http_serve(struct http_port *p, int fd, const struct http_peers *peers)
 	list_append(&conns, &c->of_all);
 	count++;
 	if (http_end_open(c, &c->client, fd, on_client) == 0)
-		c->current = http_upstream_to(c, peers->probing ? NULL : http_rest(p));
+		c->current = http_upstream_to(c, peers->probing ? NULL : http_home(c));
 	if (c->current)
 		http_run(c);
 	else

@@ -21,19 +21,19 @@ static struct http_upstream *find(struct http_conn *c, struct http_taker *t)
 	return NULL;
 }
 
-static void mark_link(struct http_conn *c, struct http_upstream *u)
+void http_multiplex_mark(struct http_upstream *u)
 {
 	struct http_marks marks;
 
-	if (http_marks_of(c->port, u->taker, &marks))
-		h2_mark(u->link, &marks);
+	http_marks_of(u->conn->port, u->taker, &marks);
+	h2_mark(u->link, &marks);
 }
 
 static bool connect_link(struct http_conn *c, struct http_upstream *u, bool home)
 {
 	u->link = h2_connect(c->h2, home);
 	if (u->link)
-		mark_link(c, u);
+		http_multiplex_mark(u);
 	return u->link != NULL;
 }
 
@@ -70,7 +70,7 @@ static struct h2_link *choose(void *arg, struct http_request *r, bool *ret_wait)
 		t->ops->count(t->arg, COUNTER_HTTP_STOLEN, 1);
 	else if (choice == HTTP_NOBODY)
 		http_count_all(c->port, COUNTER_HTTP_PASSED);
-	return link_to(c, choice == HTTP_NOBODY ? http_rest(c->port) : t);
+	return link_to(c, choice == HTTP_NOBODY ? http_home(c) : t);
 }
 
 static void on_wait(void *arg)
@@ -107,7 +107,7 @@ bool http_multiplex_upgraded(struct http_conn *c, struct http_upstream *u)
 	u->link = c->h2 ? h2_connect_upgraded(c->h2, true, c->h2c, (size_t)c->h2c_len, is_head) : NULL;
 	if (!u->link)
 		return false;
-	mark_link(c, u);
+	http_multiplex_mark(u);
 	u->proven = true;
 	h2_receive(u->link, backlog_first(&u->held), backlog_len(&u->held));
 	http_kept_take(&u->held, backlog_len(&u->held));

@@ -103,6 +103,7 @@ struct http_conn {
 	int8_t h2c_len;
 	bool upgrading; /* the last of them asks for another protocol: what follows depends on the answer */
 	bool shut;
+	bool home_refused; /* who takes the rest has refused a connection: the rest is the app's */
 	bool leaving; /* no filter is there any more: it ends when nothing is on its way */
 	struct h2 *h2;
 };
@@ -139,6 +140,8 @@ void http_reset(struct http_conn *c);
 void http_end(struct http_conn *c);
 /* The program can't answer: 502, or a reset when the answer has begun. */
 void http_fail(struct http_conn *c, struct http_upstream *u, const char *what, int error);
+/* Where all goes that no filter wants; NULL: to the app. */
+struct http_taker *http_home(const struct http_conn *c);
 /* The connection to a taker's program, or with NULL to the app; made when there is none that is good. NULL without memory. */
 struct http_upstream *http_upstream_to(struct http_conn *c, struct http_taker *t);
 struct http_upstream *http_upstream_new(struct http_conn *c, struct http_taker *t);
@@ -154,6 +157,8 @@ bool http_multiplex_begin(struct http_conn *c);
 /* After an upgrade that @u has granted. */
 bool http_multiplex_upgraded(struct http_conn *c, struct http_upstream *u);
 void http_multiplex(struct http_conn *c);
+/* The link's answers get their marks. */
+void http_multiplex_mark(struct http_upstream *u);
 
 /* http_gateway.c: HTTP/2 from a link, HTTP/1 to a taker's program. NULL without memory. */
 struct http_gateway *http_gateway_new(struct http_conn *c, struct http_taker *t);

@@ -192,6 +192,11 @@ struct http_taker *http_rest(const struct http_port *p)
 	return NULL;
 }
 
+bool http_port_takes_rest(const struct http_port *p)
+{
+	return http_rest(p) != NULL;
+}
+
 static void count_trouble(struct http_taker *t)
 {
 	struct http_filter_trouble now = http_filter_trouble(t->filter);

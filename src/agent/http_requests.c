@@ -118,7 +118,7 @@ static void undecide(struct http_conn *c)
 /* Whose the decided request is. NULL: the app's. */
 static struct http_taker *destination(const struct http_conn *c)
 {
-	return c->kept ? NULL : c->wanted ? c->wanted : http_rest(c->port);
+	return c->kept ? NULL : c->wanted ? c->wanted : http_home(c);
 }
 
 /* Its session has gone, and with it the way to the program: who else wants the request? */
@@ -283,7 +283,7 @@ static void on_end(struct http_conn *c)
 {
 	if (c->n_waiting || c->in_body || c->behind_last)
 		http_relay(c, c->current);
-	else if (!backlog_len(&c->held) && c->current && (c->current->taker || http_rest(c->port)))
+	else if (!backlog_len(&c->held) && c->current && (c->current->taker || http_home(c)))
 		http_end(c);
 	else
 		http_relay(c, NULL);

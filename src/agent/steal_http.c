@@ -197,8 +197,8 @@ void steal_http_remove(struct steal_http *h, const struct subscriber *s)
 		if (session->subscriber != s)
 			continue;
 		list_remove(&session->node);
-		tls_forget(p->http);
 		http_taker_remove(session->taker);
+		tls_forget(p->http);
 		session_free(session);
 		port_tidy(h, p);
 		return;

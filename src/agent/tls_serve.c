@@ -256,12 +256,28 @@ static void choose_alone(struct tls_conn *t)
 		memcpy(t->chosen, t->offered, t->chosen_len = 1u + *t->offered);
 }
 
+static void on_home(void *arg, int error);
+
+static void dial_home(struct tls_conn *t)
+{
+	int error = http_dial_home(t->port, &t->peers, on_home, t, &t->home);
+
+	if (error != EINPROGRESS)
+		on_home(t, error);
+}
+
 /* The server that gets what no filter wants has answered. */
 static void on_home(void *arg, int error)
 {
 	struct tls_conn *t = arg;
 	struct span alpn = { NULL, 0 };
 
+	if (!t->peers.home_refused && http_refusal_passes(error) && http_port_takes_rest(t->port)) {
+		t->home = NULL;
+		t->peers.home_refused = true;
+		dial_home(t);
+		return;
+	}
 	if (error) {
 		log_limited(LOG_LEVEL_INFO, "tls: the server behind port %u can't be connected to: %s", t->outer.destination.port, strerror(error));
 		t->home = NULL;
@@ -297,16 +313,12 @@ static void note_offer(struct tls_conn *t, struct span alpn)
 
 static void on_hello(struct tls_conn *t, const struct tls_hello *hello)
 {
-	int error;
-
 	t->key = tls_keys_for(t->keys, hello->sni);
 	if (hello->sni.len < sizeof(t->server_name) && !memchr(hello->sni.at ? hello->sni.at : "", 0, hello->sni.len))
 		memcpy(t->server_name, hello->sni.at ? hello->sni.at : "", hello->sni.len);
 	note_offer(t, hello->alpn);
 	t->peers.sni = span_of(t->server_name);
-	error = http_dial_home(t->port, &t->peers, on_home, t, &t->home);
-	if (error != EINPROGRESS)
-		on_home(t, error);
+	dial_home(t);
 }
 
 /* Not TLS: as on any other port. */
@@ -404,7 +416,7 @@ void tls_forget(const struct http_port *p)
 		t->home->egress->ops->abandon(t->home);
 		t->home = NULL;
 		if (!t->decided)
-			on_home(t, ECONNREFUSED);
+			dial_home(t);
 	}
 }
 

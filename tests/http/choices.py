@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """choices.py DIVERT -- HTTP/1 through the filter: bodies that decide, several sessions, TLS by its server name, many connections."""
+import socket
 import sys
 import threading
 import time
 
-from kit import GET, MINE, PATIENCE, Server, expect, main, naming, reply, scene, test, text
+from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, reply, scene, test, text
 
 BODY = {"body_filter": {"body": "json", "query": "$.user", "matches": "^alice$"}}
 
@@ -112,6 +113,29 @@ def a_session_that_takes_the_rest():
         expect("the filter's", text(c.answer()), b"program GET /2 HTTP/1.1")
         expect("the app", app.connections, 0)
     rest.close()
+
+
+@test
+def a_program_that_refuses_the_rest():
+    """What would have been all that no filter wants is the app's then, HTTP or not; a request that a filter wants is answered 502."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{unused.getsockname()[1]}"
+        app = Server(naming("app"))
+        d = Divert(app, dead, more=((True, dead),))
+        c = d.connect()
+        for n in range(3):
+            c.send(GET % n)
+            expect("no filter's", text(c.answer()), b"app GET /%d HTTP/1.1" % n)
+        c.send(MINE % 4)
+        expect("the filter's", c.answer()[0], 502)
+        c = d.connect()
+        c.send(b"no HTTP\r\n\r\n")
+        expect("no HTTP", text(c.answer()), b"app no HTTP")
+        d.counters()
+        expect("told", [s["refused"] for s in d.all], [0, 2])
+        d.close()
+        app.close()
 
 
 @test

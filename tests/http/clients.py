@@ -226,6 +226,19 @@ def a_program_that_is_not_there():
 
 
 @test
+def a_program_that_refuses_the_rest():
+    app = Node("http2", "app")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        dead = f"127.0.0.1:{s.getsockname()[1]}"
+        d = Divert(app, dead, more=((True, dead),))
+        expect("the app's", json.loads(curl(d, "/", "-d", "x" * 100000))["length"], 100000)
+        expect("the filter's", curl(d, "/", "-i", *USER).split()[1], "502")
+        d.close()
+    app.close()
+
+
+@test
 def floods_are_bounded():
     """Header blocks over 64 KiB, endless CONTINUATION, streams opened and reset as fast as can be."""
     script = r"""

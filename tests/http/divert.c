@@ -103,6 +103,7 @@ static void print_counters(void)
 	} names[] = {
 		{ "stolen", COUNTER_HTTP_STOLEN }, { "passed", COUNTER_HTTP_PASSED }, { "lost", COUNTER_HTTP_LOST },
 		{ "unsafe", COUNTER_HTTP_UNSAFE }, { "failed", COUNTER_HTTP_FAILED }, { "trouble", COUNTER_HTTP_TROUBLE },
+		{ "refused", COUNTER_STOLEN_PASSED },
 	};
 
 	for (size_t i = 0; i < n_sessions; i++) {

@@ -11,27 +11,7 @@ from labkit.registry import PROMPT, expect, expect_in, test
 
 PORT = 21100
 CONFIG = "/tmp/lab/home/mirrord.json"
-
-SERVER = """
-import http.server, json, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def answer(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        text = json.dumps({"name": sys.argv[1], "method": self.command, "path": self.path, "peer": self.client_address[:2], "length": len(body)}).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-    do_GET = do_POST = answer
-    def log_message(self, *_): pass
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-s = Server(("0.0.0.0", int(sys.argv[2])), Handler)
-print("ready", flush=True)
-s.serve_forever()
-"""
+SERVER = "/tmp/lab/tests/programs/serve_http.py"
 
 # One connection, a request for each (method, path, headers, body); what came, or the error.
 CLIENT = """
@@ -66,12 +46,12 @@ class Pair:
 
     def __init__(self, lab, filter, agent={}, **incoming):
         self.lab = lab
-        self.real = lab.cluster.pod.start([*PYTHON, "-c", SERVER, "real", str(PORT)], stdout=subprocess.PIPE, text=True)
+        self.real = lab.cluster.pod.start([*PYTHON, SERVER, "real", str(PORT)], stdout=subprocess.PIPE, text=True)
         self.real.stdout.readline()
         with open(CONFIG, "w") as f:
             json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": filter, **incoming}}}, "agent": agent}, f)
         os.chmod(CONFIG, 0o644)
-        self.here = lab.start_mirrord([*PYTHON, "-c", SERVER, "here", str(PORT)], options=("-f", CONFIG))
+        self.here = lab.start_mirrord([*PYTHON, SERVER, "here", str(PORT)], options=("-f", CONFIG))
         line = self.here.stdout.readline()
         expect("the program's first line", line, "ready\n", lab.log() + (self.here.stderr.read() if not line else ""))
 
@@ -171,7 +151,7 @@ class Second:
         with open(config, "w") as f:
             json.dump({"feature": {"network": {"incoming": incoming}}}, f)
         os.chmod(config, 0o644)
-        self.process = lab.start_mirrord([*PYTHON, "-c", SERVER, "second", str(PORT)], options=("-f", config, "--no-publish"))
+        self.process = lab.start_mirrord([*PYTHON, SERVER, "second", str(PORT)], options=("-f", config, "--no-publish"))
         line = self.process.stdout.readline()
         expect("the second program's first line", line, "ready\n", lab.log() + (self.process.stderr.read() if not line else ""))
 
@@ -210,7 +190,7 @@ def http2_to_a_program_without(lab):
     with open(CONFIG, "w") as f:
         json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": {"path_filter": "^/here"}}}}, "agent": {"inject_headers": True}}, f)
     os.chmod(CONFIG, 0o644)
-    here = lab.start_mirrord([*PYTHON, "-c", SERVER, "here", str(PORT)], options=("-f", CONFIG))
+    here = lab.start_mirrord([*PYTHON, SERVER, "here", str(PORT)], options=("-f", CONFIG))
     try:
         expect("the program's first line", here.stdout.readline(), "ready\n", lab.log())
         curl = ["curl", "-sS", "-m", "20", "--http2-prior-knowledge", "-d", "x" * 1000]

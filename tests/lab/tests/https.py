@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 from labkit import plan
@@ -15,52 +16,7 @@ HOME = "/tmp/lab/home"
 CONFIG = f"{HOME}/https.json"
 KEYS = f"{HOME}/keys"
 POD = plan.HOSTS["pod"][0]
-
-# Says who it is and what it saw of the connection. Arguments: name, port, "tls" or "tcp", certificate, key, roots of clients or "".
-SERVER = """
-import hashlib, http.server, json, ssl, sys
-name, port, how, cert, key, roots = sys.argv[1:7]
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def answer(self):
-        h, left = hashlib.sha256(), int(self.headers.get("content-length", 0))
-        while left:
-            data = self.rfile.read(min(left, 65536))
-            left -= len(data)
-            h.update(data)
-        s = self.connection
-        text = json.dumps({"name": name, "path": self.path, "peer": self.client_address[0], "sha256": h.hexdigest(),
-            "version": s.version() if how == "tls" else None, "sni": getattr(s.context, "seen", None) if how == "tls" else None,
-            "alpn": s.selected_alpn_protocol() if how == "tls" else None,
-            "subject": str((s.getpeercert() or {}).get("subject")) if how == "tls" else None}).encode()
-        if self.path.startswith("/big/"):
-            text = name.encode()[:1] * int(self.path[5:])
-        self.send_response(200)
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-    do_GET = do_POST = answer
-    def log_message(self, *_): pass
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    def finish_request(self, sock, address):
-        if how == "tls":
-            c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            c.load_cert_chain(cert, key)
-            c.set_alpn_protocols(["http/1.1"])
-            c.sni_callback = lambda s, name, context: setattr(c, "seen", name)
-            if roots:
-                c.load_verify_locations(roots)
-                c.verify_mode = ssl.CERT_REQUIRED
-            sock.settimeout(20)
-            sock = c.wrap_socket(sock, server_side=True)
-        super().finish_request(sock, address)
-    def handle_error(self, *_): pass
-s = Server(("0.0.0.0", int(port)), Handler)
-print("ready", flush=True)
-s.serve_forever()
-"""
+SERVER = "/tmp/lab/tests/programs/serve_http.py"
 
 # HTTP/2 and HTTP/1.1 by ALPN.
 NODE = """
@@ -140,7 +96,7 @@ class Pair:
 
 
 def python_server(name, how="tls", key="shop", roots=""):
-    return [*PYTHON, "-c", SERVER, name, str(PORT), how, f"{KEYS}/{key}.pem", f"{KEYS}/{key}.key", roots]
+    return [*PYTHON, SERVER, name, str(PORT), how, f"{KEYS}/{key}.pem", f"{KEYS}/{key}.key", roots]
 
 
 def node_server(lab, name, key="shop"):
@@ -174,7 +130,7 @@ def filtered(lab):
                 got = json.loads(got)
                 expect("who answered", got["name"], who, str(got) + lab.log())
                 expect("as TLS, by name, in the client's protocol", (got["version"], got["sni"], got["alpn"]), ("TLSv1.3", "shop.test", "http/1.1"), str(got))
-                expect("the client's address", got["peer"], own, str(got))
+                expect("the client's address", got["peer"][0], own, str(got))
 
 
 @test("https.in_the_clear", needs=("curl", "openssl"))
@@ -201,6 +157,25 @@ def without_a_filter(lab):
     """All of a port, decrypted."""
     with Pair(lab, python_server("real"), python_server("here", "tcp"), steal_tls=[port_with("shop")], https_delivery={"protocol": "tcp"}):
         expect("who answered", ask(lab)["name"], "here", lab.log())
+
+
+@test("https.refused", needs=("curl", "openssl"))
+def refused(lab):
+    """A program that has closed its port, and a session that doesn't know yet: the connection is the target's, as without TLS."""
+    if lab.tunnel:
+        return  # there the session dials, and knows
+    with Pair(lab, python_server("real"), python_server("here", "tcp"), steal_tls=[port_with("shop")], tls_delivery={"protocol": "tcp"}) as pair:
+        expect("before", ask(lab)["name"], "here", lab.log())
+        sessions = lab.processes("mirrord-session")
+        for pid in sessions:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            pair.here.send_signal(signal.SIGUSR1)
+            expect("the program", pair.here.stdout.readline(), "closed\n")
+            expect("behind", ask(lab)["name"], "real", lab.log())
+        finally:
+            for pid in sessions:
+                os.kill(pid, signal.SIGCONT)
 
 
 @test("https.keys_of_this_machine", needs=("curl", "openssl"))

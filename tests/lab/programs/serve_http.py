@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""serve_http.py NAME PORT [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes. With ROOTS
+clients must have a certificate. On SIGUSR1 it closes its listener, says "closed", and answers nobody any more."""
+
+import hashlib
+import http.server
+import json
+import signal
+import ssl
+import sys
+import time
+
+name, port, how, cert, key, roots = (sys.argv[1:] + [""] * 4)[:6]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        h, length = hashlib.sha256(), int(self.headers.get("content-length", 0))
+        left = length
+        while left:
+            data = self.rfile.read(min(left, 65536))
+            left -= len(data)
+            h.update(data)
+        seen = {"name": name, "method": self.command, "path": self.path, "peer": self.client_address[:2], "length": length, "sha256": h.hexdigest(), "version": None}
+        if how == "tls":
+            s = self.connection
+            seen.update(version=s.version(), sni=getattr(s.context, "seen", None), subject=str((s.getpeercert() or {}).get("subject")))
+        seen["alpn"] = self.connection.selected_alpn_protocol() if how == "tls" else None
+        text = name.encode()[:1] * int(self.path[5:]) if self.path.startswith("/big/") else json.dumps(seen).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def finish_request(self, sock, address):
+        if how == "tls":
+            c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            c.load_cert_chain(cert, key)
+            c.set_alpn_protocols(["http/1.1"])
+            c.sni_callback = lambda s, sni, context: setattr(c, "seen", sni)
+            if roots:
+                c.load_verify_locations(roots)
+                c.verify_mode = ssl.CERT_REQUIRED
+            sock.settimeout(20)
+            sock = c.wrap_socket(sock, server_side=True)
+        super().finish_request(sock, address)
+
+    def handle_error(self, *_):
+        pass
+
+
+def close(*_):
+    server.socket.close()
+    print("closed", flush=True)
+    while True:
+        time.sleep(60)
+
+
+server = Server(("0.0.0.0", int(port)), Handler)
+signal.signal(signal.SIGUSR1, close)
+print("ready", flush=True)
+server.serve_forever()
