@@ -89,14 +89,16 @@ def large_bodies_of_http2():
 @test
 def answers_in_parts():
     with servers() as (d, app, program):
-        for user in ([], USER):
-            out = run("nghttp", "-v", *[f"-H{u.replace(': ', ':')}" for u in user if u != "-H"], f"http://127.0.0.1:{d.port}/hints/0")
+        for user in ([], ["-Hx-user:alice"]):
+            out = run("nghttp", "-v", *user, f"http://127.0.0.1:{d.port}/hints/0")
             expect("interim answer", len(re.findall(r":status: 103", out)), 1)
-            out = run("nghttp", "-v", *[f"-H{u.replace(': ', ':')}" for u in user if u != "-H"], f"http://127.0.0.1:{d.port}/trailers/0")
+            out = run("nghttp", "-v", *user, f"http://127.0.0.1:{d.port}/trailers/0")
             expect("trailers", len(re.findall(r"x-sum: 7", out)), 1)
-            out = run("nghttp", "-v", *[f"-H{u.replace(': ', ':')}" for u in user if u != "-H"], f"http://127.0.0.1:{d.port}/reset/0", status=None)
+            out = run("nghttp", "-v", *user, f"http://127.0.0.1:{d.port}/reset/0", status=None)
             expect("the server's reset", "error_code=ENHANCE_YOUR_CALM(0x0b)" in out, True)
-            expect("an early answer", curl(d, "/early", *user, "-d", "x" * 100), "early")
+            # Not curl: now and then it fails on such an answer, Node's own as well.
+            out = run("nghttp", "-v", "-d", __file__, *user, f"http://127.0.0.1:{d.port}/early")
+            expect("an early answer", (":status: 413" in out, "early" in out, "error_code=PROTOCOL" in out), (True, True, False))
 
 
 NODE_STREAMS = r"""
