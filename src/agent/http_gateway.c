@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* A session's program that speaks HTTP/1 alone, for a client that speaks HTTP/2: src/http/gateway.c translates, and each request has a
- * connection for itself while it lasts. Connections are kept for the next one. Requests beyond HTTP_CHANNELS wait for one. */
+ * connection for itself while it lasts. Connections are kept for the next one. Requests beyond HTTP_CHANNELS wait for one; WebSockets, which keep
+ * theirs, don't count. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "agent/http_internal.h"
 #include "http/gateway.h"
@@ -28,6 +30,7 @@ struct channel {
 	struct dial *dial;
 	struct job *job; /* NULL: idle */
 	int failed;
+	bool counted, shut;
 };
 
 /* A request that isn't answered. */
@@ -54,7 +57,7 @@ static void channel_free(struct channel *ch)
 		ch->dial->egress->ops->abandon(ch->dial);
 	http_end_close(ch->owner->conn, &ch->end);
 	list_remove(&ch->node);
-	ch->owner->n_channels--;
+	ch->owner->n_channels -= ch->counted;
 	free(ch);
 }
 
@@ -100,6 +103,7 @@ static struct channel *channel_new(struct http_gateway *g)
 		return NULL;
 	ch->owner = g;
 	ch->end.watch.fd = -1;
+	ch->counted = true;
 	list_append(&g->channels, &ch->node);
 	g->n_channels++;
 	error = http_dial(&g->conn->peers, g->taker, span_of(alpn), on_dial_done, ch, &ch->dial);
@@ -136,6 +140,10 @@ static void assign(struct http_gateway *g)
 		if (!j->channel)
 			return;
 		j->channel->job = j;
+		if (exchange_is_websocket(j->exchange)) {
+			j->channel->counted = false;
+			g->n_channels--;
+		}
 	}
 }
 
@@ -285,6 +293,10 @@ static bool move_channel(struct channel *ch)
 	if (ch->end.watch.fd < 0)
 		return false;
 	moved = send_request(ch);
+	if (exchange_wants_end(ch->job->exchange) && !backlog_len(&ch->end.out) && !ch->shut) {
+		shutdown(ch->end.watch.fd, SHUT_WR);
+		ch->shut = true;
+	}
 	return take_answer(ch) || moved;
 }
 

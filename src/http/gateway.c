@@ -4,6 +4,8 @@
  *   stream ─► head, as HTTP/1 ─► body, in chunks unless its length is told ─► trailer        (the queue `request`, credit as it is sent)
  *   stream ◄─ head (h1_head.c) ◄─ body without its chunks ◄─ trailer                       (the queue `answer`)
  *
+ * A WebSocket is a CONNECT there and an upgrade here, whose 101 is a 200 there (RFC 8441); what follows are bytes without an end, both ways.
+ *
  * It lives as long as its stream. The connection's side lets go of it when the answer is whole, or hears that it is cancelled. */
 #include "http/gateway.h"
 
@@ -23,7 +25,8 @@ struct exchange {
 	void *owner; /* NULL: nobody is there any more, or not yet */
 	struct h2_block block; /* the head or the trailer that comes */
 	enum translate_body body;
-	bool headed, is_head;
+	bool headed, is_head, ended;
+	bool websocket;
 	struct h2_queue request;
 	size_t unpaid; /* bytes in `request` that are framing of ours, not the client's data */
 	/* The answer. */
@@ -166,6 +169,8 @@ static void refuse_grpc(struct exchange *x)
 static void begin(struct exchange *x, bool end)
 {
 	x->headed = true;
+	x->websocket = translate_is_websocket(&x->block);
+	x->ended = end;
 	x->is_head = span_equal(h2_block_value(&x->block, ":method"), span_of("HEAD"));
 	if (is_grpc(&x->block)) {
 		refuse_grpc(x);
@@ -190,6 +195,7 @@ static void end_request(struct exchange *x)
 {
 	size_t before;
 
+	x->ended = true;
 	if (x->body != TRANSLATE_CHUNKED || x->answered)
 		return;
 	add_framing(x, "0\r\n");
@@ -252,7 +258,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 static nghttp2_session *session_new(struct gateway *g)
 {
 	const nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW },
-						    { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS } };
+						    { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS },
+						    { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 } };
 	nghttp2_session_callbacks *callbacks = NULL;
 	nghttp2_session *session = NULL;
 	nghttp2_option *option = NULL;
@@ -269,7 +276,7 @@ static nghttp2_session *session_new(struct gateway *g)
 	}
 	nghttp2_option_del(option);
 	nghttp2_session_callbacks_del(callbacks);
-	if (!session || nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, 2) == 0)
+	if (!session || nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, 3) == 0)
 		return session;
 	nghttp2_session_del(session);
 	return NULL;
@@ -346,6 +353,16 @@ void exchange_sent(struct exchange *x, size_t len)
 		nghttp2_session_consume_stream(x->gateway->session, x->id, len - framing);
 }
 
+bool exchange_is_websocket(const struct exchange *x)
+{
+	return x->websocket;
+}
+
+bool exchange_wants_end(const struct exchange *x)
+{
+	return x->websocket && x->ended && !h2_queue_len(&x->request);
+}
+
 bool exchange_has_room(const struct exchange *x)
 {
 	return h2_queue_len(&x->answer) < ANSWER_MAX;
@@ -377,13 +394,19 @@ static int read_head(struct exchange *x)
 	if (n <= 0)
 		return n < 0 ? -1 : 0;
 	x->scan = (struct h1_scan){ 0 };
-	if (h1_parse_response(x->head.data + x->head.at, (size_t)n, &request, &m) < 0 || m.upgrade || !forward_head(x, &m, (size_t)n))
+	if (h1_parse_response(x->head.data + x->head.at, (size_t)n, &request, &m) < 0 || (m.upgrade && !x->websocket))
+		return -1;
+	if (m.upgrade) {
+		m.status = 200;
+		m.framing = H1_UNTIL_CLOSE;
+	}
+	if (!forward_head(x, &m, (size_t)n))
 		return -1;
 	x->head.at += (size_t)n;
 	if (m.status < 200)
 		return 1;
 	x->answered = true;
-	x->keeps = !m.last && m.framing != H1_UNTIL_CLOSE;
+	x->keeps = !m.last && m.framing != H1_UNTIL_CLOSE && !x->websocket;
 	x->until_close = m.framing == H1_UNTIL_CLOSE;
 	x->reading = h1_body_of(&m);
 	x->whole = x->reading.done;

@@ -31,6 +31,10 @@ void *exchange_owner(const struct exchange *x);
 /* What is to be sent to the server now; and that so much of it was. */
 size_t exchange_request(const struct exchange *x, const uint8_t **ret_data);
 void exchange_sent(struct exchange *x, size_t len);
+/* A WebSocket: the connection is its own for good. */
+bool exchange_is_websocket(const struct exchange *x);
+/* … whose client has ended, and all of it was sent: the server is to hear that. */
+bool exchange_wants_end(const struct exchange *x);
 /* Is there room for more of the answer? */
 bool exchange_has_room(const struct exchange *x);
 /* Bytes of the server's. False: they are no answer, which the client has been told. */

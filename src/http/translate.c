@@ -4,8 +4,10 @@
 #include "http/translate.h"
 
 #include <stdio.h>
+#include <sys/random.h>
 
-static const char *const of_connection[] = { "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "http2-settings" };
+static const char *const of_connection[] = { "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "http2-settings",
+					     "sec-websocket-accept" };
 
 static bool is_of_connection(struct span name)
 {
@@ -64,20 +66,47 @@ static bool needs_length(struct span method)
 	return span_equal(method, span_of("POST")) || span_equal(method, span_of("PUT")) || span_equal(method, span_of("PATCH"));
 }
 
+bool translate_is_websocket(const struct h2_block *b)
+{
+	return span_equal(h2_block_value(b, ":method"), span_of("CONNECT")) && span_is(h2_block_value(b, ":protocol"), "websocket");
+}
+
+/* What HTTP/1 has and HTTP/2 hasn't: the key is 16 bytes in base64 (RFC 6455 §4.1), which nobody needs to know. */
+static bool add_upgrade(const struct h2_block *b, struct h2_queue *out)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", last[] = "AQgw";
+	char key[] = "0123456789012345678901==";
+
+	if (!add_text(out, "connection: Upgrade\r\nupgrade: websocket\r\n"))
+		return false;
+	if (h2_block_value(b, "sec-websocket-key").at)
+		return true;
+	if (getrandom(key, 22, 0) != 22)
+		return false;
+	for (size_t i = 0; i < 21; i++)
+		key[i] = alphabet[key[i] & 63];
+	key[21] = last[key[21] & 3];
+	return add_field(out, span_of("sec-websocket-key"), span_of(key));
+}
+
 bool translate_request(const struct h2_block *b, bool no_body, struct h2_queue *out, enum translate_body *ret_body)
 {
 	struct span method = h2_block_value(b, ":method"), path = h2_block_value(b, ":path"), authority = h2_block_value(b, ":authority");
-	bool length = h2_block_value(b, "content-length").at;
+	bool length = h2_block_value(b, "content-length").at, websocket = translate_is_websocket(b);
 	const nghttp2_nv *nv = h2_block_nv(b);
 
-	if (!method.len || !path.len || span_equal(method, span_of("CONNECT")))
+	if (!method.len || !path.len || (span_equal(method, span_of("CONNECT")) && !websocket))
 		return false;
-	if (!add(out, method) || !add_text(out, " ") || !add(out, path) || !add_text(out, " HTTP/1.1\r\n"))
+	if (!add(out, websocket ? span_of("GET") : method) || !add_text(out, " ") || !add(out, path) || !add_text(out, " HTTP/1.1\r\n"))
 		return false;
 	if (authority.len && !add_field(out, span_of("host"), authority))
 		return false;
 	if (!add_fields(nv, b->n, authority.len > 0, out) || !add_cookies(nv, b->n, out))
 		return false;
+	if (websocket) {
+		*ret_body = TRANSLATE_AS_IS;
+		return add_upgrade(b, out) && add_text(out, "\r\n");
+	}
 	*ret_body = no_body ? TRANSLATE_EMPTY : length ? TRANSLATE_AS_IS : TRANSLATE_CHUNKED;
 	if (*ret_body == TRANSLATE_CHUNKED)
 		return add_text(out, "transfer-encoding: chunked\r\n\r\n");

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """gateway.py DIVERT -- a client that speaks HTTP/2, and a local program that speaks HTTP/1 alone: what each of them sees."""
+import base64
 import contextlib
 import http.server
 import json
@@ -252,6 +253,78 @@ const c = require('http2').connect('http://127.0.0.1:' + process.argv[1]), s = c
 s.on('data', () => { s.close(8); setTimeout(() => c.close(), 300); }).on('error', () => {});
 """, str(d.port))
         expect("it hears of it", gone.wait(PATIENCE), True)
+
+
+WEBSOCKET = r"""
+const c = require('http2').connect('http://127.0.0.1:' + process.argv[1]), fields = {'x-user': 'alice', 'sec-websocket-version': '13', origin: 'http://a'};
+let asked = false, got = '', out = {};
+c.on('remoteSettings', settings => {
+  if (asked || !settings.enableConnectProtocol) return;
+  asked = true;
+  const s = c.request({':method': 'CONNECT', ':protocol': 'websocket', ':path': '/ws?x', ...fields});
+  s.setEncoding('latin1').on('response', h => { out.fields = h; if (h[':status'] === 200) s.write('x'.repeat(+process.argv[2])); else s.end(); });
+  s.on('data', d => { got += d; if (got.length === +process.argv[2]) s.end(); });
+  s.on('close', () => { out.length = got.length; out.body = got.slice(0, 50); console.log(JSON.stringify(out)); c.close(); });
+});
+"""
+
+
+@test
+def a_websocket():
+    """CONNECT with :protocol is an upgrade here; then bytes, and the client's end."""
+    size, ended = 1 << 20, threading.Event()
+
+    def handler(c, request):
+        line, fields, body = seen(request.decode("latin-1"))
+        expect("the request", (line, dict(fields)["host"][:10], body), ("GET /ws?x HTTP/1.1", "127.0.0.1:", ""))
+        expect("its fields", [(k, v) for k, v in fields if k not in ("host", "sec-websocket-key")],
+               [("x-user", "alice"), ("sec-websocket-version", "13"), ("origin", "http://a"), ("connection", "Upgrade"), ("upgrade", "websocket")])
+        expect("its key", len(base64.b64decode(dict(fields)["sec-websocket-key"], validate=True)), 16)
+        c.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: a\r\nX-Server: old\r\n\r\n")
+        c.send(c.exactly(size))
+        expect("behind the client's end", c.rest(), b"")
+        ended.set()
+        return False
+
+    with scene(handler) as (d, program):
+        out = json.loads(run("node", "-e", WEBSOCKET, str(d.port), str(size)))
+        expect("the answer", [out["fields"].get(k) for k in (":status", "x-server", "connection", "upgrade", "sec-websocket-accept")], [200, "old", None, None, None])
+        expect("an echo", (out["length"], ended.wait(PATIENCE)), (size, True))
+
+
+@test
+def a_websocket_that_is_refused():
+    with scene(lambda c, request: c.send(reply("not for you", "403 Forbidden"))) as (d, program):
+        out = json.loads(run("node", "-e", WEBSOCKET, str(d.port), "1"))
+        expect("the answer", (out["fields"][":status"], out["body"]), (403, "not for you"))
+
+
+@test
+def many_websockets():
+    """More than connections for requests; those go on beside them."""
+    app, program = Node("http2", "app"), Node("websocket", "program")
+    d = Divert(app, program)
+    try:
+        out = run("node", "-e", r"""
+const c = require('http2').connect('http://127.0.0.1:' + process.argv[1]), open = [];
+c.on('remoteSettings', settings => {
+  if (open.length || !settings.enableConnectProtocol) return;
+  for (let n = 0; n < 60; n++) {
+    const s = c.request({':method': 'CONNECT', ':protocol': 'websocket', ':path': '/ws', 'x-user': 'alice'});
+    open.push(new Promise(ok => s.on('response', h => s.write('' + n)).on('data', d => ok(d.toString() === '' + n && s))));
+  }
+  Promise.all(open).then(all => {
+    const r = c.request({':path': '/beside', 'x-user': 'alice'});
+    let t = '';
+    r.on('data', d => t += d).on('end', () => { console.log(all.filter(s => s).length, JSON.parse(t).name); all.forEach(s => s.close()); c.close(); });
+  });
+});
+""", str(d.port))
+        expect("echoes, and a request beside them", out.split(), ["60", "program"])
+    finally:
+        d.close()
+        app.close()
+        program.close()
 
 
 @test
