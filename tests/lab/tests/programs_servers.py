@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Real clients of real servers through the twin: databases, ssh, git, grpc."""
 
+import json
 import os
 import re
 
@@ -9,6 +10,7 @@ from labkit.registry import Skip, expect, expect_in, test
 from labkit.service import HOME, Services, find
 
 POD4 = plan.HOSTS["pod"][0]
+UNIX = "/tmp/lab/home/unix-postgresql.json"
 ZEROS = "6bde2aa6394fde37e21748bc0578113b"
 
 
@@ -38,7 +40,7 @@ def postgresql(lab):
         services.run([initdb, "-D", f"{HOME}/db", "-U", "shop", "--auth=trust", "--no-sync", "--locale=C"], timeout=60)
         with open(f"{HOME}/db/pg_hba.conf", "a") as f:
             f.write("host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n")
-        services.start([postgres, "-D", f"{HOME}/db", "-k", HOME, "-c", "listen_addresses=10.0.20.5,fd00:20::5", "-c", "fsync=off", "-c", "shared_buffers=16MB"], 5432)
+        server = services.start([postgres, "-D", f"{HOME}/db", "-k", f"{HOME},@lab-shop", "-c", "listen_addresses=10.0.20.5,fd00:20::5", "-c", "fsync=off", "-c", "shared_buffers=16MB"], 5432)
         out = ours(lab, [psql, "-h", "payment", "-U", "shop", "-d", "postgres", "-Atc", "select host(inet_client_addr()), sum(i) from generate_series(1, 100000) i group by 1"], "psql")
         expect("answer", out, lambda t: t.strip() in (f"{POD4}|5000050000", f"{plan.HOSTS['pod'][1]}|5000050000"))
         pgbench = find("pgbench")
@@ -48,6 +50,15 @@ def postgresql(lab):
         expect_in("pgbench", out, "1600/1600")
         out = ours(lab, [psql, "-h", "10.0.20.5", "-U", "shop", "-d", "postgres", "-Atc", "copy (select repeat('x', 1000) from generate_series(1, 20000)) to stdout"], "copy")
         expect("bytes of a copy", len(out), 20000 * 1001)
+
+        # By its Unix socket, whose abstract name is known in its network namespace alone
+        with open(UNIX, "w") as f:
+            json.dump({"feature": {"network": {"outgoing": {"unix_streams": "^lab-shop/[.]s[.]PGSQL[.]"}}}}, f)
+        os.chmod(UNIX, 0o644)
+        ask = [psql, "-h", "@lab-shop", "-U", "shop", "-d", "postgres", "-Atc",
+               "select inet_client_addr() is null; copy (select repeat('x', 1000) from generate_series(1, 2000)) to stdout"]
+        done = lab.mirrord(ask, target=f"pid/{server.pid}", options=["-f", UNIX])
+        expect("by a Unix socket", (done.status, done.out[:2], len(done.out)), (0, "t\n", 2 + 2000 * 1001), done.err[-2000:] + lab.log())
 
 
 def sshd(services, lab):
