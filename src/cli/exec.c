@@ -28,6 +28,7 @@
 #include "cli/options.h"
 #include "cli/who.h"
 #include "config/environment.h"
+#include "kube/replicas.h"
 #include "session/handshake.h"
 #include "session/session.h"
 #include "target/target.h"
@@ -136,6 +137,7 @@ static int fill_session(const struct exec_options *o, const struct config *c, bo
 	if (incoming_options_of(c, s->progress, &s->incoming, err) < 0 ||
 	    log_level(o->log_file, &s->log_level, err) < 0 || target_resolve(c->target_path, &s->target, err) < 0)
 		return -1;
+	s->replicas = c->target_replicas == REPLICAS_ALL && kube_has_replicas(&s->target) && s->incoming.mode != INCOMING_OFF;
 	s->agent_log_level = s->log_level;
 	if (c->sources[KEY_agent_log_level].origin != ORIGIN_DEFAULT)
 		s->agent_log_level = (enum log_level)log_level_parse_directives(c->agent_log_level);

@@ -203,6 +203,8 @@ static void check_rest(const struct checker *k)
 		ERROR(k, KEY_incoming_mode, "there is nothing to steal without a target");
 	if (targetless && c->agent_ephemeral)
 		ERROR(k, KEY_agent_ephemeral, "without a target there is no pod for the agent to join");
+	if (c->target_replicas == REPLICAS_ALL && (targetless || (c->target_path && strncmp(c->target_path, "pod/", 4) == 0)))
+		WARN(k, KEY_target_replicas, "has no effect: only a workload, a service or labels have several pods");
 	if (c->agent_namespace && c->agent_ephemeral)
 		WARN(k, KEY_agent_namespace, "has no effect: an ephemeral agent is in the target's namespace");
 	else if (c->agent_namespace && targetless)

@@ -16,6 +16,7 @@ struct arena;
 
 enum incoming_mode { INCOMING_MIRROR, INCOMING_STEAL, INCOMING_OFF };
 enum incoming_concurrent { INCOMING_ABORT, INCOMING_CONTINUE, INCOMING_OVERRIDE };
+enum target_replicas { REPLICAS_ONE, REPLICAS_ALL };
 enum tls_delivery_protocol { TLS_DELIVERY_TLS, TLS_DELIVERY_TCP };
 enum image_pull_policy { IMAGE_PULL_IF_NOT_PRESENT, IMAGE_PULL_ALWAYS, IMAGE_PULL_NEVER };
 

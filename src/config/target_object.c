@@ -65,6 +65,8 @@ bool config_target_object(const struct value_context *c, const struct node *obje
 			continue;
 		if (strcmp(n->key, "namespace") == 0)
 			value_set_node(c, KEY_target_namespace, n);
+		else if (strcmp(n->key, "replicas") == 0)
+			value_set_node(c, KEY_target_replicas, n);
 		else
 			source_error(c->source, n->key_at, "target", "\"%s\" can't stand beside \"%s\"", n->key, what->key);
 	}

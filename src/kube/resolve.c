@@ -198,6 +198,11 @@ static int rate_pod(const json_t *pod, const char *container)
 	return json_is_true(json_object_get(status, "ready")) ? 2 : 1;
 }
 
+bool kube_pod_runs(const json_t *pod, const char *container)
+{
+	return rate_pod(pod, container) > 0;
+}
+
 json_t *kube_choose_pod(const json_t *list, const char *container)
 {
 	json_t *pod, *best = NULL;
@@ -261,6 +266,11 @@ static int take_pod(const struct target *t, const json_t *pod, struct kube_place
 	return 0;
 }
 
+static void make_path(char out[1024], const char *namespace, const char *selector)
+{
+	kube_path(out, 1024, "/api/v1/namespaces/%s/pods?labelSelector=%s", namespace, selector);
+}
+
 static int resolve_selector(struct kube *k, const struct target *t, const char *selector, struct kube_place *p, struct error *err)
 {
 	struct kube_call c = { 0 };
@@ -268,7 +278,7 @@ static int resolve_selector(struct kube *k, const struct target *t, const char *
 	char what[400];
 	int r;
 
-	kube_path(c.path, sizeof(c.path), "/api/v1/namespaces/%s/pods?labelSelector=%s", p->namespace, selector);
+	make_path(c.path, p->namespace, selector);
 	snprintf(what, sizeof(what), "target %s", t->text);
 	if (kube_do(k, &c, &list, what, err) < 0)
 		return -1;
@@ -354,28 +364,53 @@ static int rollout_selector(struct kube *k, const struct target *t, const char *
 	return 0;
 }
 
+static int selector_of(struct kube *k, const struct target *t, const char *namespace, const json_t *object, char out[SELECTOR_MAX],
+		       struct error *err)
+{
+	int r = 0;
+
+	out[0] = '\0';
+	if (t->kind == TARGET_SERVICE)
+		r = service_selector(t, object, out, SELECTOR_MAX, err);
+	else if (t->kind == TARGET_CRONJOB)
+		r = cronjob_selector(k, t, namespace, object, out, SELECTOR_MAX, err);
+	else if (t->kind == TARGET_ROLLOUT)
+		r = rollout_selector(k, t, namespace, object, out, SELECTOR_MAX, err);
+	else
+		kube_selector_print(kube_dig(object, "spec.selector"), out, SELECTOR_MAX);
+	return r == 0 && !out[0] ? error_set(err, 0, "target %s: it selects no pods", t->text) : r;
+}
+
 static int resolve_object(struct kube *k, const struct target *t, struct kube_place *p, struct error *err)
 {
-	char selector[SELECTOR_MAX] = "";
+	char selector[SELECTOR_MAX];
 	json_t *object = NULL;
-	int r = 0;
+	int r;
 
 	if (get(k, t, p->namespace, &object, err) < 0)
 		return -1;
-	if (t->kind == TARGET_SERVICE)
-		r = service_selector(t, object, selector, sizeof(selector), err);
-	else if (t->kind == TARGET_CRONJOB)
-		r = cronjob_selector(k, t, p->namespace, object, selector, sizeof(selector), err);
-	else if (t->kind == TARGET_ROLLOUT)
-		r = rollout_selector(k, t, p->namespace, object, selector, sizeof(selector), err);
-	else if (t->kind != TARGET_POD)
-		kube_selector_print(kube_dig(object, "spec.selector"), selector, sizeof(selector));
-	if (r == 0 && t->kind == TARGET_POD)
+	if (t->kind == TARGET_POD)
 		r = take_pod(t, object, p, err);
-	else if (r == 0 && selector[0])
+	else
+		r = selector_of(k, t, p->namespace, object, selector, err);
+	if (r == 0 && t->kind != TARGET_POD)
 		r = resolve_selector(k, t, selector, p, err);
-	else if (r == 0)
-		r = error_set(err, 0, "target %s: it selects no pods", t->text);
+	json_decref(object);
+	return r;
+}
+
+int kube_pods_path(struct kube *k, const struct target *t, const char *namespace, char ret[1024], struct error *err)
+{
+	char selector[SELECTOR_MAX];
+	json_t *object = NULL;
+	int r = 0;
+
+	if (t->kind != TARGET_LABEL && get(k, t, namespace, &object, err) < 0)
+		return -1;
+	if (object)
+		r = selector_of(k, t, namespace, object, selector, err);
+	if (r == 0)
+		make_path(ret, namespace, object ? selector : t->name);
 	json_decref(object);
 	return r;
 }

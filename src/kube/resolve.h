@@ -23,5 +23,9 @@ void kube_place_fini(struct kube_place *p);
 int kube_choose_container(const json_t *pod, const char *wanted, struct kube_place *p, struct error *err);
 /* Whether the container that @p names runs in @pod as it did when @p was found: it wasn't started anew. */
 bool kube_container_is_same(const json_t *pod, const struct kube_place *p);
+/* Its container runs, the one that is named or else the one to be chosen, and it isn't being deleted. */
+bool kube_pod_runs(const json_t *pod, const char *container);
+/* The collection of the pods that @t selects, for a list or a watch. Not for a pod, nor for targetless. Returns 0, or -1 with @err. */
+int kube_pods_path(struct kube *k, const struct target *t, const char *namespace, char ret[1024], struct error *err);
 /* The best of a PodList; NULL when none runs. */
 json_t *kube_choose_pod(const json_t *list, const char *container);

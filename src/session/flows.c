@@ -105,7 +105,8 @@ static int open_exits(struct session *s, struct error *err)
 static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
 {
 	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .calls = &s->calls, .options = &s->options->incoming,
-					    .probes = &s->probes, .diag = s->diag, .descriptors = s->descriptors, .agent = s->borrower,
+					    .probes = &s->probes, .diag = s->diag,
+					    .replicas = s->options->replicas, .descriptors = s->descriptors, .agent = s->borrower,
 					    .target = &s->exits[EXIT_TARGET] };
 
 	if (incoming_wanted(c.options))
@@ -168,7 +169,11 @@ int session_start_calls(struct session *s, struct error *err)
 		s->calls = calls_new(s->loop, s->keeper, s->anchor, s->twin.diag, &events, err);
 	if ((s->incoming || s->unix_streams) && !s->calls)
 		return -1;
-	return s->incoming ? incoming_start(s->incoming, s->keeper, err) : 0;
+	if (s->incoming && incoming_start(s->incoming, s->keeper, err) < 0)
+		return -1;
+	if (s->incoming && s->options->replicas)
+		s->replicas = replicas_new(s->loop, s->options, s->log_fd, s->incoming, &s->routing, err);
+	return s->incoming && s->options->replicas && !s->replicas ? -1 : 0;
 }
 
 /* Before the egresses go: it has ports there. */
@@ -186,6 +191,8 @@ static void close_dns(struct session *s)
 
 void session_drain_flows(struct session *s)
 {
+	if (s->replicas)
+		replicas_drain(s->replicas);
 	if (s->incoming)
 		incoming_drain(s->incoming);
 	if (s->calls)
@@ -201,6 +208,8 @@ void session_close_flows(struct session *s, int error)
 		tcp_end_all(s->tcp, error);
 	if (s->datagrams)
 		datagrams_close_all(s->datagrams);
+	replicas_free(s->replicas);
+	s->replicas = NULL;
 	if (s->incoming)
 		incoming_end(s->incoming);
 	if (s->unix_streams)
@@ -242,5 +251,5 @@ bool session_is_busy(const struct session *s)
 		streams += l->mux ? mux_stream_count(l->mux) : 0;
 	}
 	return tcp_pending(s->tcp) || target || streams || socket_egress_count(s->exits[EXIT_HOST]) ||
-	       (s->incoming && incoming_busy(s->incoming));
+	       (s->incoming && incoming_busy(s->incoming)) || (s->replicas && replicas_busy(s->replicas));
 }

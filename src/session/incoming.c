@@ -34,7 +34,7 @@
 #include "session/incoming_rules.h"
 #include "session/program_ports.h"
 #include "session/publish.h"
-#include "session/wants.h"
+#include "session/sources.h"
 #include "tunnel/subscription.h"
 #include "twin/keeper.h"
 #include "twin/layout.h"
@@ -70,7 +70,8 @@ struct incoming {
 	struct split_egress program;
 	struct tunnel_server *server;
 	struct publisher *publisher;
-	struct wants *wants;
+	struct sources sources;
+	struct source *own; /* the target's; NULL: all replicas are sources, and come one by one */
 	struct list calls;
 
 	/* The last scan's. */
@@ -78,7 +79,6 @@ struct incoming {
 	size_t n_sockets;
 	struct table bound; /* UDP sockets that the keeper reported */
 	uint16_t chosen_from, chosen_to; /* the ports that the twin's kernel chooses from */
-	uint64_t counters[COUNTERS], counted_before[COUNTERS]; /* by the agent, by those before it */
 };
 
 static void answer(struct incoming *in, uint64_t id, int error)
@@ -100,7 +100,7 @@ static void settle_calls(struct incoming *in)
 {
 	for (struct list *l = in->calls.next, *next; l != &in->calls; l = next) {
 		struct call *c = container_of(l, struct call, node);
-		int state = wants_state(in->wants, c->protocol, c->port);
+		int state = sources_state(&in->sources, c->protocol, c->port);
 
 		next = l->next;
 		if (state == EINPROGRESS && loop_now(in->c.loop) < c->due)
@@ -172,7 +172,7 @@ static void subscribe_all(struct incoming *in)
 	for (size_t i = 0; i < in->n_sockets; i++)
 		if (incoming_rules_port(in->c.options, &in->sockets[i], &wanted[n].port))
 			wanted[n++].socket = in->sockets[i];
-	wants_update(in->wants, wanted, n);
+	sources_update(&in->sources, wanted, n);
 }
 
 /* False when the kernel's list wasn't complete: all stays as it is then. */
@@ -198,7 +198,7 @@ static void on_scan(struct timer *t)
 
 	scan(in);
 	settle_calls(in);
-	any = wants_count(in->wants) || publisher_count(in->publisher) || !list_empty(&in->calls);
+	any = sources_count(&in->sources) || publisher_count(in->publisher) || !list_empty(&in->calls);
 	loop_arm(in->c.loop, t, loop_now(in->c.loop) + (any ? SCAN_TIME : SCAN_SLOW));
 }
 
@@ -223,14 +223,14 @@ static const struct diag_socket *see(struct incoming *in, const struct notify_ev
 	struct wanted w = { .socket = { .protocol = e->protocol, .local = e->local, .v6only = e->v6only, .cookie = e->cookie } };
 	bool wanted = e->protocol && incoming_rules_port(in->c.options, &w.socket, &w.port);
 
-	if (!e->protocol || in->n_sockets == MAX_SOCKETS || (wanted && wants_has(in->wants, e->protocol, w.port)) ||
+	if (!e->protocol || in->n_sockets == MAX_SOCKETS || (wanted && sources_has(&in->sources, e->protocol, w.port)) ||
 	    (e->protocol == IPPROTO_TCP && publisher_has(in->publisher, e->local.port)))
 		return NULL;
 	in->sockets[in->n_sockets] = w.socket;
 	log_debug("incoming: one more socket, on port %u", e->local.port);
 	publisher_add(in->publisher, &w.socket);
 	if (wanted)
-		wants_add(in->wants, &w);
+		sources_add_wanted(&in->sources, &w);
 	return &in->sockets[in->n_sockets++];
 }
 
@@ -261,7 +261,7 @@ void incoming_on_event(struct incoming *in, const struct notify_event *e)
 	if (!s)
 		s = scan(in) ? find_socket(in, e) : NULL;
 	if (s && !publisher_error(in->publisher, s->local.port) && incoming_rules_port(in->c.options, s, &port)) {
-		wants_retry(in->wants, s->protocol, port);
+		sources_retry(&in->sources, s->protocol, port);
 		hold_call(in, e->id, s->protocol, port);
 		settle_calls(in);
 	} else {
@@ -357,12 +357,16 @@ struct incoming *incoming_new(const struct incoming_context *c, const struct tar
 {
 	struct incoming *in = calloc(1, sizeof(*in));
 
-	if (!in || table_init(&in->bound, bound_equal) < 0 || !(in->wants = wants_new(c->mux, c->options, c->probes))) {
+	if (in)
+		sources_init(&in->sources);
+	if (!in || table_init(&in->bound, bound_equal) < 0 ||
+	    (!c->replicas && !(in->own = sources_add(&in->sources, c->mux, c->options, c->probes)))) {
 		error_set(err, ENOMEM, "prepare for incoming traffic");
 		free(in);
 		return NULL;
 	}
 	in->c = *c;
+	in->sources.awaited = c->replicas;
 	list_init(&in->calls);
 	read_chosen_ports(in, info);
 	return in;
@@ -370,7 +374,7 @@ struct incoming *incoming_new(const struct incoming_context *c, const struct tar
 
 void incoming_on_open(struct incoming *in, struct stream *s, const struct stream_request *request)
 {
-	bool wanted = request->kind != STREAM_TCP || wants_listens(in->wants, IPPROTO_TCP, request->remote.port);
+	bool wanted = request->kind != STREAM_TCP || sources_listens(&in->sources, IPPROTO_TCP, request->remote.port);
 
 	if (in->server && !in->draining && wanted)
 		tunnel_server_open(in->server, s, request);
@@ -378,25 +382,35 @@ void incoming_on_open(struct incoming *in, struct stream *s, const struct stream
 		stream_reset(s, ECONNREFUSED);
 }
 
-static void on_counters(struct incoming *in, const uint8_t *data, size_t len)
+struct source *incoming_add(struct incoming *in, struct mux **mux, const struct kube_probes *probes)
 {
-	struct error err = { 0 };
+	struct source *source = sources_add(&in->sources, mux, in->c.options, probes);
 
-	if (counters_decode(data, len, in->counters, &err) < 0)
-		log_warn("incoming: %s", err.text);
+	if (source && in->publisher) /* it runs */
+		loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop));
+	return source;
 }
 
-bool incoming_on_info(struct incoming *in, uint16_t topic, const uint8_t *data, size_t len)
+void incoming_drop(struct incoming *in, struct source *source)
 {
+	sources_drop(&in->sources, source);
+	settle_calls(in);
+}
+
+bool incoming_on_info(struct incoming *in, struct source *from, uint16_t topic, const uint8_t *data, size_t len)
+{
+	struct source *source = from ? from : in->own;
 	char text[NOTICE_MAX + 1];
 
 	switch (topic) {
 	case INFO_SUBSCRIBED:
-		wants_on_answer(in->wants, data, len);
+		if (source)
+			wants_on_answer(source->wants, data, len);
 		settle_calls(in);
-		return true;
+		return source != NULL;
 	case INFO_COUNTERS:
-		on_counters(in, data, len);
+		if (source)
+			sources_on_counters(source, data, len);
 		return true;
 	case INFO_NOTICE:
 		notice_decode(data, len, text);
@@ -437,7 +451,7 @@ void incoming_end(struct incoming *in)
 void incoming_say_counters(const struct incoming *in)
 {
 	for (unsigned int i = 0; i < COUNTERS; i++) {
-		unsigned long long total = in->counters[i] + in->counted_before[i];
+		unsigned long long total = sources_counter(&in->sources, i);
 
 		if (!total || !counter_text(i))
 			continue;
@@ -449,10 +463,8 @@ void incoming_say_counters(const struct incoming *in)
 
 void incoming_move(struct incoming *in)
 {
-	for (unsigned int i = 0; i < COUNTERS; i++)
-		in->counted_before[i] += in->counters[i];
-	memset(in->counters, 0, sizeof(in->counters));
-	wants_move(in->wants);
+	if (in->own)
+		sources_move(&in->sources);
 }
 
 void incoming_drain(struct incoming *in)
@@ -470,7 +482,7 @@ size_t incoming_busy(const struct incoming *in)
 
 bool incoming_used(const struct incoming *in)
 {
-	return wants_used(in->wants);
+	return sources_used(&in->sources);
 }
 
 void incoming_free(struct incoming *in)
@@ -483,6 +495,6 @@ void incoming_free(struct incoming *in)
 		free(container_of(n, struct bound, node));
 	}
 	table_fini(&in->bound);
-	wants_free(in->wants);
+	sources_fini(&in->sources);
 	free(in);
 }

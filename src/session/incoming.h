@@ -12,6 +12,7 @@
 #include "tunnel/mux.h"
 
 struct incoming;
+struct source;
 
 /* What it works with; all outlives it. @mux points to NULL when the agent is lost, @calls until the program starts. @diag asks the
  * twin's kernel. */
@@ -23,6 +24,7 @@ struct incoming_context {
 	const struct incoming_options *options;
 	const struct kube_probes *probes; /* of the target */
 	struct sock_diag *diag;
+	bool replicas; /* of the target: all that comes in comes from sources that are added */
 	size_t descriptors; /* that we may have */
 	struct borrower *agent; /* where the agent is on this machine: the way to offer it sockets; else NULL */
 	struct egress **target; /* there, over sockets, what the program sends leaves by; points to NULL when the agent is lost */
@@ -38,9 +40,14 @@ void incoming_on_event(struct incoming *in, const struct notify_event *e);
 /* The keeper is gone: calls that it reported return. */
 void incoming_answer_all(struct incoming *in);
 
-/* For mux_events: a connection or a client's datagrams for the program; and true when the message was one for here. */
+/* With replicas: one more agent that is asked for what the program listens on; the arguments outlive it. NULL without memory. */
+struct source *incoming_add(struct incoming *in, struct mux **mux, const struct kube_probes *probes);
+void incoming_drop(struct incoming *in, struct source *source);
+
+/* For mux_events: a connection or a client's datagrams for the program; and true when the message was one for here. @from: NULL is the target's
+ * agent. */
 void incoming_on_open(struct incoming *in, struct stream *s, const struct stream_request *request);
-bool incoming_on_info(struct incoming *in, uint16_t topic, const uint8_t *data, size_t len);
+bool incoming_on_info(struct incoming *in, struct source *from, uint16_t topic, const uint8_t *data, size_t len);
 /* A packet from the twin: true when it was an answer to a client. */
 bool incoming_on_packet(struct incoming *in, const struct packet *p);
 

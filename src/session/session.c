@@ -310,7 +310,7 @@ static void on_info(void *arg, struct agent_link *link, uint16_t topic, const ui
 		follow_on_info(s, topic, data, len);
 	if (link != s->link)
 		return;
-	if ((s->incoming && incoming_on_info(s->incoming, topic, data, len)) || s->state != STARTING)
+	if ((s->incoming && incoming_on_info(s->incoming, NULL, topic, data, len)) || s->state != STARTING)
 		return;
 	if (topic == INFO_TARGET) {
 		on_entered(s, data, len);

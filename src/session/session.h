@@ -17,6 +17,7 @@ struct session_options {
 	struct kube_settings kube; /* of a target in a cluster */
 	bool progress;		   /* lines on stderr while it starts */
 	struct incoming_options incoming;
+	bool replicas;	   /* all of the target's: what comes to any of them is the program's */
 	bool force_tunnel; /* for tests: no lent sockets */
 	uid_t uid;	   /* the program's user */
 	gid_t gid;

@@ -13,6 +13,7 @@
 #include "session/incoming.h"
 #include "session/agent_link.h"
 #include "session/reconcile.h"
+#include "session/replicas.h"
 #include "session/resolver.h"
 #include "session/routing.h"
 #include "session/session.h"
@@ -45,6 +46,7 @@ struct session {
 	struct agent_link *link, *next; /* @next: to the pod that is to take the place of @link's; NULL: there is no need */
 	struct search search;	  /* for @next's pod */
 	struct list leaving;	  /* links to pods that we had before, while something is open there */
+	struct replicas *replicas; /* NULL: what comes in is @link's */
 	struct mux *mux;	  /* @link's; NULL when it is lost */
 	struct kube_probes probes;
 	int described; /* the target as the twin shows it: a memfd */

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+/* The agents that are asked for the program's incoming traffic: the target's, or with all replicas one for each pod. What the program listens on is
+ * wanted of all of them. */
+#pragma once
+
+#include "base/list.h"
+#include "session/wants.h"
+#include "tunnel/subscription.h"
+
+struct source {
+	struct list node;
+	struct wants *wants;
+	uint64_t counters[COUNTERS]; /* the agent's last word */
+};
+
+struct sources {
+	struct list all;
+	uint64_t before[COUNTERS]; /* counted by agents that are gone */
+	bool awaited;		   /* there will be more: until then what is wanted is asked for */
+	bool used;		   /* something was subscribed at one that is gone */
+};
+
+void sources_init(struct sources *s);
+/* The arguments are wants_new()'s. NULL without memory. */
+struct source *sources_add(struct sources *s, struct mux **mux, const struct incoming_options *options, const struct kube_probes *probes);
+/* Its agent is lost, or it is told nothing more. */
+void sources_drop(struct sources *s, struct source *source);
+void sources_fini(struct sources *s);
+
+/* As in wants.h, for all of them. */
+void sources_update(struct sources *s, struct wanted *wanted, size_t n);
+void sources_add_wanted(struct sources *s, const struct wanted *wanted);
+void sources_retry(struct sources *s, int protocol, uint16_t port);
+void sources_move(struct sources *s);
+/* All have it. */
+bool sources_has(const struct sources *s, int protocol, uint16_t port);
+bool sources_listens(const struct sources *s, int protocol, uint16_t local_port);
+bool sources_used(const struct sources *s);
+size_t sources_count(const struct sources *s);
+/* EADDRINUSE when none gives the port. */
+int sources_state(const struct sources *s, int protocol, uint16_t port);
+
+/* INFO_COUNTERS of one; and what all have counted. */
+void sources_on_counters(struct source *source, const uint8_t *data, size_t len);
+uint64_t sources_counter(const struct sources *s, unsigned int counter);
