@@ -13,10 +13,12 @@
 #include "config/config.h"
 #include "config/key.h"
 #include "config/resolved.h"
+#include "config/target_object.h"
+#include "target/target.h"
 
 struct verify_options {
 	struct config_options config;
-	bool json, resolved, strict, alone;
+	bool json, resolved, strict, alone, ide;
 };
 
 #define SETTER(field)                                                                              \
@@ -28,10 +30,7 @@ SETTER(json)
 SETTER(resolved)
 SETTER(strict)
 SETTER(alone)
-
-static void set_nothing(void *arg, const char *value)
-{
-}
+SETTER(ide)
 
 #define OPTION_TARGET(...)  CONFIG_OPTION("Target", __VA_ARGS__)
 #define OPTION_FILE(...)    CONFIG_OPTION("Configuration", __VA_ARGS__)
@@ -45,7 +44,7 @@ static const struct cli_option options[] = {
 	{ "Options", 0, "resolved", NULL, "print the configuration in force, with the origin of each value", set_resolved },
 	{ "Options", 0, "strict", NULL, "keys that have no effect yet are errors (default: warnings)", set_strict },
 	{ "Options", 0, "file-alone", NULL, "the file as it is: without environment variables", set_alone },
-	{ "Options", 0, "ide", NULL, "no effect: a target that is missing is no error here", set_nothing },
+	{ "Options", 0, "ide", NULL, "as the original's plug-ins for editors call it: --json, and status 0 also when the file is wrong", set_ide },
 #include "cli/config_option.def"
 };
 
@@ -79,6 +78,19 @@ static struct node *messages(struct arena *a, const struct problem_list *l, enum
 	return list;
 }
 
+/* As the original has it: an object for what stands in a cluster. */
+static struct node *target_node(struct arena *a, const struct config *c)
+{
+	struct error err = { 0 };
+	struct target t;
+	struct node *object;
+
+	if (!c->target_path || target_parse(c->target_path, &t, &err) < 0)
+		return node_new(a, NODE_NULL, 0);
+	object = target_object_make(a, target_kind_word(t.kind), t.name, t.container);
+	return object ? object : text_node(a, t.text);
+}
+
 /* The path of each value that isn't the default's, and where it came from. */
 static struct node *origins(struct arena *a, const struct config *c)
 {
@@ -92,18 +104,18 @@ static struct node *origins(struct arena *a, const struct config *c)
 
 static void print_json(const struct verify_options *o, const struct config *c, const struct problem_list *problems)
 {
-	static const char *const kinds[] = { "targetless", "pod", "deployment", "rollout", "job", "cronjob", "statefulset", "service",
-		"replicaset", "label" };
+	static const enum target_kind kinds[] = { TARGET_TARGETLESS, TARGET_POD, TARGET_DEPLOYMENT, TARGET_ROLLOUT, TARGET_JOB, TARGET_CRONJOB,
+		TARGET_STATEFULSET, TARGET_SERVICE, TARGET_REPLICASET, TARGET_DAEMONSET, TARGET_LABEL };
 	struct arena *a = arena_new();
 	struct node *all = node_new(a, NODE_OBJECT, 0), *config = node_new(a, NODE_OBJECT, 0), *types = node_new(a, NODE_ARRAY, 0);
 
 	node_add_member(a, all, text_node(a, c ? "Success" : "Fail"), "type", 0);
 	if (c) {
-		node_add_member(a, config, c->target_path ? text_node(a, c->target_path) : node_new(a, NODE_NULL, 0), "path", 0);
+		node_add_member(a, config, target_node(a, c), "path", 0);
 		node_add_member(a, config, c->target_namespace ? text_node(a, c->target_namespace) : node_new(a, NODE_NULL, 0), "namespace", 0);
 		node_add_member(a, all, config, "config", 0);
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-			node_append(types, text_node(a, kinds[i]));
+			node_append(types, text_node(a, target_kind_word(kinds[i])));
 		node_add_member(a, all, types, "compatible_target_types", 0);
 	} else {
 		node_add_member(a, all, messages(a, problems, PROBLEM_ERROR), "errors", 0);
@@ -127,12 +139,26 @@ static void print_human(const struct verify_options *o, const char *file, const 
 		printf("%s is a good configuration%s\n", file, problems->n ? ", with warnings" : "");
 }
 
+/* Its form: whether there is such a target isn't asked. */
+static int check_target(const struct config *c, struct problem_list *problems)
+{
+	const struct config_source *s = &c->sources[KEY_target_path];
+	struct error err = { 0 };
+	struct target t;
+
+	if (!c->target_path || target_parse(c->target_path, &t, &err) == 0)
+		return 0;
+	problem_add(problems, PROBLEM_ERROR, s->name, s->line, s->column, key_info(KEY_target_path)->path, "%s%s%s", err.text, *err.hint ? "; " : "", err.hint);
+	return -1;
+}
+
 int cli_verify_config(int argc, char **argv)
 {
 	struct verify_options o = { 0 };
 	struct config_request request = { .environ = environ };
 	struct problem_list problems;
 	struct config config;
+	bool good;
 	int at = cli_parse(&command, argc, argv, &o), rc;
 
 	if (at < 0)
@@ -148,12 +174,14 @@ int cli_verify_config(int argc, char **argv)
 	request.file_alone = o.alone;
 	problem_list_init(&problems);
 	rc = config_load(&request, &config, &problems);
-	if (o.json)
-		print_json(&o, rc == 0 ? &config : NULL, &problems);
+	good = rc == 0 && check_target(&config, &problems) == 0;
+	if (o.json || o.ide)
+		print_json(&o, good ? &config : NULL, &problems);
 	else
-		print_human(&o, !request.file ? "this" : strcmp(request.file, "-") == 0 ? "standard input" : request.file, rc == 0 ? &config : NULL, &problems);
+		print_human(&o, !request.file ? "this" : strcmp(request.file, "-") == 0 ? "standard input" : request.file, good ? &config : NULL,
+			    &problems);
 	problem_list_fini(&problems);
 	if (rc == 0)
 		config_fini(&config);
-	return rc == 0 ? 0 : 1;
+	return good || o.ide ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "config/key.h"
+#include "config/target_object.h"
 #include "config/value.h"
 
 static struct node *text(struct arena *a, const char *s)
@@ -185,15 +186,13 @@ static struct node *or_null(struct arena *a, struct node *schema)
 
 static struct node *section(struct arena *a, const struct config *defaults, int parent);
 
-static const char *const target_kinds[] = { "pod", "deployment", "rollout", "job", "cron_job", "stateful_set", "service", "replica_set", "labels" };
-enum { TARGET_KINDS = sizeof(target_kinds) / sizeof(target_kinds[0]), LABELS = TARGET_KINDS - 1 };
-
 /* The target as an object of its kind and name. */
 static void add_target_objects(struct arena *a, struct node *properties)
 {
-	for (size_t i = 0; i < LABELS; i++)
-		set(a, properties, target_kinds[i], or_null(a, of_type(a, "string")));
-	set(a, properties, target_kinds[LABELS], or_null(a, map(a)));
+	const char *key;
+
+	for (size_t i = 0; (key = target_object_key(i)); i++)
+		set(a, properties, key, or_null(a, target_object_key(i + 1) ? of_type(a, "string") : map(a)));
 	set(a, properties, "container", or_null(a, of_type(a, "string")));
 }
 
@@ -201,11 +200,12 @@ static void add_target_objects(struct arena *a, struct node *properties)
 static struct node *one_kind(struct arena *a)
 {
 	struct node *list = node_new(a, NODE_ARRAY, 0);
+	const char *key;
 
-	for (size_t i = 0; i < TARGET_KINDS; i++) {
+	for (size_t i = 0; (key = target_object_key(i)); i++) {
 		struct node *o = object(a), *required = node_new(a, NODE_ARRAY, 0);
 
-		node_append(required, text(a, target_kinds[i]));
+		node_append(required, text(a, key));
 		set(a, o, "required", required);
 		node_append(list, o);
 	}

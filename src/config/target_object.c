@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: MIT
-/* Targets that are written as objects. */
+#include "config/target_object.h"
+
 #include <string.h>
 
 #include "config/source.h"
-#include "config/walk.h"
 
 static const struct {
 	const char *key, *kind;
 } kinds[] = {
 	{ "pod", "pod" },     { "deployment", "deployment" },	{ "rollout", "rollout" }, { "job", "job" },
 	{ "cron_job", "cronjob" }, { "stateful_set", "statefulset" }, { "service", "service" }, { "replica_set", "replicaset" },
-	{ "labels", "label" },
+	{ "daemon_set", "daemonset" }, { "labels", "label" },
 };
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+const char *target_object_key(size_t n)
+{
+	return n < KINDS ? kinds[n].key : NULL;
+}
 
 static const char *kind_of(const char *key)
 {
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	for (size_t i = 0; i < KINDS; i++)
 		if (strcmp(kinds[i].key, key) == 0)
 			return kinds[i].kind;
 	return NULL;
@@ -49,7 +55,7 @@ static const char *name_of(const struct value_context *c, const struct node *n)
 	return text.text;
 }
 
-bool config_target_object(const struct value_context *c, const struct node *object)
+bool target_object_read(const struct value_context *c, const struct node *object)
 {
 	const struct node *what = NULL, *container = node_member(object, "container");
 	const char *name;
@@ -82,4 +88,38 @@ bool config_target_object(const struct value_context *c, const struct node *obje
 		value_set_node(c, KEY_target_path, path);
 	}
 	return true;
+}
+
+/* Of "a=b,c=d". */
+static struct node *labels_of(struct arena *a, const char *text)
+{
+	struct node *labels = node_new(a, NODE_OBJECT, 0);
+
+	while (*text) {
+		size_t len = strcspn(text, ","), key = strcspn(text, "=");
+
+		if (key < len)
+			node_add_member(a, labels, node_new_text(a, NODE_STRING, text + key + 1, len - key - 1, 0), arena_copy(a, text, key), 0);
+		text += len + (text[len] == ',');
+	}
+	return labels;
+}
+
+struct node *target_object_make(struct arena *a, const char *kind, const char *name, const char *container)
+{
+	struct node *object = node_new(a, NODE_OBJECT, 0);
+	size_t i = 0;
+	bool labels;
+
+	while (i < KINDS && strcmp(kinds[i].kind, kind) != 0)
+		i++;
+	if (i == KINDS)
+		return NULL;
+	labels = i == KINDS - 1;
+	node_add_member(a, object, labels ? labels_of(a, name) : node_new_text(a, NODE_STRING, name, strlen(name), 0), kinds[i].key, 0);
+	if (*container)
+		node_add_member(a, object, node_new_text(a, NODE_STRING, container, strlen(container), 0), "container", 0);
+	else if (!labels)
+		node_add_member(a, object, node_new(a, NODE_NULL, 0), "container", 0);
+	return object;
 }

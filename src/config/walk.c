@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/source.h"
+#include "config/target_object.h"
 
 static void unknown(const struct value_context *c, int parent, const struct node *n)
 {
@@ -43,7 +44,7 @@ static void walk_key(const struct value_context *c, enum config_key key, const s
 	if (n->kind == NODE_NULL)
 		return;
 	if (key == KEY_target || key == KEY_target_path)
-		if (n->kind == NODE_OBJECT && config_target_object(c, n))
+		if (n->kind == NODE_OBJECT && target_object_read(c, n))
 			return;
 	if (n->kind == NODE_OBJECT && key_has_children(key))
 		walk(c, (int)key, n);

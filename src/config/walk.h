@@ -8,5 +8,3 @@
 void config_walk(const struct value_context *c, const struct node *root);
 /* In place of a section's object. False when @section knows no such value; then nothing is added. */
 bool config_short_form(const struct value_context *c, enum config_key section, const struct node *n);
-/* An object like {"deployment": "shop", "container": "app"}, at @n, as a target's path. False when it isn't one: then nothing is added. */
-bool config_target_object(const struct value_context *c, const struct node *n);

@@ -32,7 +32,7 @@ static int resolve_podman(const char *name, struct target *ret, struct error *er
 	return resolve_container(ENGINE_PODMAN, name, ret, err);
 }
 
-/* Words that mean the same are kubectl's short ones. */
+/* Words that mean the same are kubectl's short ones. @resolve: of this machine's. */
 static const struct {
 	const char *word, *also, *example;
 	int (*resolve)(const char *name, struct target *ret, struct error *err);
@@ -41,17 +41,17 @@ static const struct {
 	[TARGET_NETNS] = { "netns", NULL, "netns/NAME", local_resolve_netns },
 	[TARGET_DOCKER] = { "docker", NULL, "docker/NAME", resolve_docker },
 	[TARGET_PODMAN] = { "podman", NULL, "podman/NAME", resolve_podman },
-	[TARGET_POD] = { "pod", "po", "pod/NAME", cluster_parse },
-	[TARGET_DEPLOYMENT] = { "deployment", "deploy", "deployment/NAME", cluster_parse },
-	[TARGET_ROLLOUT] = { "rollout", NULL, "rollout/NAME", cluster_parse },
-	[TARGET_STATEFULSET] = { "statefulset", "sts", "statefulset/NAME", cluster_parse },
-	[TARGET_DAEMONSET] = { "daemonset", "ds", "daemonset/NAME", cluster_parse },
-	[TARGET_REPLICASET] = { "replicaset", "rs", "replicaset/NAME", cluster_parse },
-	[TARGET_JOB] = { "job", NULL, "job/NAME", cluster_parse },
-	[TARGET_CRONJOB] = { "cronjob", "cj", "cronjob/NAME", cluster_parse },
-	[TARGET_SERVICE] = { "service", "svc", "service/NAME", cluster_parse },
-	[TARGET_LABEL] = { "label", NULL, "label/KEY=VALUE", cluster_parse },
-	[TARGET_TARGETLESS] = { "targetless", NULL, "targetless", cluster_parse },
+	[TARGET_POD] = { "pod", "po", "pod/NAME", NULL },
+	[TARGET_DEPLOYMENT] = { "deployment", "deploy", "deployment/NAME", NULL },
+	[TARGET_ROLLOUT] = { "rollout", NULL, "rollout/NAME", NULL },
+	[TARGET_STATEFULSET] = { "statefulset", "sts", "statefulset/NAME", NULL },
+	[TARGET_DAEMONSET] = { "daemonset", "ds", "daemonset/NAME", NULL },
+	[TARGET_REPLICASET] = { "replicaset", "rs", "replicaset/NAME", NULL },
+	[TARGET_JOB] = { "job", NULL, "job/NAME", NULL },
+	[TARGET_CRONJOB] = { "cronjob", "cj", "cronjob/NAME", NULL },
+	[TARGET_SERVICE] = { "service", "svc", "service/NAME", NULL },
+	[TARGET_LABEL] = { "label", NULL, "label/KEY=VALUE", NULL },
+	[TARGET_TARGETLESS] = { "targetless", NULL, "targetless", NULL },
 };
 static_assert(LENGTH(kinds) == TARGET_TARGETLESS + 1, "a row for each kind");
 
@@ -120,28 +120,44 @@ int target_kind_parse(const char *word)
 	return -1;
 }
 
-int target_resolve(const char *text, struct target *ret, struct error *err)
+static const char *name_in(const char *text)
+{
+	const char *slash = strchr(text, '/');
+
+	return slash ? slash + 1 : NULL;
+}
+
+int target_parse(const char *text, struct target *ret, struct error *err)
 {
 	struct target t = { 0 };
-	const char *slash = strchr(text, '/');
-	size_t len = slash ? (size_t)(slash - text) : strlen(text);
+	const char *name = name_in(text);
+	size_t len = name ? (size_t)(name - text) - 1 : strlen(text);
 	bool targetless = is_kind(TARGET_TARGETLESS, text, len);
 	char word[sizeof(t.text)];
+	int kind;
 
 	if (strlen(text) >= sizeof(t.text))
 		return error_set(err, 0, "target \"%.40s…\": longer than %zu bytes", text, sizeof(t.text) - 1);
-	if (targetless ? slash != NULL : !slash || slash == text || !slash[1])
+	if (targetless ? name != NULL : !name || len == 0 || !*name)
 		return refuse_form(text, err);
 	memcpy(t.text, text, strlen(text) + 1);
 	snprintf(word, sizeof(word), "%.*s", (int)len, text);
-	for (size_t i = 0; i < LENGTH(kinds); i++) {
-		if (!is_kind((enum target_kind)i, text, len))
-			continue;
-		t.kind = (enum target_kind)i;
-		if (kinds[i].resolve(slash ? slash + 1 : NULL, &t, err) < 0)
-			return -1;
-		*ret = t;
-		return 0;
-	}
-	return refuse_kind(text, word, slash + 1, err);
+	kind = target_kind_parse(word);
+	if (kind < 0)
+		return refuse_kind(text, word, name, err);
+	t.kind = (enum target_kind)kind;
+	if (target_is_in_cluster(&t) && cluster_parse(name, &t, err) < 0)
+		return -1;
+	*ret = t;
+	return 0;
+}
+
+int target_resolve(const char *text, struct target *ret, struct error *err)
+{
+	struct target t;
+
+	if (target_parse(text, &t, err) < 0 || (kinds[t.kind].resolve && kinds[t.kind].resolve(name_in(text), &t, err) < 0))
+		return -1;
+	*ret = t;
+	return 0;
 }

@@ -45,6 +45,8 @@ const char *target_kind_word(enum target_kind kind);
 /* The kind that "deployment" or "deploy" means, or -1. */
 int target_kind_parse(const char *word);
 
+/* Reads the text alone: a kind that there is, and of a cluster's target its name and container. Returns 0, or -1 with @err. */
+int target_parse(const char *text, struct target *ret, struct error *err);
 /* Reads "pid/4711", "netns/shop", "docker/NAME", "podman/NAME" and finds the process behind it; asks the container
  * engine over its API socket. Returns 0, or -1 with @err: unknown kind (with the nearest), no such process, namespace,
  * container (with those that there are), one that isn't running, engine socket missing or forbidden. That the target

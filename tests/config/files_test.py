@@ -76,7 +76,7 @@ for path in sorted((SOURCE / "examples").glob("*.*")):
 VALUES = [True, False, None, "text", "", 5, -1, 1.5, 70000, 10**12, [], [5], ["text"], [["a"]], [[1, 2]], [[1, 2, 3]], [70000], {}, {"name": "text"}, {"name": 5},
           {"local": ["a"]}, {"remote": "a"}, {"local": []}, {"local": ["a"], "remote": ["b"]}, {"path": "pod/a"}, {"pod": "a"}, {"pod": 5}, [{}]]
 CONTENT = ("feature.env.env_file", "agent.disabled_capabilities", "agent.log_level", "feature.network.outgoing.unix_streams", "feature.network.incoming.http_filter.", "feature.network.incoming.steal_tls", "feature.network.incoming.https_delivery")  # the loader looks into these
-LOADER_ALONE = ("can't stand beside", "an empty", "there is nothing to steal", "without a target", "is more than", "an empty entry")
+LOADER_ALONE = ("can't stand beside", "an empty", "there is nothing to steal", "without a target", "is more than", "an empty entry", "a target is a kind")
 
 
 def paths(node, path=()):
@@ -156,12 +156,23 @@ for words, said in [(["-", "--jsno"], "unknown option --jsno; did you mean --jso
     done = run("verify-config", *words, text="{}")
     ok(done.returncode == 2 and said in done.stderr, "verify-config " + " ".join(words), done)
 shape = verify('{"target": "pod/a", "feature": {"fs": "read"}}')
-ok((shape["type"], shape["config"], len(shape["warnings"])) == ("Success", {"path": "pod/a", "namespace": None}, 1), "the shape of a success", shape)
+ok((shape["type"], shape["config"], len(shape["warnings"])) == ("Success", {"path": {"pod": "a", "container": None}, "namespace": None}, 1), "the shape of a success", shape)
+for path, want in [("deploy/a/container/b", {"deployment": "a", "container": "b"}), ("cronjob/a", {"cron_job": "a", "container": None}), ("targetless", "targetless"),
+                   ("daemonset/a", {"daemon_set": "a", "container": None}), ("label/b=1,a=2", {"labels": {"b": "1", "a": "2"}}), ("label/b=1/container/c", {"labels": {"b": "1"}, "container": "c"}),
+                   ("pid/1", "pid/1"), ("netns/a", "netns/a")]:
+    ok(verify(json.dumps({"target": path})).get("config", {}).get("path") == want, f"target {path} in JSON")
+    if isinstance(want, dict):
+        ok(verify(json.dumps({"target": want})).get("config", {}).get("path") == want, f"{want} in JSON", verify(json.dumps({"target": want})))
+for path in ("foo/bar", "pod", "pod/", "pod/A", "label/a", "x" * 300):
+    shape = verify(json.dumps({"target": path}))
+    ok(shape["type"] == "Fail" and shape["errors"][0].startswith("standard input:1:12: target.path: target"), f"{path[:20]} is no target", shape)
+done = run("verify-config", "--ide", "-", text="{")
+ok((done.returncode, json.loads(done.stdout)["type"]) == (0, "Fail"), "as plug-ins call it: JSON, and status 0", done)
 ok(verify('{"feature": {"fs": "read"}}', "--strict")["type"] == "Fail", "strictly, what has no effect is an error")
 
 # Options of exec count here as there
 done = verify('{"target": "pod/{{ key }}", "feature": {"network": {"outgoing": {"udp": true}}}}', "--resolved", "--no-udp-outgoing", "-k", "mine")
-ok(done.get("config", {}).get("path") == "pod/mine" and done.get("origins", {}).get("feature.network.outgoing.udp") == "--no-udp-outgoing",
+ok(done.get("config", {}).get("path") == {"pod": "mine", "container": None} and done.get("origins", {}).get("feature.network.outgoing.udp") == "--no-udp-outgoing",
    "options of exec: in force, and named as origins", done)
 
 # explain

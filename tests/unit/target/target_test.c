@@ -91,6 +91,25 @@ static void test_in_cluster(void)
 	}
 }
 
+/* Of this machine's targets the form alone is looked at. */
+static void test_parse(void)
+{
+	static const struct {
+		const char *text;
+		int kind; /* -1: an error */
+	} rows[] = { { "pid/999999999", TARGET_PID }, { "netns/no-such", TARGET_NETNS }, { "docker/x", TARGET_DOCKER }, { "pod/shop", TARGET_POD },
+		     { "targetless", TARGET_TARGETLESS }, { "targetless/x", -1 }, { "pod", -1 }, { "pod/", -1 }, { "/x", -1 }, { "", -1 },
+		     { "pod/Shop", -1 }, { "label/app", -1 }, { "deployment/a/container/", -1 } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct target t = { .kind = TARGET_LABEL };
+		struct error err = { 0 };
+
+		tap_int(target_parse(rows[i].text, &t, &err), rows[i].kind < 0 ? -1 : 0, "\"%s\" is %sa target", rows[i].text, rows[i].kind < 0 ? "no " : "");
+		tap_int(t.kind, rows[i].kind < 0 ? (int)TARGET_LABEL : rows[i].kind, "its kind");
+	}
+}
+
 /* Resolves @text and compares the error with what it must say; NULL for none. */
 static void expect(const char *text, const char *error, const char *hint, const char *name)
 {
@@ -239,6 +258,7 @@ int main(void)
 	memset(text + 6, 'x', sizeof(text) - 7);
 	expect(text, "longer than 255 bytes", "", "a text that is too long");
 	test_in_cluster();
+	test_parse();
 	test_process();
 	test_thread();
 	test_kernel_thread();
