@@ -215,7 +215,7 @@ struct agent *agent_new(struct loop *loop, const struct agent_place *place, stru
 	a->services = (struct client_services){ .loop = loop, .on_end = on_end, .on_quiet = on_quiet, .check = check, .arg = a };
 	a->services.subscriptions = subscriptions_new(client_lose);
 	if (a->services.subscriptions) {
-		a->mirror = mirror_new(loop, a->services.subscriptions, &a->services.target);
+		a->mirror = mirror_new(loop, a->services.subscriptions);
 		a->steal = steal_new(loop, a->services.subscriptions, place->alone, place->root);
 	}
 	if (place->have_target) {

@@ -285,12 +285,12 @@ static void on_out(struct watch *w, uint32_t events)
 		on_request(t, &request);
 }
 
-static _Noreturn void run(int out)
+static _Noreturn void run(void)
 {
 	static struct taker t = { .ring_fd = -1 };
 	struct error err = { 0 };
 
-	mirror_process_settle(&out, 1);
+	mirror_process_settle();
 	t.loop = loop_new(&err);
 	if (!t.loop || loop_watch(t.loop, &t.out, OUT, EPOLLIN, on_out) < 0)
 		_exit(1);
@@ -369,16 +369,17 @@ void capture_streams_free(struct capture_streams *all)
 static int start_process(struct capture_streams *all, int *ret_sock)
 {
 	struct capturing *c = calloc(1, sizeof(*c));
-	int pair[2], pidfd;
+	int pair[2], kept, pidfd;
 
 	if (!c || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
 		free(c);
 		return ENOMEM;
 	}
 	c->all = all;
-	c->pid = fork();
+	kept = pair[1];
+	c->pid = fd_fork(&kept, 1);
 	if (c->pid == 0)
-		run(pair[1]);
+		run();
 	close(pair[1]);
 	pidfd = c->pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, c->pid, 0);
 	if (pidfd < 0 || loop_watch(all->loop, &c->watch, pidfd, EPOLLIN, on_process_end) < 0) {

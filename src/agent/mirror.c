@@ -37,7 +37,6 @@
 #include "http/filter.h"
 #include "http/options.h"
 #include "relay/egress.h"
-#include "relay/sockets.h"
 
 enum { MESSAGES_A_TURN = 64, PORTS = 65536 };
 #define LOST_STEP LOOP_SECOND
@@ -70,13 +69,19 @@ struct outgoing {
 	int fd;
 };
 
+/* A process until it is reaped. One that was killed has little of the CPU: the next may be there before it is gone. */
+struct child {
+	struct list node;
+	struct watch watch; /* of its pidfd */
+	struct mirror *mirror;
+};
+
 struct mirror {
 	struct subscriptions_watcher watcher;
 	struct loop *loop;
-	struct list followed, dials, outbox;
+	struct list followed, dials, outbox, children;
 	struct mirror_datagrams *datagrams;
-	struct egress *const *target;
-	struct watch control, child; /* .fd of -1: there is no process */
+	struct watch control;
 	int ring;
 	pid_t pid;
 	uint32_t last_key;
@@ -189,17 +194,44 @@ static int set_filter(struct mirror *m, struct error *err)
 }
 
 static void on_control(struct watch *w, uint32_t events);
-static void on_child(struct watch *w, uint32_t events);
+
+static void forget_child(struct child *c)
+{
+	loop_unwatch(c->mirror->loop, &c->watch);
+	close(c->watch.fd);
+	list_remove(&c->node);
+	free(c);
+}
+
+static void on_child(struct watch *w, uint32_t events)
+{
+	siginfo_t info;
+
+	waitid(P_PIDFD, (id_t)w->fd, &info, WEXITED | WNOHANG);
+	forget_child(container_of(w, struct child, watch));
+}
+
+static void watch_child(struct mirror *m)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0);
+	struct child *c = pidfd < 0 ? NULL : calloc(1, sizeof(*c));
+
+	if (!c || loop_watch(m->loop, &c->watch, pidfd, EPOLLIN, on_child) < 0) {
+		fd_closep(&pidfd);
+		free(c);
+		return;
+	}
+	c->mirror = m;
+	list_append(&m->children, &c->node);
+}
 
 static int watch_process(struct mirror *m, int control)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0), rc;
+	int rc = loop_watch(m->loop, &m->control, control, EPOLLIN, on_control);
 
-	rc = loop_watch(m->loop, &m->control, control, EPOLLIN, on_control);
 	if (rc < 0)
 		close(control);
-	if (pidfd >= 0 && loop_watch(m->loop, &m->child, pidfd, EPOLLIN, on_child) < 0)
-		close(pidfd);
+	watch_child(m);
 	return rc;
 }
 
@@ -223,16 +255,6 @@ static int start(struct mirror *m, struct error *err)
 	}
 	loop_arm(m->loop, &m->lost, loop_now(m->loop) + LOST_STEP);
 	return 0;
-}
-
-static void on_child(struct watch *w, uint32_t events)
-{
-	struct mirror *m = container_of(w, struct mirror, child);
-	siginfo_t info;
-
-	loop_unwatch(m->loop, w);
-	waitid(P_PIDFD, (id_t)w->fd, &info, WEXITED | WNOHANG);
-	close(w->fd);
 }
 
 static void drop_dial(struct asked_dial *d)
@@ -476,10 +498,10 @@ static void on_abandon(struct mirror *m, uint32_t copy)
 
 static void on_datagram(struct mirror *m, struct followed *f, const struct mirror_message *message, size_t len)
 {
-	struct mirror_datagram g = { .key = f->key, .client = message->client, .marks = message->marks,
-				     .data = m->buffer + sizeof(*message), .len = len };
+	struct mirror_datagram g = { .key = f->key, .client = message->client, .destination = message->destination,
+				     .marks = message->marks, .data = m->buffer + sizeof(*message), .len = len };
 
-	if (!f->subscriber || (*m->target && socket_egress_has_port(*m->target, &message->destination)))
+	if (!f->subscriber)
 		return;
 	if (!subscription_deliver(&f->subscriber->want, &message->client, &message->destination, &g.local, &g.remote) ||
 	    mirror_datagrams_send(m->datagrams, client_program(f->subscriber->client), &g) != 0)
@@ -573,7 +595,7 @@ static void on_control(struct watch *w, uint32_t events)
 		;
 }
 
-struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions, struct egress *const *target)
+struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions)
 {
 	struct mirror *m = calloc(1, sizeof(*m));
 
@@ -584,7 +606,6 @@ struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions
 		return NULL;
 	}
 	m->loop = loop;
-	m->target = target;
 	m->ring = -1;
 	m->watcher.on_add = on_add;
 	m->watcher.on_remove = on_remove;
@@ -594,6 +615,7 @@ struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions
 	list_init(&m->followed);
 	list_init(&m->dials);
 	list_init(&m->outbox);
+	list_init(&m->children);
 	subscriptions_watch(subscriptions, &m->watcher);
 	return m;
 }
@@ -603,10 +625,8 @@ void mirror_free(struct mirror *m)
 	if (!m)
 		return;
 	stop(m);
-	if (m->child.added) {
-		loop_unwatch(m->loop, &m->child);
-		close(m->child.fd);
-	}
+	while (!list_empty(&m->children))
+		forget_child(container_of(m->children.next, struct child, node));
 	loop_disarm(m->loop, &m->restart);
 	mirror_datagrams_free(m->datagrams);
 	while (!list_empty(&m->followed))

@@ -9,8 +9,8 @@
 
 struct mirror;
 
-/* Watches @subscriptions for those that mirror. The process and its ring are there while there are some. What comes to a UDP port of *@target's
- * (NULL: there is none), an egress over sockets, is for the program that has it open and no other. NULL without memory. */
-struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions, struct egress *const *target);
+/* Watches @subscriptions for those that mirror. The process and its ring are there while there are some.
+ * NULL without memory. */
+struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions);
 /* Before the subscriptions are freed, behind the last client. */
 void mirror_free(struct mirror *m);

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT
-/* Mirrored datagrams. What the program answers is dropped, and so are the errors that it causes: the real client must hear of neither. */
+/* Mirrored datagrams. What the program answers is dropped, and so are the errors that it causes: the real client must hear of neither.
+ *
+ * What a program under mirrord sends leaves the target by a socket of ours there, and what comes back is its own: it would get it twice, and to
+ * another session's program it means nothing. So the kernel is asked whose socket a client's datagrams come to, now and then: sockets
+ * come and go. */
 #include "agent/mirror_datagrams.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/table.h"
+#include "net/sock_diag.h"
+
+#define ASK_STEP (50 * (uint64_t)LOOP_MS)
 
 /* No padding: the key of a table. */
 struct flow_key {
@@ -20,8 +28,10 @@ struct flow {
 	struct deferred broken;
 	struct mirror_datagrams *all;
 	struct flow_key key;
-	struct port *port;
-	uint64_t last;
+	struct port *port; /* NULL: there was no need yet */
+	struct endpoint destination;
+	uint64_t last, asked;
+	bool ours; /* it comes to a socket of ours */
 };
 
 struct mirror_datagrams {
@@ -29,6 +39,7 @@ struct mirror_datagrams {
 	struct table flows;
 	struct list by_age;
 	struct timer idle;
+	struct sock_diag *diag; /* NULL: the kernel doesn't tell */
 };
 
 static bool equal(const struct table_node *node, const void *key)
@@ -38,7 +49,8 @@ static bool equal(const struct table_node *node, const void *key)
 
 static void close_flow(struct flow *f)
 {
-	f->port->egress->ops->close(f->port);
+	if (f->port)
+		f->port->egress->ops->close(f->port);
 	list_remove(&f->broken.node);
 	list_remove(&f->by_age);
 	table_remove(&f->all->flows, &f->node);
@@ -64,6 +76,7 @@ static void on_idle(struct timer *t)
 struct mirror_datagrams *mirror_datagrams_new(struct loop *loop)
 {
 	struct mirror_datagrams *d = calloc(1, sizeof(*d));
+	struct error err = { 0 };
 
 	if (!d || table_init(&d->flows, equal) < 0) {
 		free(d);
@@ -72,6 +85,9 @@ struct mirror_datagrams *mirror_datagrams_new(struct loop *loop)
 	d->loop = loop;
 	d->idle.on_due = on_idle;
 	list_init(&d->by_age);
+	d->diag = sock_diag_open(&err);
+	if (!d->diag)
+		log_debug("mirror: %s", err.text);
 	return d;
 }
 
@@ -84,6 +100,7 @@ void mirror_datagrams_free(struct mirror_datagrams *d)
 	while ((f = oldest(d)))
 		close_flow(f);
 	loop_disarm(d->loop, &d->idle);
+	sock_diag_close(d->diag);
 	table_fini(&d->flows);
 	free(d);
 }
@@ -110,20 +127,13 @@ static void on_broken(void *arg, int error)
 
 static const struct port_events events = { .on_datagram = on_answer, .on_error = on_error, .on_broken = on_broken };
 
-/* NULL with *ret_error. */
-static struct flow *open_flow(struct mirror_datagrams *d, struct egress *program, const struct flow_key *key, int *ret_error)
+static struct flow *add_flow(struct mirror_datagrams *d, const struct flow_key *key)
 {
 	struct flow *f = calloc(1, sizeof(*f));
 
-	*ret_error = ENOMEM;
 	if (!f)
 		return NULL;
 	*f = (struct flow){ .all = d, .key = *key };
-	*ret_error = program->ops->open(program, PORT_UDP, &key->local, &events, f, &f->port);
-	if (*ret_error) {
-		free(f);
-		return NULL;
-	}
 	if (d->flows.n == MIRROR_FLOWS)
 		close_flow(oldest(d));
 	table_add(&d->flows, &f->node, &f->key, sizeof(f->key));
@@ -131,22 +141,41 @@ static struct flow *open_flow(struct mirror_datagrams *d, struct egress *program
 	return f;
 }
 
+static void ask_whose(struct flow *f, const struct endpoint *destination)
+{
+	struct sock_diag *diag = f->all->diag;
+	struct diag_socket s = { 0 };
+
+	f->ours = diag && sock_diag_find_udp(diag, destination, &f->key.client, &s) > 0 && s.no_port;
+	f->destination = *destination;
+	f->asked = loop_now(f->all->loop);
+}
+
 int mirror_datagrams_send(struct mirror_datagrams *d, struct egress *program, const struct mirror_datagram *g)
 {
 	const struct flow_key key = { .subscription = g->key, .client = g->client, .local = g->local };
 	struct table_node *node = table_find(&d->flows, &key, sizeof(key));
+	struct flow *f = node ? container_of(node, struct flow, node) : add_flow(d, &key);
 	int error = 0;
-	struct flow *f = node ? container_of(node, struct flow, node) : open_flow(d, program, &key, &error);
 
 	if (!f)
-		return error;
+		return ENOMEM;
 	f->last = loop_now(d->loop);
 	list_remove(&f->by_age);
 	list_append(&d->by_age, &f->by_age);
 	if (!d->idle.index)
 		loop_arm(d->loop, &d->idle, f->last + MIRROR_FLOW_IDLE);
-	program->ops->send(f->port, &g->remote, g->marks, g->data, g->len);
-	return 0;
+	if (!f->asked || f->last >= f->asked + ASK_STEP || !endpoint_equal(&f->destination, &g->destination))
+		ask_whose(f, &g->destination);
+	if (f->ours)
+		return 0;
+	if (!f->port)
+		error = program->ops->open(program, PORT_UDP, &key.local, &events, f, &f->port);
+	if (error)
+		close_flow(f);
+	else
+		program->ops->send(f->port, &g->remote, g->marks, g->data, g->len);
+	return error;
 }
 
 void mirror_datagrams_drop(struct mirror_datagrams *d, uint32_t key)

@@ -19,12 +19,14 @@ void mirror_datagrams_free(struct mirror_datagrams *d);
 
 struct mirror_datagram {
 	uint32_t key; /* the subscription */
-	struct endpoint client, local, remote; /* who sent it; where it is to leave from and to go to, in the twin */
+	struct endpoint client, destination; /* who sent it, and where to */
+	struct endpoint local, remote;	     /* where it is to leave from and to go to, in the twin */
 	struct packet_marks marks;
 	const uint8_t *data;
 	size_t len;
 };
-/* Returns 0, or the errno with which there is no port. */
+/* What comes to a UDP port of ours (SOCKET_UDP_MARK) is for the program that has it open, and for no other: it is left out. Returns 0, or the errno with
+ * which there is no port to the program. */
 int mirror_datagrams_send(struct mirror_datagrams *d, struct egress *program, const struct mirror_datagram *g);
 /* Ends the ports of one subscription; before its egress is gone. */
 void mirror_datagrams_drop(struct mirror_datagrams *d, uint32_t key);

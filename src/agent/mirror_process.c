@@ -534,7 +534,7 @@ static void settle_priority(void)
 		setpriority(PRIO_PROCESS, 0, 19);
 }
 
-void mirror_process_settle(int *fds, size_t n)
+void mirror_process_settle(void)
 {
 	int nothing;
 
@@ -542,24 +542,21 @@ void mirror_process_settle(int *fds, size_t n)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "mirrord-mirror");
 	settle_priority();
-	if (fd_keep_only(fds, n) < 0)
-		_exit(1);
 	for (int i = 0; i <= STDERR_FILENO; i++)
 		close(i);
 	nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = nothing < 0 ? 0 : 1; i <= STDERR_FILENO; i++)
 		if (i != nothing)
-			dup2(nothing < 0 ? fds[0] : nothing, i);
+			dup2(nothing < 0 ? CONTROL : nothing, i);
 }
 
-static _Noreturn void run(int control, int ring)
+static _Noreturn void run(void)
 {
 	static const bool wanted[SIDES] = { [SIDE_CLIENT] = true };
 	struct process *p = calloc(1, sizeof(*p));
 	struct error err = { 0 };
-	int fds[] = { control, ring };
 
-	mirror_process_settle(fds, 2);
+	mirror_process_settle();
 	if (!p || table_init(&p->asked, is_asked) < 0)
 		_exit(1);
 	p->loop = loop_new(&err);
@@ -585,14 +582,15 @@ static _Noreturn void run(int control, int ring)
 
 pid_t mirror_process_start(int ring, int *ret_control, struct error *err)
 {
-	int pair[2];
+	int pair[2], kept[2] = { -1, ring };
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return error_set(err, errno, "start the mirroring process");
-	pid = fork();
+	kept[0] = pair[1];
+	pid = fd_fork(kept, 2); /* before it yields to everybody else: then it may be long until it runs */
 	if (pid == 0)
-		run(pair[1], ring);
+		run();
 	close(pair[1]);
 	if (pid < 0) {
 		close(pair[0]);

@@ -11,6 +11,5 @@
  * process. Returns its pid, or -1 with @err. To be called while the process has one thread. */
 pid_t mirror_process_start(int ring, int *ret_control, struct error *err);
 
-/* For children that work beside the target: lowest priority, ends with its parent, no descriptors but @fds (moved to 3, 4, …), and nothing
- * at 0 to 2. */
-void mirror_process_settle(int *fds, size_t n);
+/* For children of fd_fork() that work beside the target: lowest priority, ends with its parent, and nothing at 0 to 2. */
+void mirror_process_settle(void);

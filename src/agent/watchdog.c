@@ -18,8 +18,6 @@ static _Noreturn void watch(int fd)
 {
 	char byte;
 
-	if (fd_keep_only(&fd, 1) < 0)
-		_exit(1);
 	close(STDIN_FILENO);
 	close(STDOUT_FILENO);
 	fd_drop_stderr();
@@ -34,14 +32,15 @@ static _Noreturn void watch(int fd)
 
 int watchdog_start(struct watchdog *w, struct error *err)
 {
-	int pair[2];
+	int pair[2], kept;
 
 	w->fd = -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "start the watchdog");
-	w->pid = fork();
+	kept = pair[1];
+	w->pid = fd_fork(&kept, 1);
 	if (w->pid == 0)
-		watch(pair[1]);
+		watch(kept);
 	close(pair[1]);
 	if (w->pid < 0) {
 		close(pair[0]);

@@ -150,6 +150,30 @@ int fd_keep_only(int *fds, size_t n)
 	return close_range((unsigned int)next, ~0U, 0);
 }
 
+/* The child's end of a pipe is closed with all the rest. */
+pid_t fd_fork(int *fds, size_t n)
+{
+	int done[2], saved;
+	char byte;
+	pid_t pid;
+
+	if (pipe2(done, O_CLOEXEC) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		if (fd_keep_only(fds, n) < 0)
+			_exit(1);
+		return 0;
+	}
+	saved = errno;
+	close(done[1]);
+	while (pid > 0 && read(done[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	close(done[0]);
+	errno = saved;
+	return pid;
+}
+
 int fd_set_nonblocking(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -29,6 +29,9 @@ void fd_drop_stderr(void);
 /* Moves the @n descriptors to 3, 4, … (CLOEXEC; those of -1 are left out and stay so) and closes all others but 0 to 2.
  * Returns 0, or -1 with errno. */
 int fd_keep_only(int *fds, size_t n);
+/* fork() for a process that is to stay, and gets no more than 0 to 2 and the @n descriptors, there moved as above. The parent goes on when the child
+ * has let go of all others: what it closes then is closed, however late the child runs. Returns as fork(2) does. */
+pid_t fd_fork(int *fds, size_t n);
 int fd_set_nonblocking(int fd, bool on);
 /* Two connected unix stream sockets (CLOEXEC) for bulk: with the largest buffers that the machine allows, up to 1 MiB. Returns 0, or -1
  * with errno. */

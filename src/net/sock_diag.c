@@ -90,14 +90,17 @@ static struct ip get_ip(int family, const __be32 from[4])
 
 static void read_options(const struct nlmsghdr *h, struct diag_socket *ret)
 {
+	struct inet_diag_sockopt o = { 0 };
 	const struct nlattr *attr;
 
 	mnl_attr_for_each(attr, h, sizeof(struct inet_diag_msg)) {
-		if (mnl_attr_get_type(attr) == INET_DIAG_SOCKOPT && mnl_attr_get_payload_len(attr) >= sizeof(struct inet_diag_sockopt))
-			ret->transparent = ((const struct inet_diag_sockopt *)mnl_attr_get_payload(attr))->transparent;
+		if (mnl_attr_get_type(attr) == INET_DIAG_SOCKOPT && mnl_attr_get_payload_len(attr) >= sizeof(o))
+			memcpy(&o, mnl_attr_get_payload(attr), sizeof(o));
 		else if (mnl_attr_get_type(attr) == INET_DIAG_SKV6ONLY && mnl_attr_get_payload_len(attr) >= sizeof(uint8_t))
 			ret->v6only = mnl_attr_get_u8(attr);
 	}
+	ret->transparent = o.transparent;
+	ret->no_port = o.bind_address_no_port;
 }
 
 static struct diag_socket read_socket(const struct nlmsghdr *h, uint8_t protocol)
@@ -128,23 +131,38 @@ static int message_error(const struct nlmsghdr *h)
 	return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
 }
 
-int sock_diag_find(struct sock_diag *d, const struct endpoint *local, const struct endpoint *remote, struct diag_socket *ret)
+static int find(struct sock_diag *d, const struct diag_request *r, struct diag_socket *ret)
 {
-	struct diag_request r = request_for(SOCK_DIAG_BY_FAMILY, local, remote);
 	const struct nlmsghdr *h = (const void *)d->answer;
 	struct diag_socket s;
 	ssize_t n;
 
-	if (send(d->fd, &r, sizeof(r), 0) < 0 || (n = receive(d)) < 0)
+	if (send(d->fd, r, sizeof(*r), 0) < 0 || (n = receive(d)) < 0)
 		return -errno;
 	if (!NLMSG_OK(h, (size_t)n))
 		return -EIO;
 	if (h->nlmsg_type == NLMSG_ERROR)
 		return message_error(h) == -ENOENT ? 0 : message_error(h);
-	s = read_socket(h, IPPROTO_TCP);
+	s = read_socket(h, r->body.sdiag_protocol);
 	if (ret)
 		*ret = s;
 	return s.state;
+}
+
+int sock_diag_find(struct sock_diag *d, const struct endpoint *local, const struct endpoint *remote, struct diag_socket *ret)
+{
+	const struct diag_request r = request_for(SOCK_DIAG_BY_FAMILY, local, remote);
+
+	return find(d, &r, ret);
+}
+
+/* Here the kernel wants the packet's source first. */
+int sock_diag_find_udp(struct sock_diag *d, const struct endpoint *local, const struct endpoint *remote, struct diag_socket *ret)
+{
+	struct diag_request r = request_for(SOCK_DIAG_BY_FAMILY, remote, local);
+
+	r.body.sdiag_protocol = IPPROTO_UDP;
+	return find(d, &r, ret);
 }
 
 /* Reads the answers to a dump; @port 0 is any. Returns 0 or -errno. */

@@ -21,7 +21,7 @@ void sock_diag_close(struct sock_diag *d);
 struct diag_socket {
 	struct endpoint local, remote;
 	uint8_t protocol, state;
-	bool transparent; /* IP_TRANSPARENT is set (told since Linux 5.10) */
+	bool transparent, no_port; /* IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT is set (told since Linux 5.10) */
 	bool v6only;	  /* of a socket without a peer */
 	uint64_t cookie;  /* SO_COOKIE */
 };
@@ -29,6 +29,8 @@ struct diag_socket {
 /* The state of the TCP socket with those ends, or of a listener that would take their first packet; 0 when there is none. -errno when the kernel
  * can't tell. @ret may be NULL. */
 int sock_diag_find(struct sock_diag *d, const struct endpoint *local, const struct endpoint *remote, struct diag_socket *ret);
+/* The same for the UDP socket that gets what @remote sends to @local: TCP_CLOSE, TCP_ESTABLISHED when it is connected, 0 or -errno. */
+int sock_diag_find_udp(struct sock_diag *d, const struct endpoint *local, const struct endpoint *remote, struct diag_socket *ret);
 /* All sockets of both families whose local port is @port (0: any) and whose state is in @states (bits 1 << TCP_…). None of the calls may use @d.
  * The list is complete when this returns 0: the kernel writes it in our own calls. Else -errno (then some may have been given). */
 int sock_diag_list(struct sock_diag *d, uint8_t protocol, uint16_t port, uint32_t states,

@@ -166,11 +166,12 @@ static int bind_to(int fd, const struct ip *ip, uint16_t port)
 /* Binds to what was wished for as far as it is to be had: the address is worth more than the port. */
 static void bind_wished(struct socket_port *p, int fd)
 {
+	static const int on = 1;
 	bool any = ip_is_any(&p->local.ip);
 
 	if (p->local.port && !p->raw && bind_to(fd, &p->local.ip, p->local.port) == 0) {
 		if (p->kind == PORT_UDP)
-			table_add(&egress_of(p)->bound, &p->bound, &p->local, sizeof(p->local));
+			(void)!setsockopt(fd, IPPROTO_IP, SOCKET_UDP_MARK, &on, sizeof(on));
 		return;
 	}
 	if (!any && bind_to(fd, &p->local.ip, 0) == 0)
@@ -191,7 +192,6 @@ static int port_use(struct socket_port *p, int fd, bool raw)
 	bind_wished(p, fd);
 	r = loop_watch(egress_of(p)->loop, &p->watch, fd, EPOLLIN, on_ready);
 	if (r < 0) {
-		table_remove(&egress_of(p)->bound, &p->bound);
 		close(fd);
 		return -r;
 	}
@@ -252,7 +252,6 @@ void socket_port_close(struct port *port)
 	struct socket_egress *e = egress_of(p);
 
 	train_leave(e->train, p);
-	table_remove(&e->bound, &p->bound);
 	if (p->fd >= 0)
 		loop_close(e->loop, &p->watch);
 	p->fd = -1;
@@ -263,26 +262,10 @@ void socket_port_close(struct port *port)
 	free(p);
 }
 
-static bool is_bound_to(const struct table_node *node, const void *key)
-{
-	return endpoint_equal(&container_of(node, const struct socket_port, bound)->local, key);
-}
-
-int socket_ports_init(struct socket_egress *e)
-{
-	return table_init(&e->bound, is_bound_to);
-}
-
-bool socket_egress_has_port(const struct egress *egress, const struct endpoint *local)
-{
-	return table_find(&((const struct socket_egress *)(const void *)egress)->bound, local, sizeof(*local));
-}
-
 void socket_ports_close(struct socket_egress *e)
 {
 	while (!list_empty(&e->ports))
 		socket_port_close(&container_of(e->ports.next, struct socket_port, node)->port);
-	table_fini(&e->bound);
 	mailbox_free(e->mailbox);
 	train_free(e->train);
 }

@@ -7,7 +7,6 @@
 struct socket_port {
 	struct port port;
 	struct list node; /* in the egress's ports */
-	struct table_node bound;
 	struct waiter waiter;
 	struct watch watch;
 	struct endpoint local; /* as wished; an echo port's port is the program's identifier */

@@ -151,10 +151,8 @@ struct egress *socket_egress_new(struct loop *loop, struct socket_source *source
 {
 	struct socket_egress *e = calloc(1, sizeof(*e));
 
-	if (!e || socket_ports_init(e) < 0) {
-		free(e);
+	if (!e)
 		return NULL;
-	}
 	e->egress.ops = &ops;
 	e->loop = loop;
 	e->source = source;

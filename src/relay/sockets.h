@@ -2,6 +2,8 @@
 /* The egress over sockets: real non-blocking sockets of one network namespace. */
 #pragma once
 
+#include <netinet/in.h>
+
 #include "net/loop.h"
 #include "relay/egress.h"
 
@@ -21,6 +23,10 @@ enum { SOCKET_KINDS = SOCKET_ECHO6 + 1 };
  * and their IPv6 kin, "don't fragment", IPV6_V6ONLY. Returns it or -errno. *ret_raw (may be NULL): it is a raw socket. */
 int socket_make(enum socket_kind kind, bool *ret_raw);
 
+/* What a UDP port's socket bears that has the address and port which its program asked for: an option that means nothing there, so it is nobody
+ * else's. By it every agent of a namespace knows such a socket (sock_diag.h: no_port), whichever session or process has it. */
+enum { SOCKET_UDP_MARK = IP_BIND_ADDRESS_NO_PORT };
+
 /* Where an egress takes its sockets from. */
 struct socket_source {
 	/* Returns a socket, or -EAGAIN when one will come later (then @socket_egress_refilled is called), or -errno. */
@@ -36,8 +42,6 @@ struct egress *socket_egress_new(struct loop *loop, struct socket_source *source
 void socket_egress_free(struct egress *e);
 /* Sockets have come in: dials and ports that waited for one go on. */
 void socket_egress_refilled(struct egress *e);
-/* Whether a UDP port of the egress has this very address and port: what comes there is that port's. */
-bool socket_egress_has_port(const struct egress *e, const struct endpoint *local);
 /* Connections and ports that are open. */
 size_t socket_egress_count(const struct egress *e);
 /* From now on the local endpoint of a dial is no wish: where it can't be had, the dial fails with the kernel's errno (EADDRINUSE,

@@ -19,7 +19,6 @@ struct socket_egress {
 	struct loop *loop;
 	struct socket_source *source;
 	struct list dials, pumps, ports;
-	struct table bound; /* UDP ports that have the address and port that they wished for, by these */
 	struct list waiting[SOCKET_KINDS];
 	struct mailbox *mailbox; /* made with the first port, as is: */
 	struct train *train;
@@ -51,5 +50,4 @@ int socket_port_open(struct egress *e, enum port_kind kind, const struct endpoin
 		     void *arg, struct port **ret_port);
 int socket_port_send(struct port *p, const struct endpoint *to, struct packet_marks marks, const void *data, size_t len);
 void socket_port_close(struct port *p);
-int socket_ports_init(struct socket_egress *e); /* returns 0 or -ENOMEM */
 void socket_ports_close(struct socket_egress *e);

@@ -313,25 +313,11 @@ static int borrow(struct incoming *in, int keeper, struct error *err)
 	return agents < 0 || borrower_offer(in->c.agent, agents) < 0 ? error_set(err, errno, "offer the agent sockets") : 0;
 }
 
-/* What the program sends from a port of its own leaves the target by a socket of ours that has that port there. So all that comes to that port is
- * the program's in any case; of mirrored datagrams it would get each twice, and its next one to the same peer would count as an answer to the copy.
- * (Where the agent makes that socket, it looks itself: mirror.c.) */
-static bool has_anyway(void *arg, const struct endpoint *to)
-{
-	struct incoming *in = arg;
-	const struct diag_socket s = { .protocol = IPPROTO_UDP, .local = { .ip = loopback_from_alias(&to->ip), .port = to->port } };
-	uint16_t port;
-
-	return *in->c.target && incoming_rules_port(in->c.options, &s, &port) && port == to->port && socket_egress_has_port(*in->c.target, &s.local);
-}
-
 int incoming_start(struct incoming *in, int keeper, struct error *err)
 {
 	if (borrow(in, keeper, err) < 0)
 		return -1;
 	in->udp = program_ports_new(in->c.gate);
-	if (in->udp && in->c.agent && in->c.options->mode == INCOMING_MIRROR)
-		program_ports_leave_out(in->udp, has_anyway, in);
 	split_egress_init(&in->program, in->tcp, in->udp);
 	in->server = in->udp ? tunnel_server_new(in->c.loop, &in->program.egress) : NULL;
 	in->publisher = in->server ? publisher_new(in->c.loop, in->tcp, in->c.options) : NULL;

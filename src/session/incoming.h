@@ -27,7 +27,6 @@ struct incoming_context {
 	bool replicas; /* of the target: all that comes in comes from sources that are added */
 	size_t descriptors; /* that we may have */
 	struct borrower *agent; /* where the agent is on this machine: the way to offer it sockets; else NULL */
-	struct egress **target; /* there, over sockets, what the program sends leaves by; points to NULL when the agent is lost */
 };
 
 struct incoming *incoming_new(const struct incoming_context *c, const struct target_info *info, struct error *err);

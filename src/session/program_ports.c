@@ -48,8 +48,6 @@ struct program_ports {
 	struct list ports;
 	struct table clients, pairs;
 	uint32_t next_port;
-	bool (*has)(void *arg, const struct endpoint *to); /* NULL: nothing is left out */
-	void *arg;
 };
 
 static struct program_ports *egress_of(struct egress *e)
@@ -142,8 +140,6 @@ static int send_datagram(struct port *port, const struct endpoint *to, struct pa
 	size_t n;
 	int r;
 
-	if (e->has && e->has(e->arg, to))
-		return 0;
 	r = remember(e, p, to);
 	if (r)
 		return r;
@@ -237,14 +233,6 @@ bool program_ports_on_packet(struct egress *egress, const struct packet *p)
 	pair->port->events->on_datagram(pair->port->arg, &p->src, (struct packet_marks){ .ttl = p->ttl, .tos = p->tos },
 					p->payload, p->payload_len);
 	return true;
-}
-
-void program_ports_leave_out(struct egress *egress, bool (*has)(void *arg, const struct endpoint *to), void *arg)
-{
-	struct program_ports *e = egress_of(egress);
-
-	e->has = has;
-	e->arg = arg;
 }
 
 void program_ports_break(struct egress *egress)

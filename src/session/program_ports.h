@@ -12,8 +12,6 @@
 struct egress *program_ports_new(struct gate **gate);
 /* Closes every port, without events. */
 void program_ports_free(struct egress *e);
-/* Datagrams for which @has says that the program has them anyway are left out. @to is one of its sockets. */
-void program_ports_leave_out(struct egress *e, bool (*has)(void *arg, const struct endpoint *to), void *arg);
 /* The program is gone: every port is broken. */
 void program_ports_break(struct egress *e);
 /* A packet from the twin: true when it was an answer to a client of a port here, or an error about a datagram of one. */

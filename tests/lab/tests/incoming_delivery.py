@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from labkit import plan
-from labkit.incoming import FIRST, Program, Real, Waiting, client, taken
+from labkit.incoming import FIRST, LAST, Program, Real, Waiting, client, taken
 from labkit.lab import PYTHON
 from labkit.registry import PROMPT, Failure, Skip, expect, expect_in, test
 
@@ -108,13 +108,33 @@ def udp_to_localhost(lab):
 
 @test("incoming.udp_own_questions_go_out")
 def udp_own_questions(lab):
-    """What the program itself sends from a port on which it is a server leaves from the target, and is answered."""
+    """What the program itself sends from a port on which it is a server leaves from the target, and is answered, once; whether the target has a
+    program of its own there, or not."""
     with Real(lab), Program(lab) as program:
-        program.do(f"u = bound('0.0.0.0', {PORT}, socket.SOCK_DGRAM)", "u.settimeout(20)", f"u.sendto(b'question', ('10.0.20.5', {plan.UDP_ECHO}))")
-        expect("the answer", program.value("u.recvfrom(99)[0].decode()"), "question", lab.log())
-        answer, data = client(lab, PORT, kind="SOCK_DGRAM")
-        program.do("got = u.recvfrom(99)")
-        expect("a client's datagram", program.value("[got[0].decode(), list(got[1])]"), [data, answer["own"]], lab.log())
+        for port in (PORT, LAST + 6):
+            program.do(f"u = bound('0.0.0.0', {port}, socket.SOCK_DGRAM)", "u.settimeout(20)", f"u.sendto(b'question', ('10.0.20.5', {plan.UDP_ECHO}))")
+            expect("the answer", program.value("u.recvfrom(99)[0].decode()"), "question", lab.log())
+            _, data = client(lab, port, kind="SOCK_DGRAM", source=["10.0.20.5", 33334], patience=1)
+            program.do("got = u.recvfrom(99)")
+            expect("a client's datagram", program.value("[got[0].decode(), list(got[1])]"), [data, ["10.0.20.5", 33334]], lab.log())
+            expect("nothing comes twice", program.tell("u.settimeout(0.3); u.recvfrom(99)").get("error"), "TimeoutError", lab.log())
+
+
+@test("incoming.udp_answers_of_another_session")
+def udp_of_another(lab):
+    """What one session's program is answered, at a port that another session mirrors, is the first one's alone."""
+    echo = ("10.0.20.5", plan.UDP_ECHO)
+    with Real(lab), Program(lab) as ann, Program(lab, "--no-publish") as bob:
+        port = LAST + 5  # the target has no program there
+        ann.do(f"u = udp('0.0.0.0', {port})")
+        bob.do(f"c = bound('0.0.0.0', {port}, socket.SOCK_DGRAM)", "c.settimeout(20)", f"c.connect({echo})")
+        lab.wait_for("a datagram of a client's reaches the first", lambda: ann.saw(client(lab, port, kind="SOCK_DGRAM", patience=1)[1], 1))
+        for i in range(5):
+            bob.do(f"c.send(b'answer-{i}')")
+            expect("the second's answer", bob.value("c.recv(99).decode()"), f"answer-{i}", lab.log())
+        last = client(lab, port, kind="SOCK_DGRAM", patience=1)
+        seen = [e.get("data") for e in ann.value("seen")]
+        expect("what the first saw of it", [d for d in seen if d.startswith("answer-")], [], str(last) + lab.log())
 
 
 @test("incoming.unreadable_program", modes=("user",))

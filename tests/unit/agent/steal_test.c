@@ -158,6 +158,7 @@ static void test_dropped_while_offered(void)
 	for (int i = 0; i < 3; i++) {
 		filler[i] = connect_from(OUTSIDE, pod[V4], PORT, 0);
 		send_pattern(filler[i], 0, 1, 1);
+		shutdown(filler[i], SHUT_WR);
 	}
 	client = connect_from(OUTSIDE, pod[V4], PORT, 0);
 	tap_ok(client >= 0 && send_pattern(client, 0, 1000, 1), "a client whose connection can't be delivered yet");
@@ -352,7 +353,7 @@ static void test_probes(void)
 	static const char asks[] = "GET /ready HTTP/1.1\r\nUser-Agent: kube-probe/1.37\r\n\r\n", other[] = "GET /ready HTTP/1.1\r\n\r\n";
 	struct ip node;
 	struct listener listener = { .at = { IP_ANY4, PORT } };
-	int client, server;
+	int client, server, answers = ann.answers;
 
 	ip_parse(outside[V4], &node);
 	ann.want.listeners = &listener;
@@ -361,7 +362,7 @@ static void test_probes(void)
 	ann.want.nodes = &node;
 	ann.want.n_nodes = 1;
 	on_loop(send_subscribe, &ann);
-	await(&ann.answers, ann.answers + 1);
+	await(&ann.answers, answers + 1);
 
 	client = connect_from(OUTSIDE, pod[V4], PORT, 0);
 	send(client, asks, 10, 0);

@@ -272,6 +272,7 @@ static inline int connect_from(enum place p, const char *ip, uint16_t port, uint
 	if ((!from || bind(fd, (struct sockaddr *)&own, len) == 0) && connect(fd, (struct sockaddr *)&sa, len) == 0)
 		return fd;
 	saved = errno;
+	printf("# connect to %s: %s\n", ip, strerror(saved));
 	close(fd);
 	return -saved;
 }

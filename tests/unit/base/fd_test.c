@@ -2,6 +2,7 @@
 /* fd_keep_only(): in a child each, since it closes everything. What a descriptor is shows by its file's inode. */
 #include "base/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -91,6 +92,35 @@ static int status_of(int (*test)(void), size_t row)
 	return status;
 }
 
+/* What the parent closes after it is closed, and the child has what it was given. */
+static void test_fork(void)
+{
+	int closed = 0, given = 0;
+
+	for (int i = 0; i < 50; i++) {
+		int theirs[2], other[2], kept;
+		char byte = 0;
+		pid_t child;
+
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, theirs) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other) < 0)
+			abort();
+		kept = theirs[1];
+		child = fd_fork(&kept, 1);
+		if (child == 0)
+			_exit(kept != 3 || read(kept, &byte, 1) != 1 || write(kept, &byte, 1) != 1 || read(kept, &byte, 1) != 0);
+		close(other[1]);
+		closed += recv(other[0], &byte, 1, MSG_DONTWAIT) == 0;
+		close(theirs[1]);
+		given += write(theirs[0], "x", 1) == 1 && read(theirs[0], &byte, 1) == 1 && byte == 'x';
+		close(theirs[0]);
+		close(other[0]);
+		while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	tap_int(closed, 50, "what the parent closes is closed");
+	tap_int(given, 50, "the child has what it was given");
+}
+
 static int size_of(int fd)
 {
 	int size = 0;
@@ -121,6 +151,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		tap_int(status_of(NULL, i), 0, "%s", rows[i].name);
 	tap_int(status_of(try_identity, 0), 0, "each number has its own file");
+	test_fork();
 	test_bulk_pair();
 	return tap_done();
 }

@@ -118,6 +118,36 @@ static void test_services(void)
 		close(listeners[i]);
 }
 
+/* A UDP socket on every address of @family, asked for by @ip. */
+static void test_datagrams(struct sock_diag *d, int family, const char *ip)
+{
+	struct endpoint at = { .ip = family == AF_INET ? IP_ANY4 : IP_ANY6 }, from = { .port = 53 }, other;
+	struct sockaddr_storage sa;
+	socklen_t len = endpoint_to_sockaddr(&at, &sa);
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+	struct diag_socket s;
+
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0)
+		abort();
+	at = (struct endpoint){ .port = name_of(fd).port };
+	ip_parse(ip, &at.ip);
+	from.ip = at.ip;
+	other = (struct endpoint){ at.ip, at.port ^ 1 };
+	tap_int(sock_diag_find_udp(d, &at, &from, &s), TCP_CLOSE, "UDP, %s: who gets it", ip);
+	tap_ok(s.local.port == at.port && !s.no_port, "UDP, %s: an ordinary socket", ip);
+	tap_int(sock_diag_find_udp(d, &other, &from, NULL), 0, "UDP, %s: nobody gets that", ip);
+	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0)
+		abort();
+	tap_ok(sock_diag_find_udp(d, &at, &from, &s) == TCP_CLOSE && s.no_port, "UDP, %s: the option shows", ip);
+	len = endpoint_to_sockaddr(&from, &sa);
+	if (connect(fd, (struct sockaddr *)&sa, len) < 0)
+		abort();
+	tap_int(sock_diag_find_udp(d, &at, &from, NULL), TCP_ESTABLISHED, "UDP, %s: from its peer", ip);
+	from.port++;
+	tap_int(sock_diag_find_udp(d, &at, &from, NULL), 0, "UDP, %s: from nobody else", ip);
+	close(fd);
+}
+
 int main(void)
 {
 	struct error err = { 0 };
@@ -132,6 +162,8 @@ int main(void)
 	test_connection(d, AF_INET, "127.0.0.1");
 	test_connection(d, AF_INET6, "::1");
 	test_connection(d, AF_INET6, "127.0.0.1"); /* a mapped one */
+	test_datagrams(d, AF_INET, "127.0.0.1");
+	test_datagrams(d, AF_INET6, "::1");
 	sock_diag_close(d);
 	test_services();
 	return tap_done();
