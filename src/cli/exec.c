@@ -40,7 +40,7 @@
 #include "twin/info_file.h"
 #include "twin/privilege.h"
 
-enum { MIN_DESCRIPTORS = 96 };
+enum { MIN_DESCRIPTORS = 96, MIN_STACK = 256 << 10 /* nftables' library has large buffers there */ };
 
 struct exec_options {
 	struct config_options config;
@@ -83,16 +83,29 @@ static int refuse_nesting(struct error *err)
 	return error_hint(err, "leave that shell or program first, or run this one without mirrord: it has that network anyway");
 }
 
-/* The session needs descriptors for itself; the hard limit is what it can raise its own to. */
-static int check_descriptors(struct error *err)
+/* What the session needs for itself; the hard limit is what it can raise its own to. */
+static int check_limits(struct error *err)
 {
+	static const struct {
+		__rlimit_resource_t resource;
+		unsigned long least, unit;
+		const char *name, *unit_name, *hint;
+	} needs[] = {
+		{ RLIMIT_NOFILE, MIN_DESCRIPTORS, 1, "open files (RLIMIT_NOFILE)", "",
+		  "raise it: `ulimit -Hn 4096` in the shell that has a higher one, or limits.conf(5)" },
+		{ RLIMIT_STACK, MIN_STACK, 1024, "the stack (RLIMIT_STACK)", " KiB",
+		  "set the soft limit alone, `ulimit -Ss`: it is the program's, and mirrord raises its own up to the hard one" },
+	};
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= MIN_DESCRIPTORS)
-		return 0;
-	error_set(err, 0, "the limit of open files (RLIMIT_NOFILE) is too low: %lu, at least %d are needed",
-		  (unsigned long)limit.rlim_max, MIN_DESCRIPTORS);
-	return error_hint(err, "raise it: `ulimit -Hn 4096` in the shell that has a higher one, or limits.conf(5)");
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+		if (getrlimit(needs[i].resource, &limit) < 0 || limit.rlim_max >= needs[i].least)
+			continue;
+		error_set(err, 0, "the limit of %s is too low: %lu%s, at least %lu are needed", needs[i].name,
+			  (unsigned long)limit.rlim_max / needs[i].unit, needs[i].unit_name, needs[i].least / needs[i].unit);
+		return error_hint(err, "%s", needs[i].hint);
+	}
+	return 0;
 }
 
 /* A first line is written, so that a full disk shows before the program runs. */
@@ -361,7 +374,7 @@ int exec_run(const struct exec_kind *kind, int argc, char **argv)
 	}
 	p.argv = argv + at;
 	inherited_set_aside(&p.inherited);
-	if (check_descriptors(&err) == 0 && refuse_nesting(&err) == 0 &&
+	if (check_limits(&err) == 0 && refuse_nesting(&err) == 0 &&
 	    command_find(p.argv[0], p.path, &err) == 0 && (!kind->prepare || kind->prepare(p.argv, &p.user_ns, &err) == 0))
 		become(&o, &config, &p, &err);
 	status = cli_print_error(&err);

@@ -128,6 +128,13 @@ def few_descriptors(lab):
              lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)))
 
 
+@test("bad_input.small_stack")
+def small_stack(lab):
+    small = 128 << 10
+    complain(lab, [MIRRORD, "exec", "-t", lab.target, "--", "/bin/true"], 1, ["stack", "128 KiB", "ulimit -Ss"],
+             lambda: resource.setrlimit(resource.RLIMIT_STACK, (small, small)))
+
+
 def denied(name, rules, words, modes=("root", "user")):
     """System calls that a container's profile or an old kernel refuses."""
     @test("bad_input.denied_" + name, modes=modes, needs=("deny",))
