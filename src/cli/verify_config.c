@@ -57,11 +57,6 @@ static const struct cli_command command = {
 	.n_options = sizeof(options) / sizeof(options[0]),
 };
 
-static struct node *text_node(struct arena *a, const char *text)
-{
-	return node_new_text(a, NODE_STRING, text, strlen(text), 0);
-}
-
 static struct node *messages(struct arena *a, const struct problem_list *l, enum problem_level level)
 {
 	struct node *list = node_new(a, NODE_ARRAY, 0);
@@ -70,11 +65,11 @@ static struct node *messages(struct arena *a, const struct problem_list *l, enum
 		char *text = l->items[i].level == level ? problem_format(&l->items[i]) : NULL;
 
 		if (text)
-			node_append(list, text_node(a, text));
+			node_append(list, node_new_string(a, text));
 		free(text);
 	}
 	if (l->left_out && level == (l->n_errors ? PROBLEM_ERROR : PROBLEM_WARNING))
-		node_append(list, text_node(a, arena_format(a, "and %zu more", l->left_out)));
+		node_append(list, node_new_string(a, arena_format(a, "and %zu more", l->left_out)));
 	return list;
 }
 
@@ -88,7 +83,7 @@ static struct node *target_node(struct arena *a, const struct config *c)
 	if (!c->target_path || target_parse(c->target_path, &t, &err) < 0)
 		return node_new(a, NODE_NULL, 0);
 	object = target_object_make(a, target_kind_word(t.kind), t.name, t.container);
-	return object ? object : text_node(a, t.text);
+	return object ? object : node_new_string(a, t.text);
 }
 
 /* The path of each value that isn't the default's, and where it came from. */
@@ -98,7 +93,7 @@ static struct node *origins(struct arena *a, const struct config *c)
 
 	for (int i = 0; i < CONFIG_KEYS; i++)
 		if (c->sources[i].origin != ORIGIN_DEFAULT)
-			node_add_member(a, object, text_node(a, resolved_origin(c, (enum config_key)i, a)), key_info((enum config_key)i)->path, 0);
+			node_add_member(a, object, node_new_string(a, resolved_origin(c, (enum config_key)i, a)), key_info((enum config_key)i)->path, 0);
 	return object;
 }
 
@@ -109,13 +104,13 @@ static void print_json(const struct verify_options *o, const struct config *c, c
 	struct arena *a = arena_new();
 	struct node *all = node_new(a, NODE_OBJECT, 0), *config = node_new(a, NODE_OBJECT, 0), *types = node_new(a, NODE_ARRAY, 0);
 
-	node_add_member(a, all, text_node(a, c ? "Success" : "Fail"), "type", 0);
+	node_add_member(a, all, node_new_string(a, c ? "Success" : "Fail"), "type", 0);
 	if (c) {
 		node_add_member(a, config, target_node(a, c), "path", 0);
-		node_add_member(a, config, c->target_namespace ? text_node(a, c->target_namespace) : node_new(a, NODE_NULL, 0), "namespace", 0);
+		node_add_member(a, config, c->target_namespace ? node_new_string(a, c->target_namespace) : node_new(a, NODE_NULL, 0), "namespace", 0);
 		node_add_member(a, all, config, "config", 0);
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-			node_append(types, text_node(a, target_kind_word(kinds[i])));
+			node_append(types, node_new_string(a, target_kind_word(kinds[i])));
 		node_add_member(a, all, types, "compatible_target_types", 0);
 	} else {
 		node_add_member(a, all, messages(a, problems, PROBLEM_ERROR), "errors", 0);

@@ -161,7 +161,7 @@ static void read_variable(struct reader *r)
 	if (value && known)
 		known->text = value;
 	else if (value)
-		node_add_member(r->arena, r->vars, node_new_text(r->arena, NODE_STRING, value, strlen(value), 0), name, 0);
+		node_add_member(r->arena, r->vars, node_new_string(r->arena, value), name, 0);
 }
 
 static void read_lines(struct reader *r)

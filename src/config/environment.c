@@ -109,7 +109,7 @@ static void set(struct maker *m, const char *name, const char *value)
 	if (n)
 		n->text = arena_copy(m->arena, value, strlen(value));
 	else
-		node_add_member(m->arena, m->vars, node_new_text(m->arena, NODE_STRING, value, strlen(value), 0), name, 0);
+		node_add_member(m->arena, m->vars, node_new_string(m->arena, value), name, 0);
 }
 
 /* Of NAME=value, into the arena; NULL when it is none. */

@@ -75,11 +75,6 @@ static int read_roots(struct arena_text *to, const char *path, struct error *err
 	return 0;
 }
 
-static struct node *text_node(struct arena *a, const char *text)
-{
-	return node_new_text(a, NODE_STRING, text, strlen(text), 0);
-}
-
 /* "local:PATH" becomes what is in the file. */
 static int fill_in(struct arena *a, struct node *n, struct error *err)
 {
@@ -110,13 +105,13 @@ static int add_trust(const struct config *c, struct node *delivery, struct error
 		if (read_roots(&roots, c->tls_trust_roots.items[i], err) < 0)
 			return error_wrap(err, "feature.network.incoming.tls_delivery.trust_roots");
 	if (roots.text)
-		node_add_member(a, delivery, text_node(a, roots.text), "trust_roots", 0);
+		node_add_member(a, delivery, node_new_string(a, roots.text), "trust_roots", 0);
 	if (c->tls_server_cert) {
 		char *text = read_pem(a, c->tls_server_cert, err);
 
 		if (!text)
 			return error_wrap(err, "feature.network.incoming.tls_delivery.server_cert");
-		node_add_member(a, delivery, text_node(a, text), "server_cert", 0);
+		node_add_member(a, delivery, node_new_string(a, text), "server_cert", 0);
 	}
 	return 0;
 }
@@ -129,9 +124,9 @@ static int add_delivery(const struct config *c, struct node *to, struct error *e
 	if (add_trust(c, delivery, err) < 0)
 		return -1;
 	if (c->tls_protocol == TLS_DELIVERY_TCP)
-		node_add_member(a, delivery, text_node(a, "tcp"), "protocol", 0);
+		node_add_member(a, delivery, node_new_string(a, "tcp"), "protocol", 0);
 	if (c->tls_server_name)
-		node_add_member(a, delivery, text_node(a, c->tls_server_name), "server_name", 0);
+		node_add_member(a, delivery, node_new_string(a, c->tls_server_name), "server_name", 0);
 	if (delivery->n)
 		node_add_member(a, to, delivery, "tls_delivery", 0);
 	return 0;
@@ -148,13 +143,8 @@ static void add_number(struct arena *a, struct node *to, const char *key, uint64
 
 static void add_true(struct arena *a, struct node *to, const char *key, bool value)
 {
-	struct node *n;
-
-	if (!value)
-		return;
-	n = node_new(a, NODE_BOOL, 0);
-	n->boolean = true;
-	node_add_member(a, to, n, key, 0);
+	if (value)
+		node_add_member(a, to, node_new_bool(a, true), key, 0);
 }
 
 bool incoming_http_decrypts(const struct config *c)

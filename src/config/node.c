@@ -25,6 +25,19 @@ struct node *node_new_text(struct arena *a, enum node_kind kind, const char *tex
 	return n;
 }
 
+struct node *node_new_string(struct arena *a, const char *text)
+{
+	return node_new_text(a, NODE_STRING, text, strlen(text), 0);
+}
+
+struct node *node_new_bool(struct arena *a, bool value)
+{
+	struct node *n = node_new(a, NODE_BOOL, 0);
+
+	n->boolean = value;
+	return n;
+}
+
 void node_append(struct node *parent, struct node *child)
 {
 	if (parent->last)

@@ -28,6 +28,9 @@ enum { NODE_DEPTH = 64 }; /* arrays and objects within another, at most */
 
 struct node *node_new(struct arena *a, enum node_kind kind, size_t at);
 struct node *node_new_text(struct arena *a, enum node_kind kind, const char *text, size_t len, size_t at);
+/* What stands nowhere: made here, not read. */
+struct node *node_new_string(struct arena *a, const char *text);
+struct node *node_new_bool(struct arena *a, bool value);
 void node_append(struct node *parent, struct node *child);
 /* Sets the child's name, too, which must be new to the object. */
 void node_add_member(struct arena *a, struct node *object, struct node *child, const char *key, size_t key_at);

@@ -9,19 +9,9 @@
 #include "config/target_object.h"
 #include "config/value.h"
 
-static struct node *text(struct arena *a, const char *s)
-{
-	return node_new_text(a, NODE_STRING, s, strlen(s), 0);
-}
-
 static struct node *number(struct arena *a, const char *digits, size_t len)
 {
 	return node_new_text(a, NODE_NUMBER, digits, len, 0);
-}
-
-static struct node *no(struct arena *a)
-{
-	return node_new(a, NODE_BOOL, 0);
 }
 
 static struct node *object(struct arena *a)
@@ -39,7 +29,7 @@ static struct node *of_type(struct arena *a, const char *type)
 {
 	struct node *o = object(a);
 
-	set(a, o, "type", text(a, type));
+	set(a, o, "type", node_new_string(a, type));
 	return o;
 }
 
@@ -96,10 +86,10 @@ static struct node *one_side(struct arena *a, const char *side)
 
 	set(a, list, "minItems", number(a, "1", 1));
 	set(a, properties, side, any_of(a, of_type(a, "string"), list));
-	node_append(required, text(a, side));
+	node_append(required, node_new_string(a, side));
 	set(a, o, "properties", properties);
 	set(a, o, "required", required);
-	set(a, o, "additionalProperties", no(a));
+	set(a, o, "additionalProperties", node_new_bool(a, false));
 	return o;
 }
 
@@ -122,7 +112,7 @@ static struct node *types(struct arena *a, const char *kinds)
 	size_t len;
 
 	for (size_t i = 0; (w = key_word(kinds, i, &len)); i++)
-		node_append(list, len == 4 && memcmp(w, "bool", 4) == 0 ? text(a, "boolean") : node_new_text(a, NODE_STRING, w, len, 0));
+		node_append(list, len == 4 && memcmp(w, "bool", 4) == 0 ? node_new_string(a, "boolean") : node_new_text(a, NODE_STRING, w, len, 0));
 	set(a, o, "type", list);
 	return o;
 }
@@ -205,7 +195,7 @@ static struct node *one_kind(struct arena *a)
 	for (size_t i = 0; (key = target_object_key(i)); i++) {
 		struct node *o = object(a), *required = node_new(a, NODE_ARRAY, 0);
 
-		node_append(required, text(a, key));
+		node_append(required, node_new_string(a, key));
 		set(a, o, "required", required);
 		node_append(list, o);
 	}
@@ -240,7 +230,7 @@ static struct node *of_key(struct arena *a, const struct config *defaults, enum 
 	const struct key_info *k = key_info(key);
 	struct node *forms, *o = object(a), *preset;
 
-	set(a, o, "description", text(a, describe(a, k)));
+	set(a, o, "description", node_new_string(a, describe(a, k)));
 	if (k->kind != KIND_SECTION) {
 		preset = value_to_node(defaults, key, a);
 		if (preset->kind != NODE_NULL)
@@ -256,7 +246,7 @@ static struct node *of_key(struct arena *a, const struct config *defaults, enum 
 
 		add_target_objects(a, properties);
 		set(a, target, "properties", properties);
-		set(a, target, "additionalProperties", no(a));
+		set(a, target, "additionalProperties", node_new_bool(a, false));
 		set(a, target, "anyOf", one_kind(a));
 		node_append(forms, target);
 	}
@@ -277,7 +267,7 @@ static struct node *section(struct arena *a, const struct config *defaults, int 
 	if (parent == KEY_target)
 		add_target_objects(a, properties);
 	set(a, o, "properties", properties);
-	set(a, o, "additionalProperties", no(a));
+	set(a, o, "additionalProperties", node_new_bool(a, false));
 	return o;
 }
 
@@ -291,8 +281,8 @@ struct node *schema_tree(struct arena *a)
 	config_set_defaults(&defaults, &none);
 	problem_list_fini(&none);
 	o = object(a);
-	set(a, o, "$schema", text(a, "http://json-schema.org/draft-07/schema#"));
-	set(a, o, "title", text(a, "mirrord configuration"));
+	set(a, o, "$schema", node_new_string(a, "http://json-schema.org/draft-07/schema#"));
+	set(a, o, "title", node_new_string(a, "mirrord configuration"));
 	rest = section(a, &defaults, -1);
 	for (struct node *n = rest->child, *next; n; n = next) {
 		next = n->next;

@@ -116,9 +116,9 @@ struct node *target_object_make(struct arena *a, const char *kind, const char *n
 	if (i == KINDS)
 		return NULL;
 	labels = i == KINDS - 1;
-	node_add_member(a, object, labels ? labels_of(a, name) : node_new_text(a, NODE_STRING, name, strlen(name), 0), kinds[i].key, 0);
+	node_add_member(a, object, labels ? labels_of(a, name) : node_new_string(a, name), kinds[i].key, 0);
 	if (*container)
-		node_add_member(a, object, node_new_text(a, NODE_STRING, container, strlen(container), 0), "container", 0);
+		node_add_member(a, object, node_new_string(a, container), "container", 0);
 	else if (!labels)
 		node_add_member(a, object, node_new(a, NODE_NULL, 0), "container", 0);
 	return object;

@@ -1,25 +1,15 @@
 // SPDX-License-Identifier: MIT
 /* From values in force back to trees. */
+#include <stdio.h>
 #include <string.h>
 
 #include "config/value.h"
 
-static struct node *text_node(struct arena *a, enum node_kind kind, const char *text)
-{
-	return node_new_text(a, kind, text, strlen(text), 0);
-}
-
-static struct node *bool_node(struct arena *a, bool value)
-{
-	struct node *n = node_new(a, NODE_BOOL, 0);
-
-	n->boolean = value;
-	return n;
-}
-
 static struct node *number_node(struct arena *a, uint64_t value)
 {
-	return text_node(a, NODE_NUMBER, arena_format(a, "%llu", (unsigned long long)value));
+	char text[24];
+
+	return node_new_text(a, NODE_NUMBER, text, (size_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)value), 0);
 }
 
 static struct node *null_node(struct arena *a)
@@ -32,7 +22,7 @@ static struct node *strings_node(struct arena *a, const struct config_strings *s
 	struct node *list = node_new(a, NODE_ARRAY, 0);
 
 	for (size_t i = 0; i < s->n; i++)
-		node_append(list, text_node(a, NODE_STRING, s->items[i]));
+		node_append(list, node_new_string(a, s->items[i]));
 	return list;
 }
 
@@ -64,7 +54,7 @@ static struct node *map_node(struct arena *a, const struct config_map *m)
 	struct node *object = node_new(a, NODE_OBJECT, 0);
 
 	for (size_t i = 0; i < m->n; i++)
-		node_add_member(a, object, text_node(a, NODE_STRING, m->items[i].value), m->items[i].name, 0);
+		node_add_member(a, object, node_new_string(a, m->items[i].value), m->items[i].name, 0);
 	return object;
 }
 
@@ -91,13 +81,13 @@ struct node *value_to_node(const struct config *config, enum config_key key, str
 
 	switch (k->kind) {
 	case KIND_BOOL:
-		return bool_node(a, *(const config_BOOL *)v);
+		return node_new_bool(a, *(const config_BOOL *)v);
 	case KIND_TRI:
-		return *(const config_TRI *)v == CONFIG_UNSET ? null_node(a) : bool_node(a, *(const config_TRI *)v == CONFIG_YES);
+		return *(const config_TRI *)v == CONFIG_UNSET ? null_node(a) : node_new_bool(a, *(const config_TRI *)v == CONFIG_YES);
 	case KIND_NUMBER:
 		return *(const config_NUMBER *)v == CONFIG_NO_NUMBER ? null_node(a) : number_node(a, *(const config_NUMBER *)v);
 	case KIND_STRING:
-		return *(const config_STRING *)v ? text_node(a, NODE_STRING, *(const config_STRING *)v) : null_node(a);
+		return *(const config_STRING *)v ? node_new_string(a, *(const config_STRING *)v) : null_node(a);
 	case KIND_STRINGS:
 		return ((const config_STRINGS *)v)->set ? strings_node(a, v) : null_node(a);
 	case KIND_ENUM:

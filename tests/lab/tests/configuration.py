@@ -52,11 +52,11 @@ def sources(lab):
     local = {"feature": {"network": {"outgoing": {"filter": {"local": OUTSIDE4}, "tcp": True}}}}
     write(HOME + "/named.yaml", "feature:\n  network:\n    outgoing: {filter: {local: ['{{ get_env(name=\"LOCAL\", default=\"nothing.test\") }}']}}\n")
     write(HOME + "/off.toml", "[feature.network.outgoing]\ntcp = false\n")
-    write(HOME + "/work/.mirrord/mirrord.json", local)
+    write(HOME + "/project/.mirrord/mirrord.json", local)
     for what, options, variables, cwd, wanted in (
             ("no file", (), {}, HOME, "target"),
-            ("found in the working directory", (), {}, HOME + "/work", "here"),
-            ("the variable's file before it", (), {"MIRRORD_CONFIG_FILE": HOME + "/named.yaml"}, HOME + "/work", "target"),
+            ("found in the working directory", (), {}, HOME + "/project", "here"),
+            ("the variable's file before it", (), {"MIRRORD_CONFIG_FILE": HOME + "/named.yaml"}, HOME + "/project", "target"),
             ("a template", (), {"MIRRORD_CONFIG_FILE": HOME + "/named.yaml", "LOCAL": OUTSIDE4}, HOME, "here"),
             ("-f before it", ("-f", HOME + "/off.toml"), {"MIRRORD_CONFIG_FILE": HOME + "/named.yaml"}, HOME, "here"),
             ("a variable over the file", ("-f", HOME + "/off.toml"), {"MIRRORD_TCP_OUTGOING": "true"}, HOME, "target"),
