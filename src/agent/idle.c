@@ -50,7 +50,7 @@ static int listen_as(const char *name)
 {
 	struct sockaddr_un address;
 	socklen_t len = address_of(name, &address);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, AGENTS_MAX) < 0) {
 		fprintf(stderr, "mirrord-agent: wait as %s: %s\n", name, strerror(errno));
@@ -80,16 +80,30 @@ static void on_term(int number)
 	told = 1;
 }
 
-/* The agents let what is in flight finish, each in its time; who runs the container has the last word. */
+/* Those that have come since the last time; each is told that it is to end, @when that is so. */
+static size_t take_agents(struct pollfd *p, size_t n, bool when)
+{
+	int fd;
+
+	while (n <= AGENTS_MAX && (fd = accept4(p[0].fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		p[n++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+		if (when)
+			send(fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	return n;
+}
+
+/* The agents let what is in flight finish, each in its time; who runs the container has the last word. One that was started at the same time may
+ * not have been seen yet. */
 static int end_agents(struct pollfd *p, size_t n)
 {
 	for (size_t i = 1; i < n; i++)
 		send(p[i].fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-	p[0].fd = -1;
+	n = take_agents(p, n, true);
 	while (n > 1) {
 		if (poll(p, n, -1) < 0 && errno != EINTR)
 			return 1;
-		n = drop_ended(p, n);
+		n = take_agents(p, drop_ended(p, n), true);
 	}
 	return 0;
 }
@@ -112,11 +126,8 @@ static int serve(int listener, int wait_ms, const sigset_t *unblocked)
 		if (r < 0)
 			continue;
 		n = drop_ended(p, n);
-		if (p[0].revents && n <= AGENTS_MAX) {
-			int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-			if (fd >= 0)
-				p[n++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+		if (p[0].revents) {
+			n = take_agents(p, n, false);
 			linger = LINGER_MS;
 		}
 	}

@@ -299,7 +299,7 @@ print(h.hexdigest(), flush=True)
 BULK_CLIENT = """
 import hashlib, random, socket, sys
 ip, port, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-c = socket.create_connection((ip, port), 20); c.settimeout(60)
+c = socket.create_connection((ip, port), 20); c.settimeout(200)
 f = c.makefile("rb")
 print(f.readline().decode().strip())
 r, h = random.Random(2), hashlib.blake2b()
@@ -313,25 +313,25 @@ print(n); print(h.hexdigest())
 """
 
 
-def bulk(lab, size):
+def bulk(lab, size, seconds):
     """Who speaks first, much there, a half-close, and much back."""
     with Real(lab):
         p = lab.start(lab.command([*PYTHON, "-c", BULK_SERVER, str(size)], options=("--steal",)))
         expect("the program", p.stdout.readline(), "ready\n", lab.log())
         caller = with_input(lab.cluster.services, [*PYTHON, "-c", BULK_CLIENT, "10.244.1.7", str(PORT), str(size)])
-        seen, _ = caller.communicate("", timeout=250)
+        seen, _ = caller.communicate("", timeout=seconds)
         sent, err = p.communicate(timeout=30)
         expect("what the client saw", seen.split("\n")[:-1], ["220 who speaks first", "True", str(size), sent.strip()], err + lab.log())
 
 
 @test("steal.256_mib_both_ways")
 def some_mib(lab):
-    bulk(lab, 256 << 20)
+    bulk(lab, 256 << 20, 250)
 
 
-@test("steal.1_gib_both_ways", long=True, timeout=300)
+@test("steal.1_gib_both_ways", long=True, timeout=900)
 def a_gib(lab):
-    bulk(lab, 1 << 30)
+    bulk(lab, 1 << 30, 800)
 
 
 SIDECAR = f"""
