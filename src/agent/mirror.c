@@ -9,27 +9,20 @@
  * What a steal gives back to the target's own program passes twice: from the client, and by lo from the agent in the client's name. The latter
  * carries the agent's mark and is left out.
  *
- * The agent never waits for the process. What it has to say and what finds no room in the socket waits in the outbox; since all but what
- * comes of subscriptions is an answer, the process bounds that itself.
- *
  * When the process dies (it is the first to go when memory is short) another one takes its place; each session is told. */
 #include "agent/mirror.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/client.h"
 #include "agent/layout.h"
 #include "agent/mirror_datagrams.h"
-#include "agent/mirror_message.h"
-#include "agent/mirror_process.h"
+#include "agent/mirror_link.h"
 #include "agent/ring.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -38,7 +31,7 @@
 #include "http/options.h"
 #include "relay/egress.h"
 
-enum { MESSAGES_A_TURN = 64, PORTS = 65536 };
+enum { PORTS = 65536 };
 #define LOST_STEP LOOP_SECOND
 #define RESTART_PAUSE LOOP_SECOND
 
@@ -63,78 +56,15 @@ struct asked_dial {
 	uint32_t copy;
 };
 
-struct outgoing {
-	struct list node;
-	struct mirror_message message;
-	int fd;
-};
-
-/* A process until it is reaped. One that was killed has little of the CPU: the next may be there before it is gone. */
-struct child {
-	struct list node;
-	struct watch watch; /* of its pidfd */
-	struct mirror *mirror;
-};
-
 struct mirror {
 	struct subscriptions_watcher watcher;
 	struct loop *loop;
-	struct list followed, dials, outbox, children;
+	struct list followed, dials;
 	struct mirror_datagrams *datagrams;
-	struct watch control;
-	int ring;
-	pid_t pid;
+	struct mirror_link link;
 	uint32_t last_key;
 	struct timer lost, restart;
-	uint8_t buffer[MIRROR_MESSAGE_MAX];
 };
-
-/* The process. */
-
-static bool is_running(const struct mirror *m)
-{
-	return m->ring >= 0;
-}
-
-static bool send_now(struct mirror *m, const struct outgoing *o)
-{
-	if (fd_send(m->control.fd, &o->message, sizeof(o->message), &o->fd, o->fd >= 0) == 0)
-		return true;
-	return errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS; /* else it is gone, and its end is on its way */
-}
-
-static void drop_outgoing(struct outgoing *o)
-{
-	list_remove(&o->node);
-	fd_closep(&o->fd);
-	free(o);
-}
-
-static void send_outbox(struct mirror *m)
-{
-	while (!list_empty(&m->outbox)) {
-		struct outgoing *o = container_of(m->outbox.next, struct outgoing, node);
-
-		if (!send_now(m, o))
-			break;
-		drop_outgoing(o);
-	}
-	loop_rewatch(m->loop, &m->control, list_empty(&m->outbox) ? EPOLLIN : EPOLLIN | EPOLLOUT);
-}
-
-/* Owns @fd. */
-static void tell(struct mirror *m, const struct mirror_message *message, int fd)
-{
-	struct outgoing *o = is_running(m) ? malloc(sizeof(*o)) : NULL;
-
-	if (!o) {
-		fd_closep(&fd);
-		return;
-	}
-	*o = (struct outgoing){ .message = *message, .fd = fd };
-	list_append(&m->outbox, &o->node);
-	send_outbox(m);
-}
 
 /* A file with @text. -1 with errno. */
 static int text_file(const char *text)
@@ -154,7 +84,7 @@ static int tell_of(struct mirror *m, const struct followed *f, struct error *err
 
 	if (f->filtered && filter < 0)
 		return error_set(err, errno, "pass on the HTTP filter of port %u", f->port);
-	tell(m, &message, filter);
+	mirror_link_tell(&m->link, &message, filter);
 	return 0;
 }
 
@@ -190,71 +120,7 @@ static int set_filter(struct mirror *m, struct error *err)
 	n = capture_filter(&plan, program);
 	if (n == 0)
 		return error_set(err, 0, "more than %d ports can't be mirrored at a time", CAPTURE_PORTS);
-	return ring_filter(m->ring, program, n, err);
-}
-
-static void on_control(struct watch *w, uint32_t events);
-
-static void forget_child(struct child *c)
-{
-	loop_unwatch(c->mirror->loop, &c->watch);
-	close(c->watch.fd);
-	list_remove(&c->node);
-	free(c);
-}
-
-static void on_child(struct watch *w, uint32_t events)
-{
-	siginfo_t info;
-
-	waitid(P_PIDFD, (id_t)w->fd, &info, WEXITED | WNOHANG);
-	forget_child(container_of(w, struct child, watch));
-}
-
-static void watch_child(struct mirror *m)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0);
-	struct child *c = pidfd < 0 ? NULL : calloc(1, sizeof(*c));
-
-	if (!c || loop_watch(m->loop, &c->watch, pidfd, EPOLLIN, on_child) < 0) {
-		fd_closep(&pidfd);
-		free(c);
-		return;
-	}
-	c->mirror = m;
-	list_append(&m->children, &c->node);
-}
-
-static int watch_process(struct mirror *m, int control)
-{
-	int rc = loop_watch(m->loop, &m->control, control, EPOLLIN, on_control);
-
-	if (rc < 0)
-		close(control);
-	watch_child(m);
-	return rc;
-}
-
-static int start(struct mirror *m, struct error *err)
-{
-	int control, rc;
-
-	m->ring = ring_socket("mirroring", err);
-	if (m->ring < 0)
-		return -1;
-	m->pid = mirror_process_start(m->ring, &control, err);
-	if (m->pid < 0) {
-		fd_closep(&m->ring);
-		return -1;
-	}
-	rc = watch_process(m, control);
-	if (rc < 0) {
-		kill(m->pid, SIGKILL);
-		fd_closep(&m->ring);
-		return error_set(err, -rc, "watch the mirroring process");
-	}
-	loop_arm(m->loop, &m->lost, loop_now(m->loop) + LOST_STEP);
-	return 0;
+	return ring_filter(m->link.ring, program, n, err);
 }
 
 static void drop_dial(struct asked_dial *d)
@@ -264,20 +130,21 @@ static void drop_dial(struct asked_dial *d)
 	free(d);
 }
 
+static int start(struct mirror *m, struct error *err)
+{
+	if (mirror_link_start(&m->link, err) < 0)
+		return -1;
+	loop_arm(m->loop, &m->lost, loop_now(m->loop) + LOST_STEP);
+	return 0;
+}
+
 /* Ends the process and all that is between it and us. */
 static void stop(struct mirror *m)
 {
-	if (!is_running(m))
-		return;
-	kill(m->pid, SIGKILL);
-	loop_unwatch(m->loop, &m->control);
-	close(m->control.fd);
-	fd_closep(&m->ring);
+	mirror_link_stop(&m->link);
 	loop_disarm(m->loop, &m->lost);
 	while (!list_empty(&m->dials))
 		drop_dial(container_of(m->dials.next, struct asked_dial, node));
-	while (!list_empty(&m->outbox))
-		drop_outgoing(container_of(m->outbox.next, struct outgoing, node));
 }
 
 /* Subscriptions. */
@@ -313,7 +180,7 @@ static void count(const struct followed *f, enum counter what, uint64_t n)
 /* Each client that mirrors, once. */
 static void count_lost(struct mirror *m)
 {
-	uint64_t n = is_running(m) ? ring_lost(m->ring) : 0;
+	uint64_t n = mirror_link_is_up(&m->link) ? ring_lost(m->link.ring) : 0;
 	const struct client *last = NULL;
 
 	for (struct list *node = m->followed.next; n && node != &m->followed; node = node->next) {
@@ -343,7 +210,7 @@ static void forget(struct mirror *m, struct followed *f)
 	free(f);
 	if (list_empty(&m->followed))
 		stop(m);
-	else if (is_running(m) && set_filter(m, &err) < 0)
+	else if (mirror_link_is_up(&m->link) && set_filter(m, &err) < 0)
 		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
 }
 
@@ -382,7 +249,7 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *s, struct 
 		return 0;
 	filtered = check_filter(&s->want, err);
 	body_max = filtered < 0 ? -1 : read_body_max(&s->want, err);
-	if (body_max < 0 || (!is_running(m) && start(m, err) < 0))
+	if (body_max < 0 || (!mirror_link_is_up(&m->link) && start(m, err) < 0))
 		return -1;
 	f = calloc(1, sizeof(*f));
 	if (!f)
@@ -415,8 +282,8 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *s)
 	mirror_datagrams_drop(m->datagrams, f->key);
 	f->subscriber = NULL;
 	message.key = f->key;
-	if (is_running(m))
-		tell(m, &message, -1);
+	if (mirror_link_is_up(&m->link))
+		mirror_link_tell(&m->link, &message, -1);
 	else
 		forget(m, f);
 }
@@ -432,7 +299,7 @@ static void on_client_end(struct subscriptions_watcher *w, const struct client *
 		if (f->owner != c)
 			continue;
 		f->owner = NULL;
-		tell(m, &message, -1);
+		mirror_link_tell(&m->link, &message, -1);
 	}
 }
 
@@ -443,7 +310,7 @@ static void answer(struct mirror *m, const struct followed *f, uint32_t copy, in
 	const struct mirror_message message = { .kind = MIRROR_DIALED, .copy = copy, .value = error };
 
 	count(f, error ? COUNTER_MIRROR_REFUSED : COUNTER_MIRRORED, 1);
-	tell(m, &message, fd);
+	mirror_link_tell(&m->link, &message, fd);
 }
 
 static void on_dialed(void *arg, int error)
@@ -499,7 +366,7 @@ static void on_abandon(struct mirror *m, uint32_t copy)
 static void on_datagram(struct mirror *m, struct followed *f, const struct mirror_message *message, size_t len)
 {
 	struct mirror_datagram g = { .key = f->key, .client = message->client, .destination = message->destination,
-				     .marks = message->marks, .data = m->buffer + sizeof(*message), .len = len };
+				     .marks = message->marks, .data = (const uint8_t *)(message + 1), .len = len };
 
 	if (!f->subscriber)
 		return;
@@ -508,8 +375,9 @@ static void on_datagram(struct mirror *m, struct followed *f, const struct mirro
 		count(f, COUNTER_MIRROR_REFUSED, 1);
 }
 
-static void on_message(struct mirror *m, const struct mirror_message *message, size_t len)
+static void on_message(void *arg, const struct mirror_message *message, size_t len)
 {
+	struct mirror *m = arg;
 	struct followed *f = find_key(m, message->key);
 
 	if (message->kind == MIRROR_ABANDON)
@@ -521,14 +389,15 @@ static void on_message(struct mirror *m, const struct mirror_message *message, s
 	else if (message->kind == MIRROR_COUNT)
 		count(f, (enum counter)message->copy, (uint64_t)message->value);
 	else if (message->kind == MIRROR_DATAGRAM)
-		on_datagram(m, f, message, len - sizeof(*message));
+		on_datagram(m, f, message, len);
 	else if (message->kind == MIRROR_GONE)
 		forget(m, f);
 }
 
 /* The process has died: those of whom copies alone were left end with it. */
-static void on_death(struct mirror *m)
+static void on_death(void *arg)
 {
+	struct mirror *m = arg;
 	struct client *last = NULL;
 
 	log_warn("mirror: the mirroring process has ended");
@@ -555,7 +424,7 @@ static void on_restart(struct timer *t)
 	struct mirror *m = container_of(t, struct mirror, restart);
 	struct error err = { 0 };
 
-	if (list_empty(&m->followed) || is_running(m))
+	if (list_empty(&m->followed) || mirror_link_is_up(&m->link))
 		return;
 	if (start(m, &err) < 0) {
 		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
@@ -569,34 +438,9 @@ static void on_restart(struct timer *t)
 		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
 }
 
-/* False when there is none. */
-static bool read_message(struct mirror *m)
-{
-	size_t n = 0;
-	ssize_t len = fd_receive(m->control.fd, m->buffer, sizeof(m->buffer), NULL, 0, &n, MSG_DONTWAIT);
-
-	if (len == 0 || (len < 0 && errno != EAGAIN && errno != EMSGSIZE)) {
-		on_death(m);
-		return false;
-	}
-	if (len < (ssize_t)sizeof(struct mirror_message))
-		return false;
-	on_message(m, (const void *)m->buffer, (size_t)len);
-	return true;
-}
-
-static void on_control(struct watch *w, uint32_t events)
-{
-	struct mirror *m = container_of(w, struct mirror, control);
-
-	if (events & EPOLLOUT)
-		send_outbox(m);
-	for (int i = 0; i < MESSAGES_A_TURN && is_running(m) && read_message(m); i++)
-		;
-}
-
 struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions)
 {
+	static const struct mirror_link_events events = { on_message, on_death };
 	struct mirror *m = calloc(1, sizeof(*m));
 
 	if (m)
@@ -606,7 +450,7 @@ struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions
 		return NULL;
 	}
 	m->loop = loop;
-	m->ring = -1;
+	mirror_link_init(&m->link, loop, &events, m);
 	m->watcher.on_add = on_add;
 	m->watcher.on_remove = on_remove;
 	m->watcher.on_client_end = on_client_end;
@@ -614,8 +458,6 @@ struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions
 	m->restart.on_due = on_restart;
 	list_init(&m->followed);
 	list_init(&m->dials);
-	list_init(&m->outbox);
-	list_init(&m->children);
 	subscriptions_watch(subscriptions, &m->watcher);
 	return m;
 }
@@ -625,8 +467,7 @@ void mirror_free(struct mirror *m)
 	if (!m)
 		return;
 	stop(m);
-	while (!list_empty(&m->children))
-		forget_child(container_of(m->children.next, struct child, node));
+	mirror_link_fini(&m->link);
 	loop_disarm(m->loop, &m->restart);
 	mirror_datagrams_free(m->datagrams);
 	while (!list_empty(&m->followed))

@@ -29,7 +29,7 @@
 
 #include "agent/copy.h"
 #include "agent/local_addresses.h"
-#include "agent/mirror_message.h"
+#include "agent/mirror_followers.h"
 #include "agent/ring.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -40,23 +40,9 @@
 #include "net/loop.h"
 #include "net/sock_diag.h"
 
-enum { CONTROL = 3, RING = 4, BLOCKS_A_TURN = 4, MESSAGES_A_TURN = 64, PROTOCOLS = 2, PORTS = 65536, WORD = 64, EXPIRE_ASKS = 512 };
+enum { CONTROL = 3, RING = 4, BLOCKS_A_TURN = 4, MESSAGES_A_TURN = 64, EXPIRE_ASKS = 512 };
 #define EXPIRE_STEP (5 * LOOP_SECOND)
 #define EXPIRE_AFTER (60 * LOOP_SECOND)
-
-/* A subscription. */
-struct follower {
-	struct list node;
-	uint32_t key;
-	uint8_t protocol;
-	uint16_t port;
-	bool removed;
-	size_t copies;
-	struct http_filter *filter; /* NULL: everything */
-	size_t body_max;	    /* that it looks at */
-	struct http_filter_trouble told;
-	uint64_t counts[COUNTERS]; /* that the agent wasn't told of */
-};
 
 /* A connection of the target's. */
 struct tracked {
@@ -80,95 +66,30 @@ struct process {
 	struct reassembly *reassembly;
 	struct local_addresses *addresses;
 	struct copies copies;
-	struct list followers;
+	struct followers followers;
 	struct table asked;
 	struct timer expire;
-	struct deferred tell_counts;
 	struct sock_diag *diag; /* NULL: the kernel doesn't tell */
 	struct conntrack *conntrack; /* the same */
 	uint32_t last_id;
-	uint64_t watched[PROTOCOLS][PORTS / WORD];
 	uint8_t buffer[MIRROR_MESSAGE_MAX];
 };
-
-static size_t protocol_index(uint8_t protocol)
-{
-	return protocol == IPPROTO_UDP;
-}
 
 static bool is_watched(void *arg, uint8_t protocol, uint16_t port)
 {
 	const struct process *p = arg;
 
-	return p->watched[protocol_index(protocol)][port / WORD] >> port % WORD & 1;
-}
-
-static void find_watched(struct process *p)
-{
-	memset(p->watched, 0, sizeof(p->watched));
-	for (struct list *n = p->followers.next; n != &p->followers; n = n->next) {
-		const struct follower *f = container_of(n, struct follower, node);
-
-		p->watched[protocol_index(f->protocol)][f->port / WORD] |= 1ULL << f->port % WORD;
-	}
+	return followers_watch(&p->followers, protocol, port);
 }
 
 /* Waits for room: for what the agent must hear. */
-static void tell(struct process *p, const struct mirror_message *m)
+static void tell(const struct mirror_message *m)
 {
 	while (send(CONTROL, m, sizeof(*m), MSG_NOSIGNAL) < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)) {
 		struct pollfd room = { .fd = CONTROL, .events = POLLOUT };
 
 		poll(&room, 1, -1);
 	}
-}
-
-static void tell_count(struct process *p, struct follower *f, enum counter what, uint64_t n)
-{
-	const struct mirror_message m = { .kind = MIRROR_COUNT, .key = f->key, .copy = what, .value = (int32_t)n };
-
-	tell(p, &m);
-}
-
-static void tell_counts(struct process *p, struct follower *f)
-{
-	struct http_filter_trouble now = f->filter ? http_filter_trouble(f->filter) : f->told;
-
-	f->counts[COUNTER_HTTP_TROUBLE] = now.regex - f->told.regex + now.jq - f->told.jq;
-	f->told = now;
-	for (unsigned int i = 0; i < COUNTERS; i++) {
-		if (f->counts[i] && !f->removed)
-			tell_count(p, f, i, f->counts[i]);
-		f->counts[i] = 0;
-	}
-}
-
-static void on_tell_counts(struct deferred *d)
-{
-	struct process *p = container_of(d, struct process, tell_counts);
-
-	for (struct list *n = p->followers.next; n != &p->followers; n = n->next)
-		tell_counts(p, container_of(n, struct follower, node));
-}
-
-/* There may be one for each request: they are told together, behind the batch. */
-static void count_for(struct process *p, struct follower *f, enum counter what)
-{
-	f->counts[what]++;
-	loop_defer(p->loop, &p->tell_counts, on_tell_counts);
-}
-
-static void end_if_over(struct process *p, struct follower *f)
-{
-	const struct mirror_message m = { .kind = MIRROR_GONE, .key = f->key };
-
-	if (!f->removed || f->copies)
-		return;
-	list_remove(&f->node);
-	http_filter_free(f->filter);
-	free(f);
-	find_watched(p);
-	tell(p, &m);
 }
 
 /* What copies ask for. */
@@ -202,7 +123,7 @@ static void dial(void *arg, struct copy *c)
 	c->id = m.copy = ++p->last_id;
 	*a = (struct asked){ .id = c->id, .copy = c };
 	table_add(&p->asked, &a->node, &a->id, sizeof(a->id));
-	tell(p, &m);
+	tell(&m);
 }
 
 static void abandon(void *arg, struct copy *c)
@@ -211,20 +132,23 @@ static void abandon(void *arg, struct copy *c)
 	const struct mirror_message m = { .kind = MIRROR_ABANDON, .copy = c->id };
 
 	if (take_asked(p, c->id))
-		tell(p, &m);
+		tell(&m);
 }
 
 static void count(void *arg, struct copy *c, enum counter what)
 {
-	count_for(arg, c->subscription, what);
+	struct process *p = arg;
+
+	follower_count(&p->followers, c->subscription, what);
 }
 
 static void on_copy_end(void *arg, struct copy *c)
 {
+	struct process *p = arg;
 	struct follower *f = c->subscription;
 
 	f->copies--;
-	end_if_over(arg, f);
+	follower_end_if_over(&p->followers, f);
 }
 
 /* Connections of the target's. */
@@ -238,11 +162,6 @@ static struct copy *begin_copy(struct process *p, struct tracked *t, struct foll
 	list_append(&t->copies, &c->of_connection);
 	f->copies++;
 	return c;
-}
-
-static bool follows(const struct follower *f, uint8_t protocol, uint16_t port)
-{
-	return !f->removed && f->protocol == protocol && f->port == port;
 }
 
 static bool is_redirected(const struct process *p, const struct endpoint ends[SIDES])
@@ -262,10 +181,10 @@ static void *on_open(void *arg, const struct endpoint ends[SIDES], bool middle)
 	memcpy(t->ends, ends, sizeof(t->ends));
 	list_init(&t->copies);
 	t->foreign = !local_addresses_has(p->addresses, &ends[SIDE_SERVER].ip, loop_now(p->loop)) || is_redirected(p, ends);
-	for (struct list *n = p->followers.next; !t->foreign && !middle && n != &p->followers; n = n->next) {
+	for (struct list *n = p->followers.all.next; !t->foreign && !middle && n != &p->followers.all; n = n->next) {
 		struct follower *f = container_of(n, struct follower, node);
 
-		if (follows(f, IPPROTO_TCP, ends[SIDE_SERVER].port))
+		if (follower_wants(f, IPPROTO_TCP, ends[SIDE_SERVER].port))
 			begin_copy(p, t, f, false);
 	}
 	return t;
@@ -285,10 +204,10 @@ static struct copy *copy_of(const struct tracked *t, const struct follower *f)
 /* A subscription may be younger than the connection. */
 static void add_missing(struct process *p, struct tracked *t)
 {
-	for (struct list *n = p->followers.next; n != &p->followers; n = n->next) {
+	for (struct list *n = p->followers.all.next; n != &p->followers.all; n = n->next) {
 		struct follower *f = container_of(n, struct follower, node);
 
-		if (follows(f, IPPROTO_TCP, t->ends[SIDE_SERVER].port) && !copy_of(t, f))
+		if (follower_wants(f, IPPROTO_TCP, t->ends[SIDE_SERVER].port) && !copy_of(t, f))
 			begin_copy(p, t, f, true);
 	}
 }
@@ -346,17 +265,17 @@ static void send_datagram(struct process *p, struct follower *f, const struct pa
 	const struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 2 };
 
 	if (sendmsg(CONTROL, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		count_for(p, f, COUNTER_MIRROR_SLOW);
+		follower_count(&p->followers, f, COUNTER_MIRROR_SLOW);
 }
 
 static void on_datagram(struct process *p, const struct packet *packet)
 {
 	if (packet->missing || !local_addresses_has(p->addresses, &packet->dst.ip, loop_now(p->loop)))
 		return;
-	for (struct list *n = p->followers.next; n != &p->followers; n = n->next) {
+	for (struct list *n = p->followers.all.next; n != &p->followers.all; n = n->next) {
 		struct follower *f = container_of(n, struct follower, node);
 
-		if (follows(f, IPPROTO_UDP, packet->dst.port))
+		if (follower_wants(f, IPPROTO_UDP, packet->dst.port))
 			send_datagram(p, f, packet);
 	}
 }
@@ -406,54 +325,12 @@ static void on_expire(struct timer *t)
 
 /* What the agent says. */
 
-/* The agent has compiled it before. */
-static struct http_filter *read_filter(int fd)
-{
-	struct error err = { 0 };
-	struct http_filter *filter;
-	char *text;
-
-	lseek(fd, 0, SEEK_SET);
-	text = fd_read_all(fd, SUBSCRIPTION_FILTER_MAX, NULL);
-	filter = text ? http_filter_parse(text, &err) : NULL;
-	free(text);
-	if (!filter)
-		_exit(1);
-	return filter;
-}
-
-static void add_follower(struct process *p, const struct mirror_message *m, int filter)
-{
-	struct follower *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		_exit(1);
-	*f = (struct follower){ .key = m->key, .protocol = m->protocol, .port = m->destination.port };
-	f->body_max = (size_t)m->value;
-	if (filter >= 0)
-		f->filter = read_filter(filter);
-	list_append(&p->followers, &f->node);
-	find_watched(p);
-}
-
-static struct follower *find_follower(struct process *p, uint32_t key)
-{
-	for (struct list *n = p->followers.next; n != &p->followers; n = n->next) {
-		struct follower *f = container_of(n, struct follower, node);
-
-		if (f->key == key)
-			return f;
-	}
-	return NULL;
-}
-
 /* Its copies are told after it is marked as removed, so that none is counted. */
 static void remove_follower(struct process *p, struct follower *f, void (*tell_copy)(struct copy *c))
 {
 	struct copies *all = &p->copies;
 
-	tell_counts(p, f);
-	f->removed = true;
+	follower_remove(&p->followers, f);
 	f->copies++; /* it lives until the end of this */
 	for (struct list *n = all->all.next, *next; n != &all->all; n = next) {
 		struct copy *c = container_of(n, struct copy, node);
@@ -463,7 +340,7 @@ static void remove_follower(struct process *p, struct follower *f, void (*tell_c
 			tell_copy(c);
 	}
 	f->copies--;
-	end_if_over(p, f);
+	follower_end_if_over(&p->followers, f);
 }
 
 static void on_dialed(struct process *p, const struct mirror_message *m, int *fd)
@@ -481,10 +358,10 @@ static void on_message(struct process *p, const struct mirror_message *m, int *f
 	struct follower *f;
 
 	if (m->kind == MIRROR_ADD)
-		add_follower(p, m, *fd);
-	else if (m->kind == MIRROR_REMOVE && (f = find_follower(p, m->key)))
+		followers_add(&p->followers, m, *fd);
+	else if (m->kind == MIRROR_REMOVE && (f = followers_find(&p->followers, m->key)))
 		remove_follower(p, f, copy_unsubscribed);
-	else if (m->kind == MIRROR_CUT && (f = find_follower(p, m->key)))
+	else if (m->kind == MIRROR_CUT && (f = followers_find(&p->followers, m->key)))
 		remove_follower(p, f, copy_cut);
 	else if (m->kind == MIRROR_DIALED)
 		on_dialed(p, m, fd);
@@ -564,10 +441,10 @@ static _Noreturn void run(void)
 	p->intake = intake_new(&intake_events, p);
 	p->reassembly = reassembly_new(wanted, &reassembly_events, p);
 	p->addresses = local_addresses_new();
-	list_init(&p->followers);
 	p->copies = (struct copies){ .dial = dial, .abandon = abandon, .count = count, .on_end = on_copy_end, .arg = p };
 	if (!p->loop || !p->ring || !p->intake || !p->reassembly || !p->addresses)
 		_exit(1);
+	followers_init(&p->followers, p->loop, tell);
 	copies_init(&p->copies, p->loop);
 	p->diag = sock_diag_open(&err);
 	p->conntrack = conntrack_open();
