@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import select
 import signal
 import subprocess
 
@@ -23,7 +24,7 @@ class Dump:
     """`mirrord dump` while the block runs; afterwards @out, @err and @status."""
 
     def __init__(self, lab, *words, target=None):
-        self.lab = lab
+        self.lab, self.out = lab, ""
         self.p = lab.start([MIRRORD, "dump", "-t", target or lab.target, *words], env=lab.quiet_environment())
 
     def __enter__(self):
@@ -34,11 +35,22 @@ class Dump:
     def __exit__(self, *_):
         self.p.send_signal(signal.SIGINT)
         try:
-            self.out, self.err = self.p.communicate(timeout=PROMPT)
+            rest, self.err = self.p.communicate(timeout=PROMPT)
+            self.out += rest
         except subprocess.TimeoutExpired:
             os.killpg(self.p.pid, signal.SIGKILL)
             raise
         self.status = self.p.returncode
+
+    def wait_for(self, text, times=1):
+        """Until it has printed that so often; what comes at once is seen by the kernel's capture a moment later, and an end may come later still."""
+        fd = self.p.stdout.fileno()
+        while self.out.count(text) < times and select.select([fd], [], [], PROMPT)[0]:
+            data = os.read(fd, 65536)
+            if not data:
+                break
+            self.out += data.decode()
+        expect(f"{text} in the output", self.out.count(text), lambda n: n >= times, self.out)
 
     def events(self):
         return [json.loads(line) for line in self.out.splitlines()]
@@ -98,6 +110,7 @@ def dump_json(lab):
         path = url[url.rindex("/"):]
         with pod_server(lab, HTTP, 7070), Dump(lab, "--json", "-p", "7070/tcp") as d:
             expect("answer", curl(lab, url, where), f"answer to {path}")
+            d.wait_for('"closed"')
         events = d.events()
         expect("status", d.status, 0, d.err)
         expect("events", [e["event"] for e in events if e["event"] != "data"], lambda e: e[0] == "open" and e[-1] == "closed" and sorted(e[1:-1]) == ["end", "end"],
@@ -116,6 +129,8 @@ def dump_json(lab):
 def dump_text(lab):
     with pod_server(lab, HTTP, 7070), Dump(lab, "-p", "7070") as text, Dump(lab, "-p", "7070", "--hex") as hexed:
         curl(lab, f"http://{POD4}:7070/shown")
+        text.wait_for("answer to /shown")
+        hexed.wait_for("|GET /shown HTTP/|")
     expect_in("text", text.out, f"> {POD4}:7070 opened\n")
     expect_in("text", text.out, "  GET /shown HTTP/1.1\n")
     expect_in("text", text.out, "  answer to /shown\n")
@@ -143,6 +158,7 @@ def dump_datagrams(lab):
         with pod_server(lab, ECHO, 7071), Dump(lab, "--json", "-p", "7071/udp") as d:
             done = lab.run([*PYTHON, "-c", SEND, ip, "7071"], lab.cluster.services.enter_as_root)
             expect("status", done.status, 0, str(done))
+            d.wait_for('"datagram"', 6)
         expect("datagrams", [(e["event"], e["from"], e["length"]) for e in d.events()],
                [("datagram", who, n) for size in (5, 4000, 30000) for who, n in (("client", size), ("target", 8 + min(size, 100)))], d.out)
 
@@ -155,6 +171,7 @@ def dump_default(lab):
             expect_in("ports", d.first, f"port {port}")
         curl(lab, f"http://{POD4}:7070/in")
         curl(lab, f"http://{PAYMENT4}/out", "pod")
+        d.wait_for('"closed"')
     expect("connections", list(streams(d.events()).values()), lambda s: len(s) == 1 and s[0][0].startswith(b"GET /in"), d.out)
 
 
