@@ -147,7 +147,8 @@ static int start(struct steal *s, struct error *err)
 		error_set(err, 0, "another user's agent is at work in the target, and two can't steal from it");
 		return error_hint(err, "end the other session, or run mirrord as the same user; mirroring and what leaves the program work");
 	}
-	if (capability_need(CAP_NET_ADMIN, "NET_ADMIN", "stealing", "mirroring and what leaves the program work without it", err) < 0)
+	if (capability_need(CAP_NET_ADMIN, "NET_ADMIN", "stealing", "mirroring and what leaves the program work without it", err) < 0 ||
+	    steal_route_check(err) < 0)
 		return -1;
 	rc = open_all(s, redirect, err);
 	if (rc < 0 && !redirect && nft_lacks("nft_tproxy")) {

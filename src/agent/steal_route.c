@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,6 +41,17 @@ bool steal_route_has_ipv6(void)
 	char off = '0';
 
 	return probe >= 0 && (fd < 0 || read(fd, &off, 1) != 1 || off == '0');
+}
+
+int steal_route_check(struct error *err)
+{
+	struct ifreq lo = { .ifr_name = "lo" };
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &lo) < 0 || lo.ifr_flags & IFF_UP)
+		return 0;
+	error_set(err, 0, "stealing needs the target's loopback interface (lo), which is down");
+	return error_hint(err, "`ip link set lo up` in the target; mirroring and what leaves the program work without it");
 }
 
 static struct rule rule_of(int family)

@@ -8,6 +8,8 @@
 
 /* False where IPv6 is unknown or switched off: there would be no route for it, so nothing of it can be stolen. */
 bool steal_route_has_ipv6(void);
+/* -1 with @err where there can be no route: lo is down. */
+int steal_route_check(struct error *err);
 /* Removes what an agent that died left. A process without the right to do it leaves it. */
 void steal_route_clear(void);
 

@@ -4,9 +4,9 @@
 import contextlib
 import subprocess
 
-from labkit.incoming import FIRST, Program, client, taken
+from labkit.incoming import FIRST, Program, client, errno_name, taken
 from labkit.lab import PYTHON
-from labkit.registry import expect, test
+from labkit.registry import expect, expect_in, test
 from tests.steal import AGENTS, Echo, pids
 
 PORT = FIRST
@@ -136,6 +136,21 @@ def only_v4(lab):
         with Program(lab, "--steal", "--no-publish", target=target.name, env=lab.environment(MIRRORD_STEAL="redirect")) as program:
             program.do(f"s = listen('0.0.0.0', {PORT})")
             taken(lab, program, PORT, ip=INNER)
+
+
+@test("steal.loopback_is_down", timeout=90)
+def loopback_down(lab):
+    """It can't be stolen from a target whose lo is down: that is said at once, without a try; and once it is up, it can."""
+    with own_target(lab) as target:
+        target.run("ip link set lo down")
+        program = Program(lab, "--steal", "--no-publish", target=target.name, env=lab.quiet_environment())
+        expect("its listen()", errno_name(program.tell(f"s = listen('0.0.0.0', {PORT})")), "EADDRINUSE", lab.log())
+        target.run("ip link set lo up")
+        program.do(f"s = listen('0.0.0.0', {PORT})")
+        taken(lab, program, PORT, ip=INNER)
+        text = program.end()
+        for part in ("stealing needs the target's loopback interface (lo), which is down", "mirroring and what leaves the program work without it"):
+            expect_in("what is said", text, part, lab.log())
 
 
 @test("steal.untracked", timeout=90)
