@@ -33,7 +33,32 @@ def answer_tcp(conn, name):
     conn.close()
 
 
-def serve(s, name="s"):
+def answer_http(conn, name, most=50):
+    """HTTP/1.1, kept alive for @most requests: so clients come again, and to whoever listens then."""
+    conn.settimeout(60)
+    try:
+        for n in range(1, most + 1):
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                part = conn.recv(4096)
+                if not part:
+                    return
+                head += part
+            last = b"Connection: close\r\n" if n == most else b""
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s" % (len(name), last, name.encode()))
+    except OSError:
+        pass
+    finally:
+        conn.close()
+
+
+def http(ip, port, name):
+    s = bound(ip, port)
+    s.listen(64)
+    return serve(s, name, answer_http)
+
+
+def serve(s, name="s", answer=answer_tcp):
     """Answers until the listener is closed."""
     s.setblocking(False)
 
@@ -48,7 +73,7 @@ def serve(s, name="s"):
                     except BlockingIOError:
                         continue
                     conn.setblocking(True)
-                    threading.Thread(target=answer_tcp, args=(conn, name), daemon=True).start()
+                    threading.Thread(target=answer, args=(conn, name), daemon=True).start()
         except (OSError, ValueError):
             pass
     threads[s] = threading.Thread(target=accept_all, daemon=True)

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Stealing, as far as the target's health goes: deaths, too many connections, several sessions, others who redirect its ports."""
 
+import contextlib
 import errno
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
 import time
 
 from labkit import linux
-from labkit.incoming import FIRST, Program, Real, client, left_alone, taken, wait_left_alone
+from labkit.incoming import FIRST, LAST, Program, Real, client, left_alone, taken, wait_left_alone
 from labkit.lab import PYTHON
 from labkit.registry import PROMPT, expect, expect_in, test
 
@@ -423,11 +425,38 @@ def end_somebody(lab, programs, dice):
     return []
 
 
+WEB, WRK_CONNECTIONS = LAST + 7, 8
+WEB_SERVER = f"import sys; sys.path.insert(0, '/tmp/lab/tests/programs')\nfrom listens import http\nhttp('0.0.0.0', {WEB}, 'real')\nprint('ready', flush=True)\nsys.stdin.read()"
+
+
+@contextlib.contextmanager
+def asked_by_wrk(lab, seconds, ends):
+    """All the while wrk asks the target's WEB, whose server is there, or a program's. It is never refused, never waits in vain, and what fails are
+    requests on connections that somebody had who was ended: its own, and those that it made to him in that moment."""
+    server = with_input(lab.cluster.pod, [*PYTHON, "-c", WEB_SERVER])
+    expect("the target's HTTP server", server.stdout.readline(), "ready\n")
+    wrk = lab.cluster.services.start(["wrk", "-t1", f"-c{WRK_CONNECTIONS}", f"-d{seconds}s", "--timeout", "60s", f"http://10.244.1.7:{WEB}/"],
+                                     stdout=subprocess.PIPE, text=True)
+    try:
+        yield
+        out, _ = wrk.communicate(timeout=seconds)
+    finally:
+        wrk.kill()
+        server.kill()
+        server.communicate()
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
+    connect, read, write, timed_out = map(int, errors.groups()) if errors else (0, 0, 0, 0)
+    expect("wrk's requests", int(re.search(r"(\d+) requests in", out).group(1)), lambda n: n > 0, out)
+    expect("refused, timed out", (connect, timed_out), (0, 0), out + lab.log())
+    expect("answers that were none", "Non-2xx" in out, False, out)
+    expect(f"failed at {len(ends.spans)} ends", read + write, lambda n: n <= 3 * WRK_CONNECTIONS * len(ends.spans), out + lab.log())
+
+
 def chaos(lab, seconds):
-    """Sessions start, end and are killed while a client calls and calls. Every call is answered, by whomever; but for those that were under way when
+    """Sessions start, end and are killed while clients call and call. Every call is answered, by whomever; but for those that were under way when
     somebody was ended."""
     dice, ends, programs, end = random.Random(4711), Ends(), [], time.monotonic() + seconds
-    with Real(lab):
+    with Real(lab), asked_by_wrk(lab, seconds, ends):
         caller = with_input(lab.cluster.services, [*PYTHON, "/tmp/lab/tests/programs/caller.py", "10.244.1.7", str(PORT), "4"])
         expect("the caller", caller.stdout.readline(), "ready\n")
         while time.monotonic() < end:
@@ -437,6 +466,7 @@ def chaos(lab, seconds):
             elif len(programs) < 3:
                 programs.append(Program(lab, "--steal"))
                 programs[-1].tell(LISTEN)  # refused, when another one has it
+                programs[-1].tell(f"h = http('0.0.0.0', {WEB}, 'here')")
             time.sleep(dice.uniform(0.2, 1.5))
         for p in programs:
             with ends:
@@ -453,11 +483,11 @@ def chaos(lab, seconds):
     lab.wait_for("nothing is left", lambda: "mirrord" not in rules(lab) and "12397" not in rules(lab))
 
 
-@test("steal.chaos", timeout=240)
+@test("steal.chaos", needs=("wrk",), timeout=240)
 def short_chaos(lab):
     chaos(lab, 60)
 
 
-@test("steal.chaos_for_long", long=True, timeout=900)
+@test("steal.chaos_for_long", needs=("wrk",), long=True, timeout=900)
 def long_chaos(lab):
     chaos(lab, 600)
