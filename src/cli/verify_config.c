@@ -93,7 +93,8 @@ static struct node *origins(struct arena *a, const struct config *c)
 
 	for (int i = 0; i < CONFIG_KEYS; i++)
 		if (c->sources[i].origin != ORIGIN_DEFAULT)
-			node_add_member(a, object, node_new_string(a, resolved_origin(c, (enum config_key)i, a)), key_info((enum config_key)i)->path, 0);
+			node_add_member(a, object, node_new_string(a, resolved_origin(c, (enum config_key)i, a)),
+					key_info((enum config_key)i)->path, 0);
 	return object;
 }
 
@@ -143,7 +144,8 @@ static int check_target(const struct config *c, struct problem_list *problems)
 
 	if (!c->target_path || target_parse(c->target_path, &t, &err) == 0)
 		return 0;
-	problem_add(problems, PROBLEM_ERROR, s->name, s->line, s->column, key_info(KEY_target_path)->path, "%s%s%s", err.text, *err.hint ? "; " : "", err.hint);
+	problem_add(problems, PROBLEM_ERROR, s->name, s->line, s->column, key_info(KEY_target_path)->path, "%s%s%s", err.text,
+		    *err.hint ? "; " : "", err.hint);
 	return -1;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* This machine's own resolver: getaddrinfo(3) and getnameinfo(3), with all that this machine's nsswitch.conf has (its hosts file, mDNS, split DNS), in a process
- * beside the session, since it waits, and loads what it likes. */
+/* This machine's own resolver: getaddrinfo(3) and getnameinfo(3), with all that this machine's nsswitch.conf has (its hosts file, mDNS, split
+ * DNS), in a process beside the session, since it waits, and loads what it likes. */
 #pragma once
 
 #include <stdint.h>

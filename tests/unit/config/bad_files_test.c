@@ -3,6 +3,7 @@
 #include "loading.h"
 #include "tap.h"
 
+#define UMLAUTS	   "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4" "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4"
 #define NET(text)	   "{\"feature\": {\"network\": {" text "}}}"
 #define INCOMING(text) NET("\"incoming\": {" text "}")
 #define FILTER(text)   INCOMING("\"http_filter\": {" text "}")
@@ -40,8 +41,8 @@ static const struct {
 	{ "yaml: a mark at the beginning", "yaml", "\xef\xbb\xbfkey: a\r\nx: 1\r\n", "t.yaml:2:1: x: unknown key" },
 	{ "toml: a mark at the beginning", "toml", "\xef\xbb\xbfx = 1\r\n", "t.toml:1:1: x: unknown key" },
 	{ "control characters", "json", "{\"\\u001b[1m\\n\": 1}", "t.json:1:2: ?[1m?: unknown key" },
-	{ "cut within a character", "json", "{\"api\": \"a\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\"}",
-	  "t.json:1:9: api: expected true or false, found the string \"a\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4…\"" },
+	{ "cut within a character", "json", "{\"api\": \"a" UMLAUTS "\u00e4\u00e4\"}",
+	  "t.json:1:9: api: expected true or false, found the string \"a" UMLAUTS "…\"" },
 	{ "pairs", "json", INCOMING("\"listen_ports\": [[1, 2], [3, 2], [1, 65535]]"),
 	  "t.json:1:55: feature.network.incoming.listen_ports: port 2 stands twice on the right\n"
 	  "t.json:1:55: feature.network.incoming.listen_ports: port 1 stands twice on the left" },
@@ -265,7 +266,8 @@ static void check_long(void)
 		problem_list_init(&l);
 		problem_add(&l, PROBLEM_ERROR, NULL, 0, 0, NULL, "%s", text);
 		messages = loading_messages(&l);
-		tap_ok(strncmp(messages, text, cut < 2000 ? cut : 2000) == 0 && strlen(messages) <= 2010, "a text of %zu bytes: its beginning", cut + 4);
+		tap_ok(strncmp(messages, text, cut < 2000 ? cut : 2000) == 0 && strlen(messages) <= 2010, "a text of %zu bytes: its beginning",
+		       cut + 4);
 		free(messages);
 		problem_list_fini(&l);
 	}
@@ -324,7 +326,8 @@ static void check_order(void)
 	for (unsigned int i = 0; i < PROBLEMS_MAX; i++)
 		problem_add(&l, i % 2 ? PROBLEM_WARNING : PROBLEM_ERROR, "a", 5000 - i, 1, NULL, "late");
 	tap_ok(l.n == PROBLEMS_MAX && l.left_out == PROBLEMS_MAX, "no more than fit, and the others counted");
-	tap_ok(l.items[PROBLEMS_MAX / 2 - 1].level == PROBLEM_WARNING && l.items[PROBLEMS_MAX / 2].level == PROBLEM_ERROR, "errors push warnings out");
+	tap_ok(l.items[PROBLEMS_MAX / 2 - 1].level == PROBLEM_WARNING && l.items[PROBLEMS_MAX / 2].level == PROBLEM_ERROR,
+	       "errors push warnings out");
 	for (unsigned int i = 0; i < PROBLEMS_MAX; i++)
 		problem_add(&l, PROBLEM_ERROR, "a", 1, 1, NULL, "e");
 	tap_ok(problem_list_skip_error(&l) && l.n_errors == PROBLEMS_MAX / 2 + PROBLEMS_MAX + 1, "which has no room then");

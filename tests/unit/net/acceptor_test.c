@@ -43,7 +43,8 @@ static int listen_here(struct endpoint *ret)
 	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, CLIENTS) < 0 || getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, CLIENTS) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		exit(99);
 	endpoint_from_sockaddr(&sa, ret);
 	return fd;

@@ -105,7 +105,8 @@ static void test_parse(void)
 		struct target t = { .kind = TARGET_LABEL };
 		struct error err = { 0 };
 
-		tap_int(target_parse(rows[i].text, &t, &err), rows[i].kind < 0 ? -1 : 0, "\"%s\" is %sa target", rows[i].text, rows[i].kind < 0 ? "no " : "");
+		tap_int(target_parse(rows[i].text, &t, &err), rows[i].kind < 0 ? -1 : 0, "\"%s\" is %sa target", rows[i].text,
+			rows[i].kind < 0 ? "no " : "");
 		tap_int(t.kind, rows[i].kind < 0 ? (int)TARGET_LABEL : rows[i].kind, "its kind");
 	}
 }
