@@ -49,8 +49,8 @@ static int complain(const char *word)
 {
 	const char *dot = strrchr(word, '.'), *elsewhere = key_elsewhere(dot ? dot + 1 : word), *near = elsewhere ? elsewhere : nearest(word);
 
-	fprintf(stderr, "mirrord config: there is no key, variable or option %s%s%s%s\nsee `mirrord config explain`\n", word, near ? "; did you mean " : "",
-		near ? near : "", near ? "?" : "");
+	fprintf(stderr, "mirrord config: there is no key, variable or option %s%s%s%s\nsee `mirrord config explain`\n", word,
+		near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 	return 2;
 }
 
