@@ -25,7 +25,7 @@ struct mirror_datagram {
 	const uint8_t *data;
 	size_t len;
 };
-/* What comes to a UDP port of ours (SOCKET_UDP_MARK) is for the program that has it open, and for no other: it is left out. Returns 0, or the errno with
+/* What comes to a UDP port of ours (SOCKET_UDP_MARK) is for the program that has it open, and no other: it is left out. Returns 0, or the errno with
  * which there is no port to the program. */
 int mirror_datagrams_send(struct mirror_datagrams *d, struct egress *program, const struct mirror_datagram *g);
 /* Ends the ports of one subscription; before its egress is gone. */
