@@ -223,7 +223,11 @@ pid_t keeper_start(const struct twin_owner *owner, int *ret_sock, struct error *
 	int pair[2];
 	pid_t pid;
 
-	if (self < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+	if (self < 0) {
+		error_set(err, errno, "open a pidfd (pidfd_open(2))");
+		return error_hint(err, "an old seccomp profile may forbid it: in a container, run that with --security-opt seccomp=unconfined");
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "make a socket pair for the keeper");
 	pid = fork();
 	if (pid == 0) {
