@@ -39,6 +39,7 @@ struct host {
 	struct door *door;
 	struct agent *agent; /* NULL: another process has our session */
 	struct watch elsewhere, term, hold;
+	struct timer last; /* what is in flight elsewhere has had its time */
 };
 
 static void on_stream(void *arg, int in, int out)
@@ -90,12 +91,21 @@ static void on_term(struct watch *w, uint32_t events)
 		end(container_of(w, struct host, term), "the agent was told to end (SIGTERM)");
 }
 
+static void on_last(struct timer *t)
+{
+	loop_stop(container_of(t, struct host, last)->loop);
+}
+
+/* The agent that has our session hears it as well, and hangs up when what it has is over. */
 static void on_hold(struct watch *w, uint32_t events)
 {
 	struct host *h = container_of(w, struct host, hold);
 
 	loop_unwatch(h->loop, w);
-	end(h, "the agent's container ends");
+	if (h->elsewhere.added)
+		loop_arm(h->loop, &h->last, loop_now(h->loop) + CLIENT_DRAIN_S * LOOP_SECOND);
+	else
+		end(h, "the agent's container ends");
 }
 
 /* Before any process of ours is started: those end with the agent, not by a signal to its process group. */
@@ -117,6 +127,7 @@ static int wait_elsewhere(struct host *h, int sock, struct error *err)
 {
 	int r = loop_watch(h->loop, &h->elsewhere, sock, EPOLLRDHUP, on_elsewhere);
 
+	h->last.on_due = on_last;
 	return r < 0 ? error_set(err, -r, "wait for the other agent") : loop_run(h->loop, err);
 }
 

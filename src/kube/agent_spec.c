@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* An agent that is told to end lets what it has be over, for ten seconds at most. */
+enum { GRACE_SECONDS = 15 };
+
 static const char *const descriptions[] = {
 	[KUBE_WAY_JOB] = "a job on the target's node",
 	[KUBE_WAY_EPHEMERAL] = "an ephemeral container in the target's pod",
@@ -125,7 +128,7 @@ static json_t *pod_spec(enum kube_way way, const struct kube_settings *s, const 
 							      json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "requests", "cpu", "1m", "memory",
 									"1Mi", "limits", "cpu", "1", "memory", "256Mi"));
 	spec = json_pack("{s:s, s:b, s:b, s:i, s:[o]}", "restartPolicy", "Never", "automountServiceAccountToken", 0, "enableServiceLinks", 0,
-			 "terminationGracePeriodSeconds", 1, "containers", main);
+			 "terminationGracePeriodSeconds", GRACE_SECONDS, "containers", main);
 	if (way == KUBE_WAY_JOB) { /* beside the target, whatever keeps others from that node */
 		json_object_set_new(spec, "hostPID", json_true());
 		set_text(spec, "nodeName", p->node);

@@ -5,20 +5,26 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import tempfile
 
 from labkit.registry import expect, expect_in, test
 
+from kubekit.cluster import PROGRAM
+
 from .agent import WAYS
 from .targets import objects
 
-# [PORT [NAME]]: prints the port, then what it is asked for and by whom.
+# [PORT [NAME]]: prints the port, then what it is asked for and by whom; for /slow it takes its time.
 SERVER = """
-import http.server, json, sys
+import http.server, json, sys, time
 port, name = [*sys.argv[1:], *["8080", "local"][len(sys.argv) - 1:]]
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
+        if self.path == "/slow":
+            print("begun", flush=True)
+            time.sleep(4)
         body = (json.dumps({"pod": name, "peer": self.client_address[0], "path": self.path}) + "\\n").encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -108,6 +114,28 @@ def host_network(kit):
         finally:
             ends(p)
         expect("afterwards", "local" in kit.cluster.nodes[0].run(*ask), False)
+
+
+@test("incoming.agent_deleted")
+def agent_deleted(kit):
+    """The agent's pod is told to end: a request that the program has begun is answered; then the pod's own program answers."""
+    name, address = next((p["metadata"]["name"], p["status"]["podIP"]) for p in kit.pods("app=web"))
+    with tempfile.TemporaryFile("w+") as out:
+        def told(words):
+            return words in os.pread(out.fileno(), 1 << 20, 0).decode()
+
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", ["--steal"], stdout=out)
+        slow = [PROGRAM, "kubectl", "exec", "client", "--", "curl", "-sS", "--max-time", "20", f"http://{address}:8080/slow"]
+        try:
+            kit.wait_for("the subscription", lambda: "port 8080 is stolen" in kit.session_log(400))
+            client = subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=kit.cluster.environment())
+            kit.wait_for("the request", lambda: told("begun"))
+            kit.kubectl("delete", "pod", "-l", "app=mirrord", "--wait=false")
+            answer = client.communicate(timeout=40)[0]
+            expect_in("the answer", answer, '"pod": "local"', kit.session_log(400))
+            kit.wait_for("the pod's answer", lambda: name in kit.in_pod("client", f"curl -sS --max-time 5 http://{address}:8080/ || true"))
+        finally:
+            ends(p)
 
 
 @test("incoming.published")

@@ -44,9 +44,9 @@ def check(kit, options, changes):
                 kit.wait_for(f"the requests of {n} pods", lambda: all_local(kit, n) or p.poll() is not None, 90)
                 expect("the program", p.poll(), None, kit.session_log(200))
         finally:
-            out, err = ends(p)
             failures, n = customer.end()
-        expect("requests that failed", failures, [], kit.session_log(400))
+            ends(p)
+        expect("requests that failed", failures, [], f"of {n}\n{kit.session_log(400)}")
         kit.wait_for("the pods' own answers", lambda: all(a.get("pod") == name for name, a in answers(kit).items()))
     kit.wait_clean()
 
@@ -64,4 +64,8 @@ def come_and_go(kit):
 @test("replicas.ephemeral", timeout=180)
 def ephemeral(kit):
     """The other way of the agent, and a rollout of all pods."""
-    check(kit, WAYS["ephemeral"], ((2, lambda kit: kit.kubectl("rollout", "restart", "deployment/shop")),))
+    def roll_out(kit):
+        before = set(answers(kit))
+        kit.kubectl("rollout", "restart", "deployment/shop")
+        kit.wait_for("other pods", lambda: not before & set(answers(kit)), 90)
+    check(kit, WAYS["ephemeral"], ((2, roll_out),))
