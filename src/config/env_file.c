@@ -150,7 +150,7 @@ static void read_variable(struct reader *r)
 	name = arena_copy(r->arena, r->p, len);
 	r->p += len;
 	skip_blanks(r);
-	if (!len || *r->p != '=') {
+	if (!len || *name == '#' || *r->p != '=') {
 		complain(r, r->p, "expected NAME=value");
 		return;
 	}
