@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Bodies that are waited for, whole, byte by byte and at every split. What was given once is overwritten until it is shown, so that a byte that is looked at
- * twice isn't the same. */
+/* Bodies that are waited for, whole, byte by byte and at every split. What was given once is overwritten until it is shown, so that a byte that is
+ * looked at twice isn't the same. */
 #include "http/h1_wait.h"
 
 #include <stdlib.h>

@@ -126,7 +126,8 @@ static void test_asked_twice(void)
 {
 	static struct picked got;
 	struct http_filter *f = filter_of("{\"any_of\": [{\"header\": \"(a+)+$\"}, {\"body\": \"json\", \"query\": \"$.a\", \"matches\": \"1\"}]}");
-	const char text[] = POST("/", CHUNKED "x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!\r\n", "1\r\n{\r\n3\r\n\"a\"\r\n3\r\n:1}\r\n0\r\n\r\n");
+	const char text[] = POST("/", CHUNKED "x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!\r\n",
+				   "1\r\n{\r\n3\r\n\"a\"\r\n3\r\n:1}\r\n0\r\n\r\n");
 
 	pick_all(f, text, strlen(text), SIZE_MAX, &got);
 	tap_ok(got.len == strlen(text) + 1 && *got.text == '[', "a body that comes byte by byte is found");
