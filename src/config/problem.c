@@ -87,9 +87,12 @@ static bool make_room(struct problem_list *l, enum problem_level level)
 		return true;
 	}
 	items = realloc(l->items, (l->n + 1) * sizeof(*items));
-	l->left_out += !items;
-	l->items = items ? items : l->items;
-	return items != NULL;
+	if (!items) {
+		l->left_out++;
+		return false;
+	}
+	l->items = items;
+	return true;
 }
 
 bool problem_list_skip_error(struct problem_list *l)
