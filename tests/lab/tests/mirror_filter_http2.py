@@ -72,12 +72,13 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
                 sys.exit("it should fail")
             except grpc.RpcError as e:
                 assert e.code() == grpc.StatusCode.NOT_FOUND and e.details() == "nothing", e
-    future = channel.stream_stream("/shop.Cart/Many")(iter(lambda: __import__("time").sleep(60), None))
+    future = channel.stream_stream("/shop.Cart/probe")(iter(lambda: __import__("time").sleep(60), None))
     future.cancel()
 """
 
 
 def lines(path):
+    """What is cancelled ("probe") may be seen as an end, or not at all."""
     with open(path) as f:
         return collections.Counter(line for line in f if "probe" not in line)
 
