@@ -77,7 +77,7 @@ static struct node *messages(struct arena *a, const struct problem_list *l, enum
 static struct node *target_node(struct arena *a, const struct config *c)
 {
 	struct error err = { 0 };
-	struct target t;
+	struct target t = { 0 };
 	struct node *object;
 
 	if (!c->target_path || target_parse(c->target_path, &t, &err) < 0)
@@ -140,7 +140,7 @@ static int check_target(const struct config *c, struct problem_list *problems)
 {
 	const struct config_source *s = &c->sources[KEY_target_path];
 	struct error err = { 0 };
-	struct target t;
+	struct target t = { 0 };
 
 	if (!c->target_path || target_parse(c->target_path, &t, &err) == 0)
 		return 0;

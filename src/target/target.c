@@ -154,7 +154,7 @@ int target_parse(const char *text, struct target *ret, struct error *err)
 
 int target_resolve(const char *text, struct target *ret, struct error *err)
 {
-	struct target t;
+	struct target t = { 0 };
 
 	if (target_parse(text, &t, err) < 0 || (kinds[t.kind].resolve && kinds[t.kind].resolve(name_in(text), &t, err) < 0))
 		return -1;
