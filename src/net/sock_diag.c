@@ -69,16 +69,16 @@ static void put_ip(__be32 ret[4], const struct ip *ip)
 	memcpy(ret, bytes, len);
 }
 
-static struct diag_request request_for(uint16_t type, const struct endpoint *local, const struct endpoint *remote)
+static struct diag_request request_for(uint16_t type, const struct endpoint *from, const struct endpoint *to)
 {
 	struct diag_request r = { .header = { .nlmsg_len = sizeof(r), .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST },
-				  .body = { .sdiag_family = (uint8_t)ip_family(&local->ip), .sdiag_protocol = IPPROTO_TCP } };
+				  .body = { .sdiag_family = (uint8_t)ip_family(&from->ip), .sdiag_protocol = IPPROTO_TCP } };
 
 	r.body.idiag_states = ~0U;
-	r.body.id.idiag_sport = htons(local->port);
-	r.body.id.idiag_dport = htons(remote->port);
-	put_ip(r.body.id.idiag_src, &local->ip);
-	put_ip(r.body.id.idiag_dst, &remote->ip);
+	r.body.id.idiag_sport = htons(from->port);
+	r.body.id.idiag_dport = htons(to->port);
+	put_ip(r.body.id.idiag_src, &from->ip);
+	put_ip(r.body.id.idiag_dst, &to->ip);
 	r.body.id.idiag_cookie[0] = r.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
 	return r;
 }

@@ -128,6 +128,12 @@ int agent_link_start_in_cluster(struct agent_link *l, const struct kube_tunnel_o
 	return l->cluster ? 0 : -1;
 }
 
+void agent_link_quiet(struct agent_link *l)
+{
+	if (l->cluster)
+		cluster_quiet(l->cluster);
+}
+
 struct egress *agent_link_open_egress(struct agent_link *l)
 {
 	l->egress = tunnel_egress_new(l->loop, l->mux);

@@ -45,6 +45,8 @@ struct agent_link *agent_link_new(struct loop *loop, const struct agent_link_eve
 /* Over @tunnel, to an agent on this machine; or to one that is brought into the cluster. Returns 0, or -1 with @err. */
 int agent_link_start(struct agent_link *l, int tunnel, struct error *err);
 int agent_link_start_in_cluster(struct agent_link *l, const struct kube_tunnel_options *options, struct error *err);
+/* The program has ended: who reads its stderr to the end waits for none of us. */
+void agent_link_quiet(struct agent_link *l);
 /* NULL without memory. */
 struct egress *agent_link_open_egress(struct agent_link *l);
 /* Everything that is open through it is reset, and nothing that was given refers to it any more. */

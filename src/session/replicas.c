@@ -249,6 +249,13 @@ static void on_pods(struct watch *w, uint32_t ready)
 		loop_unwatch(all->loop, w);
 }
 
+void replicas_quiet(struct replicas *all)
+{
+	for (struct list *l = all->all.next; l != &all->all; l = l->next)
+		if (container_of(l, struct replica, node)->link)
+			agent_link_quiet(container_of(l, struct replica, node)->link);
+}
+
 struct replicas *replicas_new(struct loop *loop, const struct session_options *options, int log_fd, struct incoming *incoming,
 			      const struct routing *routing, struct error *err)
 {

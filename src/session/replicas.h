@@ -12,9 +12,10 @@ struct replicas;
 /* @incoming and @routing are the session's, which outlive it. NULL with @err. */
 struct replicas *replicas_new(struct loop *loop, const struct session_options *options, int log_fd, struct incoming *incoming,
 			      const struct routing *routing, struct error *err);
+void replicas_quiet(struct replicas *all);
 /* Nothing more comes in; the agents end when what they have is over. */
-void replicas_drain(struct replicas *r);
+void replicas_drain(struct replicas *all);
 /* Agents that are still there. Those whose streams are over are told that it was the last one. */
-size_t replicas_busy(struct replicas *r);
+size_t replicas_busy(struct replicas *all);
 /* Everything that is open is reset. */
-void replicas_free(struct replicas *r);
+void replicas_free(struct replicas *all);

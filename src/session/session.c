@@ -139,6 +139,18 @@ static void on_anchor(struct watch *w, uint32_t events)
 		stop(s);
 }
 
+static void quiet_links(struct session *s)
+{
+	if (s->link)
+		agent_link_quiet(s->link);
+	if (s->next)
+		agent_link_quiet(s->next);
+	for (struct list *n = s->leaving.next; n != &s->leaving; n = n->next)
+		agent_link_quiet(container_of(n, struct agent_link, node));
+	if (s->replicas)
+		replicas_quiet(s->replicas);
+}
+
 /* Others may still be in the twin, but stderr was that of the program: who waits for its end waits for none of us. */
 static void on_program(struct watch *w, uint32_t events)
 {
@@ -152,6 +164,7 @@ static void on_program(struct watch *w, uint32_t events)
 		post_quiet(s->keeper);
 	if (s->guard >= 0)
 		post_quiet(s->guard);
+	quiet_links(s);
 	if (s->log_fd < 0 && s->mux)
 		session_say_ending(s, ENDING_QUIET);
 }

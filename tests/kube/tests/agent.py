@@ -88,6 +88,15 @@ def exit_status(kit):
     expect("status, stdout, stderr", (done.status, done.out, done.err), (7, "out\n", "err\n"))
 
 
+@test("agent.outputs_end")
+def outputs_end(kit):
+    """Who reads the program's output to its end doesn't wait for what the program has left behind, nor for what carries its tunnel."""
+    done = kit.mirrord(["sh", "-c", "sleep 300 >&- 2>&- & echo $!"], "pod/client")
+    left = int(done.out)
+    expect("what is left", open(f"/proc/{left}/comm").read(), "sleep\n", str(done))
+    os.kill(left, signal.SIGKILL)
+
+
 def await_sleep(kit, p):
     """Until @p is the program, not mirrord any more."""
     def is_it():

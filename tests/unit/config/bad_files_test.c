@@ -3,7 +3,8 @@
 #include "loading.h"
 #include "tap.h"
 
-#define UMLAUTS	   "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4" "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4"
+#define FIVE_UMLAUTS   "\u00e4\u00e4\u00e4\u00e4\u00e4"
+#define UMLAUTS	       FIVE_UMLAUTS FIVE_UMLAUTS FIVE_UMLAUTS "\u00e4\u00e4\u00e4\u00e4"
 #define NET(text)	   "{\"feature\": {\"network\": {" text "}}}"
 #define INCOMING(text) NET("\"incoming\": {" text "}")
 #define FILTER(text)   INCOMING("\"http_filter\": {" text "}")
