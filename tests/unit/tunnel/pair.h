@@ -229,7 +229,7 @@ struct pair_wait {
 	struct pair *pair;
 	bool (*done)(void *arg);
 	void *arg;
-	uint64_t until;
+	unsigned int left; /* ticks */
 	bool met;
 };
 
@@ -238,16 +238,17 @@ static void pair_on_tick(struct timer *t)
 	struct pair_wait *w = container_of(t, struct pair_wait, timer);
 
 	w->met = w->done && w->done(w->arg);
-	if (w->met || loop_now(w->pair->loop) >= w->until)
+	if (w->met || w->left-- == 0)
 		loop_stop(w->pair->loop);
 	else
 		loop_arm(w->pair->loop, t, loop_now(w->pair->loop) + LOOP_MS);
 }
 
-/* Runs the loop until @done(@arg), or for @ms. Returns whether it came true. */
+/* Runs the loop until @done(@arg), or for @ms at least: so many turns of it, in each of which all that was ready is done; on a slow machine
+ * they take longer. Returns whether it came true. */
 static inline bool pair_wait(struct pair *p, unsigned int ms, bool (*done)(void *arg), void *arg)
 {
-	struct pair_wait w = { .pair = p, .done = done, .arg = arg, .until = loop_now(p->loop) + (uint64_t)ms * LOOP_MS };
+	struct pair_wait w = { .pair = p, .done = done, .arg = arg, .left = ms };
 	struct error err;
 
 	w.timer.on_due = pair_on_tick;

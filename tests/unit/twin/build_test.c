@@ -14,7 +14,7 @@
 #include "child.h"
 #include "net/rtnl.h"
 
-enum { BUILDS = 50 };
+enum { BUILDS = 20 };
 
 static struct info_address address = { .prefix_len = 24 };
 
