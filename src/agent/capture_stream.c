@@ -10,15 +10,13 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/children.h"
 #include "agent/mirror_process.h"
 #include "agent/ring.h"
 #include "base/fd.h"
@@ -300,18 +298,10 @@ static _Noreturn void run(void)
 
 /* The agent. */
 
-struct capturing {
-	struct list node;
-	struct capture_streams *all;
-	struct watch watch; /* its pidfd */
-	struct deferred reap;
-	pid_t pid;
-};
-
 struct capture_streams {
 	struct loop *loop;
-	struct list capturing, bridges;
-	size_t n;
+	struct children processes;
+	struct list bridges;
 };
 
 struct capture_streams *capture_streams_new(struct loop *loop)
@@ -321,33 +311,9 @@ struct capture_streams *capture_streams_new(struct loop *loop)
 	if (!all)
 		return NULL;
 	all->loop = loop;
-	list_init(&all->capturing);
+	children_init(&all->processes, loop);
 	list_init(&all->bridges);
 	return all;
-}
-
-static void forget(struct capturing *c)
-{
-	loop_unwatch(c->all->loop, &c->watch);
-	close(c->watch.fd);
-	list_remove(&c->node);
-	list_remove(&c->reap.node);
-	c->all->n--;
-	free(c);
-}
-
-static void on_reap(struct deferred *d)
-{
-	forget(container_of(d, struct capturing, reap));
-}
-
-static void on_process_end(struct watch *w, uint32_t events)
-{
-	struct capturing *c = container_of(w, struct capturing, watch);
-
-	waitpid(c->pid, NULL, WNOHANG);
-	loop_unwatch(c->all->loop, w);
-	loop_defer(c->all->loop, &c->reap, on_reap);
 }
 
 void capture_streams_free(struct capture_streams *all)
@@ -355,40 +321,27 @@ void capture_streams_free(struct capture_streams *all)
 	if (!all)
 		return;
 	bridge_reset_all(&all->bridges);
-	while (!list_empty(&all->capturing)) {
-		struct capturing *c = container_of(all->capturing.next, struct capturing, node);
-
-		kill(c->pid, SIGKILL);
-		waitpid(c->pid, NULL, WNOHANG);
-		forget(c);
-	}
+	children_fini(&all->processes);
 	free(all);
 }
 
 /* Forks one; *ret_sock is our end of its socket. Returns 0 or an errno. */
 static int start_process(struct capture_streams *all, int *ret_sock)
 {
-	struct capturing *c = calloc(1, sizeof(*c));
-	int pair[2], kept, pidfd;
+	int pair[2], kept;
+	pid_t pid;
 
-	if (!c || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-		free(c);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return ENOMEM;
-	}
-	c->all = all;
 	kept = pair[1];
-	c->pid = fd_fork(&kept, 1);
-	if (c->pid == 0)
+	pid = fd_fork(&kept, 1);
+	if (pid == 0)
 		run();
 	close(pair[1]);
-	pidfd = c->pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, c->pid, 0);
-	if (pidfd < 0 || loop_watch(all->loop, &c->watch, pidfd, EPOLLIN, on_process_end) < 0) {
+	if (pid < 0 || children_add(&all->processes, pid) < 0) {
 		close(pair[0]); /* which ends the process, too */
-		free(c);
 		return ENOMEM;
 	}
-	list_append(&all->capturing, &c->node);
-	all->n++;
 	*ret_sock = pair[0];
 	return 0;
 }
@@ -397,7 +350,7 @@ static const struct stream_events no_events = { 0 };
 
 void capture_streams_open(struct capture_streams *all, struct stream *s)
 {
-	int sock, error = all->n >= CAPTURE_STREAMS ? ENOBUFS : start_process(all, &sock);
+	int sock, error = all->processes.n >= CAPTURE_STREAMS ? ENOBUFS : start_process(all, &sock);
 
 	if (error) {
 		stream_reset(s, error);

@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/mirror_process.h"
@@ -20,13 +18,6 @@ struct outgoing {
 	struct list node;
 	struct mirror_message message;
 	int fd;
-};
-
-/* A process until it is reaped. One that was killed has little of the CPU: the next may be there before it is gone. */
-struct child {
-	struct list node;
-	struct watch watch; /* of its pidfd */
-	struct mirror_link *link;
 };
 
 bool mirror_link_is_up(const struct mirror_link *l)
@@ -100,43 +91,13 @@ static void on_control(struct watch *w, uint32_t events)
 		;
 }
 
-static void forget_child(struct child *c)
-{
-	loop_unwatch(c->link->loop, &c->watch);
-	close(c->watch.fd);
-	list_remove(&c->node);
-	free(c);
-}
-
-static void on_child(struct watch *w, uint32_t events)
-{
-	siginfo_t info;
-
-	waitid(P_PIDFD, (id_t)w->fd, &info, WEXITED | WNOHANG);
-	forget_child(container_of(w, struct child, watch));
-}
-
-static void watch_child(struct mirror_link *l)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, l->pid, 0);
-	struct child *c = pidfd < 0 ? NULL : calloc(1, sizeof(*c));
-
-	if (!c || loop_watch(l->loop, &c->watch, pidfd, EPOLLIN, on_child) < 0) {
-		fd_closep(&pidfd);
-		free(c);
-		return;
-	}
-	c->link = l;
-	list_append(&l->children, &c->node);
-}
-
 static int watch_process(struct mirror_link *l, int control)
 {
 	int rc = loop_watch(l->loop, &l->control, control, EPOLLIN, on_control);
 
 	if (rc < 0)
 		close(control);
-	watch_child(l);
+	(void)children_add(&l->children, l->pid);
 	return rc;
 }
 
@@ -180,12 +141,11 @@ void mirror_link_init(struct mirror_link *l, struct loop *loop, const struct mir
 	l->arg = arg;
 	l->ring = -1;
 	list_init(&l->outbox);
-	list_init(&l->children);
+	children_init(&l->children, loop);
 }
 
 void mirror_link_fini(struct mirror_link *l)
 {
 	mirror_link_stop(l);
-	while (!list_empty(&l->children))
-		forget_child(container_of(l->children.next, struct child, node));
+	children_fini(&l->children);
 }

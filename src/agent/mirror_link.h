@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "agent/children.h"
 #include "agent/mirror_message.h"
 #include "base/error.h"
 #include "base/list.h"
@@ -20,7 +21,8 @@ struct mirror_link {
 	struct loop *loop;
 	const struct mirror_link_events *events;
 	void *arg;
-	struct list outbox, children;
+	struct list outbox;
+	struct children children; /* the process, and those before it until they are gone */
 	struct watch control;
 	int ring; /* -1: there is no process */
 	pid_t pid;
