@@ -25,14 +25,16 @@ bool followers_watch(const struct followers *fs, uint8_t protocol, uint16_t port
 	return fs->watched[protocol_index(protocol)][port / FOLLOWED_WORD] >> port % FOLLOWED_WORD & 1;
 }
 
+static void watch_port(struct followers *fs, const struct follower *f)
+{
+	fs->watched[protocol_index(f->protocol)][f->port / FOLLOWED_WORD] |= 1ULL << f->port % FOLLOWED_WORD;
+}
+
 static void find_watched(struct followers *fs)
 {
 	memset(fs->watched, 0, sizeof(fs->watched));
-	for (struct list *n = fs->all.next; n != &fs->all; n = n->next) {
-		const struct follower *f = container_of(n, struct follower, node);
-
-		fs->watched[protocol_index(f->protocol)][f->port / FOLLOWED_WORD] |= 1ULL << f->port % FOLLOWED_WORD;
-	}
+	for (struct list *n = fs->all.next; n != &fs->all; n = n->next)
+		watch_port(fs, container_of(n, struct follower, node));
 }
 
 bool follower_wants(const struct follower *f, uint8_t protocol, uint16_t port)
@@ -78,7 +80,7 @@ void followers_add(struct followers *fs, const struct mirror_message *m, int fil
 	if (filter >= 0)
 		f->filter = read_filter(filter);
 	list_append(&fs->all, &f->node);
-	find_watched(fs);
+	watch_port(fs, f);
 }
 
 static void tell_counts(const struct followers *fs, struct follower *f)
