@@ -176,7 +176,7 @@ bool http_refusal_passes(int error)
 
 struct http_taker *http_home(const struct http_conn *c)
 {
-	return c->home_refused ? NULL : http_rest(c->port);
+	return c->peers.home_refused ? NULL : http_rest(c->port);
 }
 
 /* What a program refuses that would have had all the rest is the app's, as without HTTP. Nothing was said to it yet. */
@@ -189,7 +189,7 @@ static void on_dial_failed(struct http_upstream *u, int error)
 	if (!t || t != http_home(u->conn) || !http_refusal_passes(error))
 		return;
 	t->ops->count(t->arg, COUNTER_STOLEN_PASSED, 1);
-	u->conn->home_refused = true;
+	u->conn->peers.home_refused = true;
 	u->taker = NULL;
 	u->failed = 0;
 	http_taker_unref(t);
@@ -512,7 +512,6 @@ void http_serve(struct http_port *p, int fd, const struct http_peers *peers)
 	c->port = p;
 	p->refs++;
 	c->peers = *peers;
-	c->home_refused = peers->home_refused;
 	c->timer.on_due = on_timer;
 	c->client.watch.fd = -1;
 	list_init(&c->upstreams);

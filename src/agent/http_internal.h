@@ -103,7 +103,6 @@ struct http_conn {
 	int8_t h2c_len;
 	bool upgrading; /* the last of them asks for another protocol: what follows depends on the answer */
 	bool shut;
-	bool home_refused; /* who takes the rest has refused a connection: the rest is the app's */
 	bool leaving; /* no filter is there any more: it ends when nothing is on its way */
 	struct h2 *h2;
 };
