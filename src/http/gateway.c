@@ -35,7 +35,7 @@ struct exchange {
 	struct h2_queue trailer_text;
 	struct h1_scan scan;
 	struct h1_body reading;
-	bool answered, whole, keeps, deferred, until_close;
+	bool answered, whole, keeps, until_close;
 };
 
 struct gateway {
@@ -74,17 +74,13 @@ static void reset(struct exchange *x, uint32_t error)
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len, uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
 	struct exchange *x = source->ptr;
-	ssize_t n = h2_queue_give(&x->answer, x->whole, &x->trailer, session, id, buf, len, flags);
 
-	x->deferred = n == NGHTTP2_ERR_DEFERRED;
-	return n;
+	return h2_queue_give(&x->answer, x->whole, &x->trailer, session, id, buf, len, flags);
 }
 
 static void wake(struct exchange *x)
 {
-	if (x->deferred)
-		nghttp2_session_resume_data(x->gateway->session, x->id);
-	x->deferred = false;
+	h2_queue_wake(&x->answer, x->gateway->session, x->id);
 }
 
 static nghttp2_nv nv_of(const char *name, const char *value)

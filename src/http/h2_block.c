@@ -184,8 +184,11 @@ ssize_t h2_queue_give(struct h2_queue *q, bool ending, struct h2_block *trailer,
 {
 	size_t n = h2_queue_take(q, buf, len);
 
+	q->deferred = !n && (h2_queue_len(q) || !ending);
+	if (q->deferred)
+		return NGHTTP2_ERR_DEFERRED;
 	if (h2_queue_len(q) || !ending)
-		return n ? (ssize_t)n : NGHTTP2_ERR_DEFERRED;
+		return (ssize_t)n;
 	*flags |= NGHTTP2_DATA_FLAG_EOF;
 	if (!trailer->n)
 		return (ssize_t)n;
@@ -194,4 +197,11 @@ ssize_t h2_queue_give(struct h2_queue *q, bool ending, struct h2_block *trailer,
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	h2_block_fini(trailer);
 	return (ssize_t)n;
+}
+
+void h2_queue_wake(struct h2_queue *q, nghttp2_session *session, int32_t id)
+{
+	if (q->deferred && session)
+		nghttp2_session_resume_data(session, id);
+	q->deferred = false;
 }

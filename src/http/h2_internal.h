@@ -23,6 +23,7 @@ struct h2_block {
 struct h2_queue {
 	uint8_t *data;
 	size_t at, end, room;
+	bool deferred; /* nghttp2 waits to be told of more */
 };
 
 enum { H2_CLIENT_HALF, H2_SERVER_HALF };
@@ -37,7 +38,6 @@ struct h2_half {
 	bool index;
 	bool headed;   /* a head was sent */
 	bool ending;   /* nothing comes behind the queue but the trailer */
-	bool deferred; /* nghttp2 waits to be told of more */
 	bool ended;    /* its peer has sent all */
 };
 
@@ -86,6 +86,8 @@ void h2_queue_fini(struct h2_queue *q);
 /* As nghttp2's data source: from the queue, and behind the last byte, which is there when @ending, @trailer. */
 ssize_t h2_queue_give(struct h2_queue *q, bool ending, struct h2_block *trailer, nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
 		      uint32_t *flags);
+/* There is more for the stream @id of @session, or its end. NULL: no longer to be told to anybody. */
+void h2_queue_wake(struct h2_queue *q, nghttp2_session *session, int32_t id);
 
 /* h2_stream.c */
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);

@@ -28,7 +28,7 @@ struct stream {
 	struct h2_block head, trailer;
 	struct h2_queue queue;
 	size_t weight; /* of what isn't in the queue */
-	bool ended, deferred;
+	bool ended;
 };
 
 struct h2_picker {
@@ -110,15 +110,12 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 	ssize_t n = h2_queue_give(&s->queue, s->ended, &s->trailer, session, id, buf, len, flags);
 
 	s->picker->kept -= had - h2_queue_len(&s->queue);
-	s->deferred = n == NGHTTP2_ERR_DEFERRED;
 	return n;
 }
 
 static void wake(struct stream *s)
 {
-	if (s->deferred)
-		nghttp2_session_resume_data(s->picker->session, s->sent_as);
-	s->deferred = false;
+	h2_queue_wake(&s->queue, s->picker->session, s->sent_as);
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *arg)

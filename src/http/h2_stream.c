@@ -89,7 +89,6 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 	taken = had - h2_queue_len(&half->queue);
 	paid = taken < half->paid ? taken : half->paid;
 	half->paid -= paid;
-	half->deferred = n == NGHTTP2_ERR_DEFERRED;
 	if (taken > paid && from->link)
 		nghttp2_session_consume_stream(from->link->session, from->id, taken - paid);
 	return n;
@@ -97,9 +96,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 
 static void wake(struct h2_half *half)
 {
-	if (half->deferred && half->link)
-		nghttp2_session_resume_data(half->link->session, half->id);
-	half->deferred = false;
+	h2_queue_wake(&half->queue, half->link ? half->link->session : NULL, half->id);
 }
 
 /* The request goes to its server. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "base/base64.h"
+
 static const char *const of_connection[] = { "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "http2-settings",
 					     "sec-websocket-accept" };
 
@@ -74,18 +76,16 @@ bool translate_is_websocket(const struct h2_block *b)
 /* What HTTP/1 has and HTTP/2 hasn't: the key is 16 bytes in base64 (RFC 6455 §4.1), which nobody needs to know. */
 static bool add_upgrade(const struct h2_block *b, struct h2_queue *out)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", last[] = "AQgw";
-	char key[] = "0123456789012345678901==";
+	uint8_t random[16];
+	char key[BASE64_ROOM(sizeof(random))];
 
 	if (!add_text(out, "connection: Upgrade\r\nupgrade: websocket\r\n"))
 		return false;
 	if (h2_block_value(b, "sec-websocket-key").at)
 		return true;
-	if (getrandom(key, 22, 0) != 22)
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return false;
-	for (size_t i = 0; i < 21; i++)
-		key[i] = alphabet[key[i] & 63];
-	key[21] = last[key[21] & 3];
+	base64_encode(random, sizeof(random), key);
 	return add_field(out, span_of("sec-websocket-key"), span_of(key));
 }
 
