@@ -111,12 +111,9 @@ static void on_hold(struct watch *w, uint32_t events)
 /* Before any process of ours is started: those end with the agent, not by a signal to its process group. */
 static int watch_ends(struct host *h, int hold, struct error *err)
 {
-	sigset_t set;
-	int r;
+	static const int term = SIGTERM;
+	int r = loop_watch_signals(h->loop, &h->term, &term, 1, on_term);
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	r = loop_watch_signals(h->loop, &h->term, &set, on_term);
 	if (r == 0 && hold >= 0)
 		r = loop_watch(h->loop, &h->hold, hold, EPOLLIN | EPOLLRDHUP, on_hold);
 	return r < 0 ? error_set(err, -r, "wait for signals") : 0;

@@ -441,13 +441,9 @@ static void on_signal(struct watch *w, uint32_t events)
 
 static int watch_signals(struct dump *d, struct error *err)
 {
-	sigset_t set;
-	int r;
+	static const int ends[] = { SIGINT, SIGTERM };
+	int r = loop_watch_signals(d->loop, &d->signals, ends, sizeof(ends) / sizeof(ends[0]), on_signal);
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	r = loop_watch_signals(d->loop, &d->signals, &set, on_signal);
 	return r < 0 ? error_set(err, -r, "wait for signals") : 0;
 }
 

@@ -63,12 +63,16 @@ int loop_watch(struct loop *l, struct watch *w, int fd, uint32_t events,
 	return 0;
 }
 
-int loop_watch_signals(struct loop *l, struct watch *w, const sigset_t *set, void (*on_ready)(struct watch *, uint32_t))
+int loop_watch_signals(struct loop *l, struct watch *w, const int *signals, size_t n, void (*on_ready)(struct watch *, uint32_t))
 {
+	sigset_t set;
 	int fd, r;
 
-	sigprocmask(SIG_BLOCK, set, NULL);
-	fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigemptyset(&set);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	r = loop_watch(l, w, fd, EPOLLIN, on_ready);

@@ -42,9 +42,9 @@ void loop_free(struct loop *l);
 /* Watches @fd for @events (EPOLLIN, EPOLLOUT…; 0 still reports EPOLLERR and EPOLLHUP). Returns 0 or -errno. */
 int loop_watch(struct loop *l, struct watch *w, int fd, uint32_t events,
 	       void (*on_ready)(struct watch *, uint32_t));
-/* Blocks the signals of @set, which processes started from then on inherit, and watches a signalfd(2) of them: @w's, to be read by
+/* Blocks the @n @signals, which processes started from then on inherit, and watches a signalfd(2) of them: @w's, to be read by
  * @on_ready, closed by the owner. Returns 0 or -errno. */
-int loop_watch_signals(struct loop *l, struct watch *w, const sigset_t *set, void (*on_ready)(struct watch *, uint32_t));
+int loop_watch_signals(struct loop *l, struct watch *w, const int *signals, size_t n, void (*on_ready)(struct watch *, uint32_t));
 /* Changes the interest; does nothing when it is the same. Returns 0 or -errno. */
 int loop_rewatch(struct loop *l, struct watch *w, uint32_t events);
 /* Has an edge-triggered watch, whose owner stopped before EAGAIN, report again what is ready. Returns 0 or -errno. */
