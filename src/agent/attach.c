@@ -26,12 +26,14 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "tunnel/info.h"
 #include "tunnel/mux.h"
 
 enum { FD_IN, FD_OUT, FD_LOG, FD_INFO, FD_ROOT, FD_LEND, FDS, FDS_LEAST = FD_LEND };
 enum { TRIES = 50, TRY_S = CLIENT_DRAIN_S + 2, PATIENCE_S = 5, BACKLOG = 16, WAITING = 16, UNMAPPED = 65534 };
 
 static_assert(TRY_S + PATIENCE_S < MUX_HELLO_S, "the session that waits for an agent to be out of the way doesn't give up before");
+static_assert(INFO_ANSWER_S - TRY_S > 0, "nor does it before that agent has said a word");
 
 static const char answer_taken = 0, answer_later = 1;
 static const char name[] = "mirrord-agent";

@@ -97,7 +97,7 @@ static void on_tunnel(void *arg, int fd, const struct kube_message *m)
 		mux_resume(l->mux, fd, fd, NULL);
 	else if (agent_link_start(l, fd, &err) < 0)
 		lose(l, &err);
-	else
+	else if (l->events->on_up)
 		l->events->on_up(l->arg, l);
 }
 
@@ -107,7 +107,7 @@ static void on_going(void *arg, const struct kube_message *m)
 
 	memcpy(l->uid, m->uid, sizeof(l->uid));
 	l->going = true;
-	if (!l->gone)
+	if (!l->gone && l->events->on_going)
 		l->events->on_going(l->arg, l);
 }
 

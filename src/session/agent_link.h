@@ -13,11 +13,11 @@ struct agent_link;
 
 /* @arg is agent_link_new()'s. No call comes from the functions below. */
 struct agent_link_events {
-	/* There is a mux now; the agent's words follow. */
+	/* There is a mux now; the agent's words follow. May be NULL. */
 	void (*on_up)(void *arg, struct agent_link *l);
 	void (*on_open)(void *arg, struct agent_link *l, struct stream *s, const struct stream_request *request);
 	void (*on_info)(void *arg, struct agent_link *l, uint16_t topic, const uint8_t *data, size_t len);
-	/* The target's pod is going away; what is open stays as long as it does. */
+	/* The target's pod is going away; what is open stays as long as it does. May be NULL. */
 	void (*on_going)(void *arg, struct agent_link *l);
 	/* Lost, or it never came. Streams are over; nothing more is heard of it. The owner may not free it here. */
 	void (*on_gone)(void *arg, struct agent_link *l, const struct error *why);

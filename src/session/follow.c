@@ -22,7 +22,6 @@
 #include "twin/keeper.h"
 
 #define PAUSE_MIN (250 * (uint64_t)LOOP_MS)
-#define ANSWER_TIME (15 * LOOP_SECOND)
 enum { PAUSE_DOUBLINGS = 5 };
 
 static void say_move(const struct session *s, const char *text, const char *pod)
@@ -91,13 +90,13 @@ static void on_timer(struct timer *t)
 		look(s);
 		return;
 	}
-	error_set(&err, 0, "the agent in pod %s did not answer within %d seconds", s->next->pod, (int)(ANSWER_TIME / LOOP_SECOND));
+	error_set(&err, 0, "the agent in pod %s did not answer within %d seconds", s->next->pod, INFO_ANSWER_S);
 	drop_next(s, &err);
 }
 
 void follow_on_up(struct session *s)
 {
-	set_timer(s, loop_now(s->loop) + ANSWER_TIME);
+	set_timer(s, loop_now(s->loop) + INFO_ANSWER_S * LOOP_SECOND);
 }
 
 void follow_on_going(void *arg, struct agent_link *link)

@@ -12,8 +12,6 @@
 #include "session/agent_link.h"
 #include "session/agent_process.h"
 
-#define START_TIME (15 * LOOP_SECOND)
-
 struct link {
 	struct loop *loop;
 	const struct link_events *events;
@@ -82,24 +80,19 @@ static void on_timer(struct timer *t)
 	struct link *l = container_of(t, struct link, timer);
 	struct error err = { 0 };
 
-	error_set(&err, 0, "the agent did not answer within %d seconds", (int)(START_TIME / LOOP_SECOND));
+	error_set(&err, 0, "the agent did not answer within %d seconds", INFO_ANSWER_S);
 	lose(l, &err);
 }
 
 static void await_target(struct link *l)
 {
 	l->timer.on_due = on_timer;
-	loop_arm(l->loop, &l->timer, loop_now(l->loop) + START_TIME);
+	loop_arm(l->loop, &l->timer, loop_now(l->loop) + INFO_ANSWER_S * LOOP_SECOND);
 }
 
 static void on_up(void *arg, struct agent_link *agent)
 {
 	await_target(arg);
-}
-
-/* As long as the pod is there, what is open stays; its end is on_gone. */
-static void on_going(void *arg, struct agent_link *agent)
-{
 }
 
 static void on_gone(void *arg, struct agent_link *agent, const struct error *why)
@@ -112,7 +105,7 @@ static void on_gone(void *arg, struct agent_link *agent, const struct error *why
 }
 
 static const struct agent_link_events agent_events = {
-	.on_up = on_up, .on_open = on_open, .on_info = on_info, .on_going = on_going, .on_gone = on_gone
+	.on_up = on_up, .on_open = on_open, .on_info = on_info, .on_gone = on_gone
 };
 
 /* SIGINT is ignored by what is started here. */

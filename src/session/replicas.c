@@ -90,10 +90,6 @@ static void fail(struct replica *r, const struct error *why)
 	r->again_at = loop_now(r->owner->loop) + (PAUSE_MIN << (n < PAUSE_DOUBLINGS ? n : PAUSE_DOUBLINGS));
 }
 
-static void on_up(void *arg, struct agent_link *link)
-{
-}
-
 static void serve(struct replica *r)
 {
 	struct error err = { 0 };
@@ -152,11 +148,6 @@ static void on_open(void *arg, struct agent_link *link, struct stream *s, const 
 	incoming_on_open(r->owner->incoming, s, &here);
 }
 
-/* What is open stays as long as the pod does. */
-static void on_going(void *arg, struct agent_link *link)
-{
-}
-
 static void on_gone(void *arg, struct agent_link *link, const struct error *why)
 {
 	struct replica *r = arg;
@@ -173,9 +164,7 @@ static void on_gone(void *arg, struct agent_link *link, const struct error *why)
 	forget(r);
 }
 
-static const struct agent_link_events events = {
-	.on_up = on_up, .on_open = on_open, .on_info = on_info, .on_going = on_going, .on_gone = on_gone
-};
+static const struct agent_link_events events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
 
 static void start(struct replica *r)
 {

@@ -36,7 +36,6 @@
 #include "twin/post.h"
 #include "twin/privilege.h"
 
-#define START_TIME (15 * LOOP_SECOND)
 #define DRAIN_TIME (60 * LOOP_SECOND)
 #define DRAIN_STEP (20 * (uint64_t)LOOP_MS)
 
@@ -113,7 +112,7 @@ static void on_timer(struct timer *t)
 	if (s->state == DRAINING) {
 		drain(s);
 	} else if (s->state == STARTING) {
-		error_set(&err, 0, "the agent did not answer within %d seconds", (int)(START_TIME / LOOP_SECOND));
+		error_set(&err, 0, "the agent did not answer within %d seconds", INFO_ANSWER_S);
 		give_up(s, &err);
 	}
 }
@@ -293,7 +292,7 @@ static void await_target(struct session *s)
 {
 	s->mux = s->link->mux;
 	s->probes = s->link->probes;
-	loop_arm(s->loop, &s->timer, loop_now(s->loop) + START_TIME);
+	loop_arm(s->loop, &s->timer, loop_now(s->loop) + INFO_ANSWER_S * LOOP_SECOND);
 }
 
 static void on_gone(void *arg, struct agent_link *link, const struct error *why)

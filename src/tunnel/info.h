@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "net/addr.h"
 
+enum { INFO_ANSWER_S = 15 }; /* so long an agent that has started may take for INFO_TARGET or INFO_FAILURE, the first it says */
 enum { INFO_TARGET = 1, INFO_FAILURE = 2, INFO_ENDING = 3 };
 
 /* INFO_ENDING, one byte, from the session. QUIET: the program has ended, nobody reads stderr any more. LAST: no stream will be opened; the

@@ -30,10 +30,10 @@ enum {
 	MUX_TAIL = 4 << 20,	   /* bytes kept for a resumption until the peer acknowledges them; bulk waits beyond */
 };
 
-/* All but UDP and ECHO carry bytes. STREAM_CAPTURE: packets of the target's (agent/capture_stream.h); STREAM_UNIX: of a Unix socket of the
- * target's; STREAM_RECORDS: of a SOCK_SEQPACKET one, the length (u32) before each record. */
 enum { MUX_HELLO_S = 20 }; /* so long a side waits for the peer's hello */
 
+/* All but UDP and ECHO carry bytes. STREAM_CAPTURE: packets of the target's (agent/capture_stream.h); STREAM_UNIX: of a Unix socket of the
+ * target's; STREAM_RECORDS: of a SOCK_SEQPACKET one, the length (u32) before each record. */
 enum stream_kind { STREAM_TCP, STREAM_UDP, STREAM_ECHO, STREAM_CAPTURE, STREAM_UNIX, STREAM_RECORDS };
 enum { STREAM_KINDS = STREAM_RECORDS + 1 };
 
