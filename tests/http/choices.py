@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """choices.py DIVERT -- HTTP/1 through the filter: bodies that decide, several sessions, TLS by its server name, many connections."""
-import socket
 import sys
 import threading
 import time
 
-from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, reply, scene, test, text
+from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, nobody, reply, scene, test, text
 
 BODY = {"body_filter": {"body": "json", "query": "$.user", "matches": "^alice$"}}
 
@@ -118,9 +117,7 @@ def a_session_that_takes_the_rest():
 @test
 def a_program_that_refuses_the_rest():
     """What would have been all that no filter wants is the app's then, HTTP or not; a request that a filter wants is answered 502."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        dead = f"127.0.0.1:{unused.getsockname()[1]}"
+    with nobody() as dead:
         app = Server(naming("app"))
         d = Divert(app, dead, more=((True, dead),))
         c = d.connect()

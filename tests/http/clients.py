@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
 import time
 
-from kit import Divert, PATIENCE, expect, main, test
+from kit import Divert, PATIENCE, expect, main, nobody, test
 from real import Node, USER, curl, run, servers, upgrading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -215,9 +214,7 @@ s.listen(0, '127.0.0.1', () => console.log('ready ' + s.address().port));
 @test
 def a_program_that_is_not_there():
     app = Node("http2", "app")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        dead = f"127.0.0.1:{s.getsockname()[1]}"
+    with nobody() as dead:
         d = Divert(app, dead)
         out = curl(d, "/", "-i", *USER)
         expect("status", out.split()[1], "502")
@@ -230,9 +227,7 @@ def a_program_that_is_not_there():
 @test
 def a_program_that_refuses_the_rest():
     app = Node("http2", "app")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        dead = f"127.0.0.1:{s.getsockname()[1]}"
+    with nobody() as dead:
         d = Divert(app, dead, more=((True, dead),))
         expect("the app's", json.loads(curl(d, "/", "-d", "x" * 100000))["length"], 100000)
         expect("the filter's", curl(d, "/", "-i", *USER).split()[1], "502")
@@ -396,10 +391,7 @@ def grpc_without_a_program():
 
     with grpc_servers({"grpc": {"service": "shop.Cart"}}) as d:
         pass
-    import socket
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        dead = f"127.0.0.1:{s.getsockname()[1]}"
+    with nobody() as dead:
         d = Divert(dead, dead, {"grpc": {"service": "shop.Cart"}})
         try:
             grpc.insecure_channel(f"127.0.0.1:{d.port}").unary_unary("/shop.Cart/Unary")(b"q", timeout=PATIENCE)

@@ -30,6 +30,14 @@ def test(function):
     return function
 
 
+@contextlib.contextmanager
+def nobody():
+    """ADDRESS:PORT, where nothing listens, and nothing else comes to listen."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{s.getsockname()[1]}"
+
+
 def isolate():
     """Runs this program again in a network namespace of its own; returns there."""
     if os.environ.get("HTTP_TEST_INSIDE") != "1":

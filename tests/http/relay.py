@@ -4,12 +4,11 @@
 somebody ends in the middle."""
 import hashlib
 import os
-import socket
 import sys
 import threading
 import time
 
-from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, reply, scene, test, text
+from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, nobody, reply, scene, test, text
 
 @test
 def each_request_goes_where_it_belongs():
@@ -447,8 +446,8 @@ def an_ambiguous_body_stays_where_it_began():
 @test
 def a_program_that_is_not_there():
     server = Server(naming("app"))
-    with Dead() as dead:
-        d = Divert(server, dead.address)
+    with nobody() as dead:
+        d = Divert(server, dead)
         c = d.connect()
         c.send(GET % 1)
         expect("the app answers", text(c.answer()), b"app GET /1 HTTP/1.1")
@@ -459,19 +458,6 @@ def a_program_that_is_not_there():
         expect("then the end", c.rest(), b"")
         expect("counted", d.counters()["failed"], 1)
         d.close()
-
-
-class Dead:
-    """An address that refuses."""
-
-    def __enter__(self):
-        self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
 
 
 @test
