@@ -376,6 +376,7 @@ static void test_early(void)
 	p->sides[AGENT].like = (struct end){ .echo = true, .close_at_end = true };
 	end_open(p, SESSION, &e, STREAM_TCP, 1);
 	pair_wait(p, 1000, end_is_opened, &e);
+	wire_stall(&cutter.wires[0]);
 	side_on_suspended(&p->sides[SESSION], NULL);
 	tap_ok(pair_wait(p, 3000, both_resumed, p), "resumed without a break, both sides are told");
 	tap_ok(pair_wait(p, 3000, end_is_over, &e), "the stream goes on");

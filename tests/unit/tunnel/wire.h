@@ -46,6 +46,13 @@ static inline void wire_close(struct wire *w)
 	w->cut = true;
 }
 
+/* Nothing passes any more, and neither side hears that the other left: a network that lost the connection. */
+static inline void wire_stall(struct wire *w)
+{
+	for (int i = 0; i < 2; i++)
+		loop_unwatch(cutter.pair->loop, &w->watches[i]);
+}
+
 static inline void wire_pass(struct wire *w, int from)
 {
 	static uint8_t bytes[65536];
