@@ -161,6 +161,26 @@ static void on_unsubscribe(struct client *c, const uint8_t *data, size_t len)
 		subscriptions_drop(c->services->subscriptions, &c->subscribers, id);
 }
 
+static void send_totals(struct client *c)
+{
+	uint8_t message[COUNTERS_MAX];
+	size_t len = counters_encode(c->totals, message, sizeof(message));
+
+	loop_disarm(c->services->loop, &c->count);
+	mux_send_info(c->mux, INFO_COUNTERS, message, len);
+}
+
+static void on_count(struct timer *t)
+{
+	send_totals(container_of(t, struct client, count));
+}
+
+static void on_asked(struct client *c)
+{
+	c->totals[COUNTER_ASKED]++;
+	send_totals(c);
+}
+
 static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 {
 	struct client *c = arg;
@@ -171,6 +191,8 @@ static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 		on_subscribe(c, data, len);
 	else if (topic == INFO_UNSUBSCRIBE)
 		on_unsubscribe(c, data, len);
+	else if (topic == INFO_COUNTERS)
+		on_asked(c);
 }
 
 /* The session may come back (where it can: in a cluster). Until then nothing moves, and nothing is lost. */
@@ -187,19 +209,6 @@ static void on_resumed(void *arg)
 static const struct mux_events mux_events = {
 	.on_open = on_open, .on_info = on_info, .on_gone = on_gone, .on_suspended = on_suspended, .on_resumed = on_resumed
 };
-
-static void send_totals(struct client *c)
-{
-	uint8_t message[COUNTERS_MAX];
-	size_t len = counters_encode(c->totals, message, sizeof(message));
-
-	mux_send_info(c->mux, INFO_COUNTERS, message, len);
-}
-
-static void on_count(struct timer *t)
-{
-	send_totals(container_of(t, struct client, count));
-}
 
 static void on_shortcut_gone(void *arg)
 {
@@ -270,7 +279,6 @@ void client_free(struct client *c)
 	subscriptions_end_client(c->services->subscriptions, c, &c->subscribers);
 	if (c->count.index)
 		send_totals(c);
-	loop_disarm(c->services->loop, &c->count);
 	loop_disarm(c->services->loop, &c->last);
 	socket_egress_free(c->sockets);
 	borrower_free(c->borrower);

@@ -73,6 +73,8 @@ struct incoming {
 	struct sources sources;
 	struct source *own; /* the target's; NULL: all replicas are sources, and come one by one */
 	struct list calls;
+	void (*on_told)(void *arg); /* NULL: counters weren't asked for */
+	void *told_arg;
 
 	/* The last scan's. */
 	struct diag_socket sockets[MAX_SOCKETS];
@@ -397,6 +399,8 @@ bool incoming_on_info(struct incoming *in, struct source *from, uint16_t topic, 
 	case INFO_COUNTERS:
 		if (source)
 			sources_on_counters(source, data, len);
+		if (in->on_told && sources_have_told(&in->sources))
+			in->on_told(in->told_arg);
 		return true;
 	case INFO_NOTICE:
 		notice_decode(data, len, text);
@@ -432,6 +436,14 @@ void incoming_end(struct incoming *in)
 	in->server = NULL;
 	in->udp = in->tcp = NULL;
 	in->borrower = NULL;
+}
+
+bool incoming_ask_counters(struct incoming *in, void (*on_told)(void *arg), void *arg)
+{
+	sources_ask_counters(&in->sources);
+	in->on_told = on_told;
+	in->told_arg = arg;
+	return !sources_have_told(&in->sources);
 }
 
 void incoming_say_counters(const struct incoming *in)

@@ -56,7 +56,9 @@ void incoming_end(struct incoming *in);
 void incoming_move(struct incoming *in);
 /* The last process of the twin is gone: what is on its way may go on. */
 void incoming_drain(struct incoming *in);
-/* What the agent has counted so far is said. */
+/* Asks for what the agents have counted. False: none can be asked, or all have answered; else @on_told follows, unless one is lost meanwhile. */
+bool incoming_ask_counters(struct incoming *in, void (*on_told)(void *arg), void *arg);
+/* Says what is known of it. */
 void incoming_say_counters(const struct incoming *in);
 /* Connections that are open here. */
 size_t incoming_busy(const struct incoming *in);

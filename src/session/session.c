@@ -127,6 +127,7 @@ static void on_anchor(struct watch *w, uint32_t events)
 		return;
 	}
 	s->state = DRAINING;
+	closing_begin(s);
 	follow_stop(s);
 	session_drain_flows(s);
 	loop_unwatch(s->loop, &s->keeper_watch);
@@ -138,34 +139,9 @@ static void on_anchor(struct watch *w, uint32_t events)
 		stop(s);
 }
 
-static void quiet_links(struct session *s)
-{
-	if (s->link)
-		agent_link_quiet(s->link);
-	if (s->next)
-		agent_link_quiet(s->next);
-	for (struct list *n = s->leaving.next; n != &s->leaving; n = n->next)
-		agent_link_quiet(container_of(n, struct agent_link, node));
-	if (s->replicas)
-		replicas_quiet(s->replicas);
-}
-
-/* Others may still be in the twin, but stderr was that of the program: who waits for its end waits for none of us. */
 static void on_program(struct watch *w, uint32_t events)
 {
-	struct session *s = container_of(w, struct session, program_watch);
-
-	loop_unwatch(s->loop, w);
-	if (s->incoming)
-		incoming_say_counters(s->incoming);
-	fd_drop_stderr();
-	if (s->keeper >= 0)
-		post_quiet(s->keeper);
-	if (s->guard >= 0)
-		post_quiet(s->guard);
-	quiet_links(s);
-	if (s->log_fd < 0 && s->mux)
-		session_say_ending(s, ENDING_QUIET);
+	closing_begin(container_of(w, struct session, program_watch));
 }
 
 static void on_keeper(struct watch *w, uint32_t events)
@@ -443,6 +419,7 @@ void session_run(const struct session_options *options, int launcher)
 		give_up(&s, &err);
 	else if (loop_run(s.loop, &err) < 0)
 		session_fail(&s, &err);
+	closing_end(&s);
 	session_close_flows(&s, 0);
 	incoming_free(s.incoming);
 	unix_streams_free(s.unix_streams);

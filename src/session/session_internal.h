@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The session, as its files see it: session.c has its life, flows.c what carries traffic, follow.c its moves from pod to pod. */
+/* The session, as its files see it: session.c has its life, flows.c what carries traffic, follow.c its moves from pod to pod,
+ * closing.c what is said at the end. */
 #pragma once
 
 #include "net/sock_diag.h"
@@ -40,6 +41,8 @@ struct session {
 	struct watch launcher_watch, keeper_watch, program_watch, anchor_watch;
 	struct timer timer;
 	uint64_t drain_until;
+	struct timer counting; /* the program has ended, and agents were asked what they have counted (closing.c) */
+	bool quiet;	       /* it has, and nothing is said any more */
 	bool last; /* the agent knows that nothing more comes */
 	size_t descriptors; /* that we may have */
 
@@ -93,6 +96,11 @@ void session_close_flows(struct session *s, int error);
 bool session_is_busy(const struct session *s);
 /* The agent has what is ours, and ends when that is over. */
 bool session_agent_ends(const struct session *s);
+
+/* closing.c. The program has ended; as often as it is noticed. */
+void closing_begin(struct session *s);
+/* The last moment to say something of it. */
+void closing_end(struct session *s);
 
 /* follow.c. For agent_link_events: the target's pod is going away. */
 void follow_on_going(void *arg, struct agent_link *link);

@@ -78,6 +78,7 @@ void sources_move(struct sources *s)
 {
 	FOR_EACH(s, l) {
 		settle_counters(s, of(l));
+		of(l)->asked = 0;
 		wants_move(of(l)->wants);
 	}
 }
@@ -138,6 +139,20 @@ void sources_on_counters(struct source *source, const uint8_t *data, size_t len)
 
 	if (counters_decode(data, len, source->counters, &err) < 0)
 		log_warn("incoming: %s", err.text);
+}
+
+void sources_ask_counters(struct sources *s)
+{
+	FOR_EACH(s, l)
+		of(l)->asked += wants_ask_counters(of(l)->wants);
+}
+
+bool sources_have_told(const struct sources *s)
+{
+	FOR_EACH(s, l)
+		if (of(l)->counters[COUNTER_ASKED] < of(l)->asked)
+			return false;
+	return true;
 }
 
 uint64_t sources_counter(const struct sources *s, unsigned int counter)

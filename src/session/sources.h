@@ -11,6 +11,7 @@ struct source {
 	struct list node;
 	struct wants *wants;
 	uint64_t counters[COUNTERS]; /* the agent's last word */
+	uint64_t asked;		     /* how often that was asked for */
 };
 
 struct sources {
@@ -42,4 +43,7 @@ int sources_state(const struct sources *s, int protocol, uint16_t port);
 
 /* INFO_COUNTERS of one; and what all have counted. */
 void sources_on_counters(struct source *source, const uint8_t *data, size_t len);
+/* Asks all for it; have all answered, who are there still? */
+void sources_ask_counters(struct sources *s);
+bool sources_have_told(const struct sources *s);
 uint64_t sources_counter(const struct sources *s, unsigned int counter);

@@ -77,7 +77,8 @@ int subscribed_decode(const uint8_t *data, size_t len, struct subscribed *ret, s
 enum { NOTICE_MAX = 1023 };
 void notice_decode(const uint8_t *data, size_t len, char ret[NOTICE_MAX + 1]);
 
-/* COUNTERS: totals since the session began (counter.def). Those that a peer doesn't know are passed over. */
+/* COUNTERS: totals since the session began (counter.def). Those that a peer doesn't know are passed over. From the session, empty: it asks for
+ * them now. */
 enum counter {
 #define COUNTER(NAME, number, text) COUNTER_##NAME = (number),
 #include "tunnel/counter.def"

@@ -158,9 +158,13 @@ class Second:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
         self.process.terminate()
         self.process.communicate(timeout=PROMPT)
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()
 
 
 @test("http_filter.two_sessions")
@@ -205,6 +209,17 @@ def http2_to_a_program_without(lab):
         real.kill()
         real.wait()
         real.stdout.close()
+
+
+@test("http_filter.counted")
+def counted(lab):
+    """What was counted up to the program's end is said at its end."""
+    with Pair(lab, {"header_filter": "^x-user: alice$"}), Second(lab, {"mode": "steal", "http_filter": {"header_filter": "^x-user:"}}) as second:
+        ask(lab, *[("GET", f"/{n}", ({}, ALICE, {"X-User": "bob"})[n % 3]) for n in range(8)])
+        second.stop()
+        for what, n in (("HTTP requests that the program here got", 2), ("HTTP requests that matched no filter and the target's own program got", 3),
+                        ("HTTP requests that matched and another session got, whose filter was there first", 3)):
+            expect_in(what, lab.log(), f"incoming: {what}: {n}\n")
 
 
 @test("http_filter.marks", needs=("curl",))

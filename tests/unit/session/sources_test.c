@@ -103,6 +103,25 @@ static void test_counters(struct mux **mux)
 	sources_fini(&s);
 }
 
+static void test_asked_for_counters(struct mux **mux)
+{
+	static const uint64_t once[COUNTERS] = { [COUNTER_ASKED] = 1, [COUNTER_STOLEN] = 5 }, before[COUNTERS] = { [COUNTER_STOLEN] = 4 };
+	struct mux *lost = NULL;
+	struct source *source;
+	struct sources s;
+	uint8_t data[512];
+
+	sources_init(&s);
+	source = sources_add(&s, mux, &options, &probes);
+	sources_add(&s, &lost, &options, &probes);
+	sources_ask_counters(&s);
+	sources_on_counters(source, data, counters_encode(before, data, sizeof(data)));
+	tap_ok(!sources_have_told(&s), "what was on its way is no answer");
+	sources_on_counters(source, data, counters_encode(once, data, sizeof(data)));
+	tap_ok(sources_have_told(&s) && sources_counter(&s, COUNTER_STOLEN) == 5, "an answer; nobody waits for one that is lost");
+	sources_fini(&s);
+}
+
 int main(void)
 {
 	struct error err = { 0 };
@@ -113,6 +132,7 @@ int main(void)
 		return 1;
 	test_states(&mux);
 	test_counters(&mux);
+	test_asked_for_counters(&mux);
 	mux_free(mux);
 	loop_free(loop);
 	return tap_done();
