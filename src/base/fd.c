@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SEND_TRIES = 250 };
+enum { SEND_TRIES = 2500 };
 
 void fd_closep(int *fd)
 {

@@ -10,9 +10,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 
-from kit import PATIENCE, main, test
+from kit import PATIENCE, PORTS, main, test, wait_for
+from real import listens
 
 TAIL = b"GET /tail HTTP/1.1\r\nHost: t\r\n\r\n"
 HEAD = b"Host: a\r\n"
@@ -163,21 +163,14 @@ def nginx(corpus):
         c.send(reply("", fields="Connection: close\r\n"))
 
     server = Server(sink)
-    probe = socket.create_server(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-    probe.close()
+    port = next(PORTS)
     with tempfile.TemporaryDirectory() as d:
         os.chmod(d, 0o777)
         with open(f"{d}/conf", "w") as f:
             f.write(CONF.format(d=d, sink=server.port, port=port))
         process = subprocess.Popen(["nginx", "-c", f"{d}/conf"], stderr=subprocess.DEVNULL)
         try:
-            for _ in range(500):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    time.sleep(0.02)
+            wait_for("nginx listens", lambda: listens(port))
             for number, c in enumerate(corpus):
                 with socket.create_connection(("127.0.0.1", port), PATIENCE, (client_address(number), 0)) as s:
                     s.sendall(c)

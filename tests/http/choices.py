@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, nobody, reply, scene, test, text
+from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, nobody, reply, scene, test, text, wait_for
 
 BODY = {"body_filter": {"body": "json", "query": "$.user", "matches": "^alice$"}}
 
@@ -60,8 +60,7 @@ def a_body_that_does_not_come_is_not_waited_for():
         c = d.connect()
         request = post(b'{"user": "alice"}')
         c.send(request[:-5])
-        time.sleep(1.5)
-        expect("what came is at the app", app.received, [request[:-5]])
+        wait_for("what came is at the app", lambda: app.received == [request[:-5]])
         c.send(request[-5:])
         expect("answer", text(c.answer()), b"app POST / HTTP/1.1")
 

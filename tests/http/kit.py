@@ -2,6 +2,7 @@
 """What the tests of HTTP share: a network namespace of their own, divert between a client and servers, servers that do what a test says,
 and TAP."""
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -18,7 +19,8 @@ import traceback
 GET = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
 MINE = b"GET /%d HTTP/1.1\r\nHost: a\r\nX-User: alice\r\n\r\n"
 TESTS = []
-PATIENCE = 20  # seconds, of a machine that is busy otherwise
+PATIENCE = 60  # seconds, of a machine that is busy otherwise
+PORTS = itertools.count(20000)  # below those that the kernel gives to clients, and nobody else's in this network namespace
 
 
 def text(answer):
@@ -107,6 +109,24 @@ class Server:
 
     def close(self):
         self.socket.close()
+
+
+def wait_for(what, condition):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {PATIENCE} s")
+        time.sleep(0.002)
+
+
+def nobody_at(server):
+    """Each connection to @server that there was is over for both sides."""
+    with open("/proc/net/tcp") as f:
+        rows = [line.split() for line in f][1:]
+    return not [r for r in rows if f"0100007F:{server.port:04X}" in r[1:3] and r[3] not in (LISTEN, TIME_WAIT)]
+
+
+LISTEN, TIME_WAIT = "0A", "06"
 
 
 class Connection:
@@ -219,9 +239,7 @@ class Divert:
     """divert between them. More filters: (filter, server)…"""
 
     def __init__(self, app, program, filter=ALICE, more=()):
-        probe = socket.create_server(("127.0.0.1", 0))
-        self.port = probe.getsockname()[1]
-        probe.close()
+        self.port = next(PORTS)
         argv = [PROGRAM, f"127.0.0.1:{self.port}", app if isinstance(app, str) else app.address]
         for f, server in [(filter, program), *more]:
             argv += [f if isinstance(f, str) else json.dumps(f), server if isinstance(server, str) else server.address]

@@ -3,14 +3,13 @@
 import contextlib
 import socket
 import subprocess
-import time
 
-from kit import ALICE, Divert, PATIENCE
+from kit import ALICE, Divert, PATIENCE, PORTS, wait_for
 
 USER = ["-H", "x-user: alice"]
 
 
-def run(*argv, timeout=120, status=0, text=None):
+def run(*argv, timeout=400, status=0, text=None):
     done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, input=text)
     if status is not None and done.returncode != status:
         raise AssertionError(f"{argv}: status {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -76,23 +75,20 @@ def curl(d, path="/", *options, version="--http2-prior-knowledge"):
     return run("curl", "-sS", "-m", str(PATIENCE), version, *options, f"http://127.0.0.1:{d.port}{path}")
 
 
+def listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextlib.contextmanager
 def upgrading(name):
     """A server that HTTP/1.1 clients may upgrade to HTTP/2: nghttpx before Node. Its address."""
     behind = Node("http", name)
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = next(PORTS)
     proxy = subprocess.Popen(["nghttpx", f"--frontend=127.0.0.1,{port};no-tls", f"--backend=127.0.0.1,{behind.address.split(':')[1]}", "--workers=1",
                               "--conf=/dev/null", "--accesslog-file=/dev/null", "--errorlog-file=/dev/null"], stderr=subprocess.DEVNULL)
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            time.sleep(0.02)
     try:
+        wait_for("nghttpx listens", lambda: listens(port))
         yield f"127.0.0.1:{port}"
     finally:
         proxy.terminate()

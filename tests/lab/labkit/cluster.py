@@ -7,7 +7,7 @@ import time
 
 from . import dns_small, linux, plan, slow_link, tcp_servers, udp_servers
 from .node import Node
-from .registry import PATIENCE
+from .registry import PROMPT
 from .tcp_servers import FullListener, TcpServer
 from .udp_servers import UdpServer
 
@@ -324,7 +324,7 @@ class Cluster:
 
     def _wait_for_links(self):
         """The end of a veth pair that was set up before its peer drops what is sent until a work of the kernel's (linkwatch) has run."""
-        end = time.monotonic() + 10 * PATIENCE
+        end = time.monotonic() + 2 * PROMPT
         for node in self.nodes.values():
             while any("LOWER_UP" in line and "qdisc noop " in line for line in node.run(["ip", "-o", "link", "show", "up"]).splitlines()):
                 if time.monotonic() > end:
@@ -332,7 +332,7 @@ class Cluster:
                 time.sleep(0.02)
 
     def _wait_ready(self):
-        end = time.monotonic() + 10 * PATIENCE
+        end = time.monotonic() + 2 * PROMPT
         while True:
             try:
                 with open("/tmp/lab/dnsmasq.log") as log:

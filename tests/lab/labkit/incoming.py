@@ -23,7 +23,7 @@ def tcp(s):
         threading.Thread(target=serve, args=(c,), daemon=True).start()
 def serve(c):
     try:
-        c.settimeout(20)
+        c.settimeout(60)
         c.sendall(b"real:" + c.recv(1000))
     except OSError: pass
     c.close()
@@ -44,7 +44,7 @@ threading.Event().wait()
 
 CLIENT = """
 import errno, json, socket, sys
-ip, port, data, kind, source, patience = (json.loads(sys.argv[1]) + [20])[:6]
+ip, port, data, kind, source, patience = (json.loads(sys.argv[1]) + [60])[:6]
 s = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, getattr(socket, kind))
 s.settimeout(patience)
 try:
@@ -80,11 +80,12 @@ class Program:
     """programs/listens.py under mirrord."""
 
     def __init__(self, lab, *options, env=None, argv=(), prefix=(), target=None):
-        self.lab = lab
+        self.lab, others = lab, set(lab.processes("mirrord-session"))
         self.process = lab.start_mirrord([*prefix, *PYTHON, "/tmp/lab/tests/programs/listens.py", *argv], target=target, options=options, env=env,
                                          stdin=subprocess.PIPE)
         if self._line() != "ready":
             raise Failure("a ready program", self.process.stderr.read(), lab.log())
+        self.sessions = set(lab.processes("mirrord-session")) - others
 
     def _line(self, seconds=60 * PATIENCE):
         if not select.select([self.process.stdout], [], [], seconds)[0]:
@@ -137,9 +138,11 @@ class Program:
             self.process.kill()
         elif self.process.poll() is None:
             self.end()
+        if not kind:  # whoever is next has its ports, the target's and this machine's
+            self.lab.wait_for("the end of its session", lambda: not self.sessions & set(self.lab.processes("mirrord-session")), 2 * PROMPT)
 
 
-def client(lab, port, ip="pod", node="services", data=None, kind="SOCK_STREAM", source=None, family=4, patience=20):
+def client(lab, port, ip="pod", node="services", data=None, kind="SOCK_STREAM", source=None, family=4, patience=60):
     """One exchange with @ip (a name of plan.HOSTS or an address). Returns ({"answer", "own"} or {"error"}, what was sent)."""
     data = data or f"token-{next(TOKENS)}"
     ip = plan.address(ip, family) if ip in plan.HOSTS else ip
@@ -150,7 +153,7 @@ def client(lab, port, ip="pod", node="services", data=None, kind="SOCK_STREAM", 
 class Waiting:
     """A client that waits longer for its answer."""
 
-    def __init__(self, lab, port, ip="pod", node="services", patience=40):
+    def __init__(self, lab, port, ip="pod", node="services", patience=120):
         self.data = f"waits-{next(TOKENS)}"
         argument = json.dumps([plan.address(ip, 4), port, self.data, "SOCK_STREAM", None, patience])
         self.process = lab.cluster.nodes[node].start([*PYTHON, "-c", CLIENT, argument], stdout=subprocess.PIPE, text=True)
@@ -160,7 +163,7 @@ class Waiting:
 
     def result(self):
         """As the first of client()'s."""
-        out, _ = self.process.communicate(timeout=60)
+        out, _ = self.process.communicate(timeout=3 * PROMPT)
         return json.loads(out)
 
 

@@ -72,7 +72,7 @@ class Lab:
 
     # Running to the end
 
-    def run(self, argv, where=None, env=None, text=None, timeout=60, **more):
+    def run(self, argv, where=None, env=None, text=None, timeout=120, **more):
         """@where: one of the preexec functions above; on the host by default."""
         began = time.monotonic()
         p = self.start(argv, where, env, stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL, **more)
@@ -82,7 +82,7 @@ class Lab:
         except subprocess.TimeoutExpired:
             os.killpg(p.pid, signal.SIGKILL)
             try:
-                out, err = p.communicate(timeout=5)
+                out, err = p.communicate(timeout=PROMPT)
             except subprocess.TimeoutExpired:
                 out, err = "", "(its output is held open by somebody)"
             status = None
@@ -147,5 +147,5 @@ class Lab:
         end = time.monotonic() + seconds * PATIENCE
         while not condition():
             if time.monotonic() > end:
-                raise Failure(what, f"not within {seconds} s")
+                raise Failure(what, f"not within {seconds * PATIENCE:.0f} s")
             time.sleep(0.01)

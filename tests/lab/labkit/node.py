@@ -12,7 +12,7 @@ import subprocess
 import traceback
 
 from . import linux
-from .registry import PATIENCE
+from .registry import PROMPT
 from .witness import Witness
 
 
@@ -70,7 +70,7 @@ class Node:
         """@user_namespace: a descriptor of the one that owns the node, None for the runner's own."""
         self._inner.close()
         self._lines = self.control.makefile("r")
-        self.control.settimeout(30 * PATIENCE)
+        self.control.settimeout(4 * PROMPT)
         self.pid = json.loads(self._lines.readline())["pid"]
         self._user = user_namespace
         self._spaces = [(os.open(f"/proc/{self.pid}/ns/{n}", os.O_RDONLY | os.O_CLOEXEC), kind) for n, kind in
@@ -99,7 +99,7 @@ class Node:
     def run(self, argv, text="", check=True):
         """Runs a command as the node's root. Returns its output."""
         done = subprocess.run(argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              preexec_fn=self.enter_as_root, timeout=20 * PATIENCE)
+                              preexec_fn=self.enter_as_root, timeout=4 * PROMPT)
         if check and done.returncode != 0:
             raise RuntimeError(f"in {self.name}: {' '.join(argv)}: {done.stdout}\n{text}")
         return done.stdout

@@ -52,7 +52,7 @@ class Podman:
         linux.mount("tmpfs", CGROUPS, "tmpfs", 0, "mode=755")
 
     def podman(self, *words, check=True):
-        done = self.lab.run([*self.base, *words], env=self.env, timeout=60)
+        done = self.lab.run([*self.base, *words], env=self.env)
         if check and done.status != 0:
             raise RuntimeError(f"podman {' '.join(words)}: {done}")
         return done
@@ -72,7 +72,7 @@ class Podman:
             os.chown(os.path.dirname(socket), self.lab.sandbox.uid, self.lab.sandbox.gid)
         self.service = self.lab.start([*self.base, "system", "service", "--time", "0", "unix://" + socket], env=self.env,
                                       stdout=subprocess.DEVNULL, stderr=open(HOME + "/service.log", "w"))
-        self.lab.wait_for("podman's API socket", lambda: os.path.exists(socket), 10)
+        self.lab.wait_for("podman's API socket", lambda: os.path.exists(socket))
         return socket
 
     def close(self):

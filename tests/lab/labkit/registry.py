@@ -8,7 +8,7 @@ import os
 # seconds at least, since a busy machine may be slow at any moment and who waits for a condition loses nothing by patience; only where
 # the promise itself is a time is there a smaller number.
 PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))
-PROMPT = 30 * PATIENCE
+PROMPT = 60 * PATIENCE
 
 
 class Failure(Exception):
@@ -24,7 +24,7 @@ class Skip(Exception):
 
 
 class Test:
-    def __init__(self, name, run, modes=("root", "user"), long=False, needs=(), timeout=120):
+    def __init__(self, name, run, modes=("root", "user"), long=False, needs=(), timeout=300):
         self.name, self.run, self.modes, self.long, self.needs, self.timeout = name, run, modes, long, needs, timeout
 
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 from . import linux
-from .registry import PATIENCE
+from .registry import PROMPT
 
 USER_ID = 1000
 REPORTS = "/tmp/lab/sanitizer"  # a file for each process of a build with sanitizers that has something to say; stderr may be gone by then
@@ -149,7 +149,7 @@ class Sandbox:
 
     def run(self, argv):
         """Runs a command as the host's root."""
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20 * PATIENCE,
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=4 * PROMPT,
                               stdin=subprocess.DEVNULL, preexec_fn=linux.keep_capabilities_over_exec)
         if done.returncode != 0:
             raise RuntimeError(f"on the host: {' '.join(argv)}: {done.stdout}")

@@ -18,8 +18,8 @@ import time
 from . import worker
 from .registry import PATIENCE
 
-GRACE_SECONDS = 30 * PATIENCE
-START_SECONDS = 60 * PATIENCE
+GRACE_SECONDS = 60 * PATIENCE
+START_SECONDS = 240 * PATIENCE
 
 
 class Slot:

@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from . import linux
-from .registry import Failure, Skip
+from .registry import PATIENCE, PROMPT, Failure, Skip
 
 HOME = "/tmp/lab/service"
 
@@ -47,20 +47,20 @@ class Services:
             self.lab.sandbox.become_user()
         linux.die_with_parent()
 
-    def run(self, argv, timeout=30, **more):
+    def run(self, argv, timeout=120, **more):
         done = self.lab.run(argv, self._enter, timeout=timeout, env=self.lab.sandbox.environment(USER="labuser", HOME=HOME), **more)
         if done.status != 0:
             raise Failure(f"{argv[0]} runs", str(done))
         return done.out
 
-    def start(self, argv, port, address="10.0.20.5", seconds=60):
+    def start(self, argv, port, address="10.0.20.5", seconds=120):
         """Starts a server and waits until it listens on @port."""
         log = open(f"{HOME}/{os.path.basename(argv[0])}.log", "wb")
         p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=self._enter, start_new_session=True,
                              env=self.lab.sandbox.environment(USER="labuser", HOME=HOME), cwd=HOME)
         log.close()
         self.running.append(p)
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while f":{port} " not in self.sockets("-Hltn"):
             if p.poll() is not None or time.monotonic() > end:
                 with open(log.name, errors="replace") as f:
@@ -81,7 +81,7 @@ class Services:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(p.pid, s)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    p.wait(5)
+                    p.wait(PROMPT)
                     break
         shutil.rmtree(HOME, ignore_errors=True)
 

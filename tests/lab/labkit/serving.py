@@ -22,9 +22,9 @@ def run_once(lab, pair, family, way):
         server = lab.start([*argv, "server"], lab.in_target if way == "target" else lab.plainly)
     first = server.stdout.readline()
     if first == "ready\n":
-        client = lab.run([*argv, "client"], lab.cluster.nodes[pair.node].enter_as_root, timeout=pair.timeout)
+        client = lab.run([*argv, "client"], lab.cluster.nodes[pair.node].enter_as_root, timeout=3 * pair.timeout)
     try:
-        out, err = server.communicate(timeout=pair.timeout * PATIENCE if first == "ready\n" else 2)
+        out, err = server.communicate(timeout=3 * pair.timeout * PATIENCE if first == "ready\n" else 2)
     except subprocess.TimeoutExpired:
         os.killpg(server.pid, signal.SIGKILL)
         out, err = server.communicate()

@@ -23,7 +23,7 @@ def note(**what):
 
 def answer_tcp(conn, name):
     peer, own = conn.getpeername(), conn.getsockname()
-    conn.settimeout(20)
+    conn.settimeout(60)
     try:
         data = conn.recv(1000)
         note(name=name, peer=peer[:2], own=own[:2], data=data.decode())  # before anybody can have the answer
@@ -99,11 +99,13 @@ def serve_udp(s, name="u"):
 
 
 def answer_once(*sockets):
-    """Each answers one datagram and is closed."""
+    """Each answers one datagram and is closed; then there is a file closed-PORT."""
     def answer(s):
+        port = s.getsockname()[1]
         data, peer = s.recvfrom(65536)
         s.sendto(b"here:" + data, peer)
         s.close()
+        open(f"/tmp/lab/home/closed-{port}", "w").close()
     for s in sockets:
         threading.Thread(target=answer, args=(s,), daemon=True).start()
 

@@ -253,7 +253,7 @@ static void short_ones(int n, int at_once)
 			open++;
 			epoll_ctl(ep, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLOUT, .data.fd = fd });
 		}
-		int k = epoll_wait(ep, batch, 256, 20000);
+		int k = epoll_wait(ep, batch, 256, 60000);
 
 		if (k == 0) {
 			printf("stuck with %d open\n", open);
@@ -337,7 +337,7 @@ static void questions(int n)
 
 	for (int i = 0; i < n; i++) {
 		int fd = socket(AF_INET, SOCK_DGRAM, 0);
-		struct timeval patience = { .tv_sec = 2 };
+		struct timeval patience = { .tv_sec = 20 };
 
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 		if (connect(fd, (void *)&there, sizeof(there)) == 0 && send(fd, data, 40, 0) == 40 && recv(fd, data, 100, 0) == 40)

@@ -35,7 +35,7 @@ def attempt(function):
 
 def connect():
     with socket.socket(af, socket.SOCK_STREAM) as s:
-        s.settimeout(8)
+        s.settimeout(20)
         s.connect((plan.address("payment", family), plan.ECHO))
 
 
@@ -49,8 +49,8 @@ def datagram():
 
 def main():
     signal.signal(signal.SIGTERM, lambda *a: terminated.append(time.monotonic()))
-    idle = socket.create_connection((plan.address("payment", family), plan.IDLE), 5)
-    local = socket.create_connection(("127.0.0.1" if family == 4 else "::1", plan.POD_SUM), 5)
+    idle = socket.create_connection((plan.address("payment", family), plan.IDLE), 60)
+    local = socket.create_connection(("127.0.0.1" if family == 4 else "::1", plan.POD_SUM), 60)
     waiting = socket.socket(af, socket.SOCK_STREAM)
     waiting.setblocking(False)
     waiting.connect_ex((plan.address("blackhole", family), 80))
@@ -59,7 +59,7 @@ def main():
     for s in (idle, local, waiting):
         s.setblocking(False)
         poller.register(s, select.POLLIN | select.POLLOUT if s is waiting else select.POLLIN)
-    pending, end, ends = {idle.fileno(): "idle", local.fileno(): "local", waiting.fileno(): "connecting"}, time.monotonic() + 10, {}
+    pending, end, ends = {idle.fileno(): "idle", local.fileno(): "local", waiting.fileno(): "connecting"}, time.monotonic() + 60, {}
     by_fd = {s.fileno(): s for s in (idle, local, waiting)}
     while pending and time.monotonic() < end:
         for fd, mask in poller.poll(200):
@@ -67,7 +67,7 @@ def main():
             code = by_fd[fd].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             ends[pending.pop(fd)] = errno.errorcode.get(code, "end of file" if mask & select.POLLIN else str(code))
     tell(ends=ends, pending=sorted(pending.values()))
-    tell(connect=attempt(connect), again=attempt(connect), datagram=attempt(datagram))
+    tell(connect=attempt(connect), again=[attempt(connect) for _ in range(5)], datagram=attempt(datagram))
     end = time.monotonic() + float(sys.argv[2])
     while not terminated and time.monotonic() < end:
         time.sleep(0.05)

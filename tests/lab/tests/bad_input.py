@@ -17,7 +17,7 @@ def complain(lab, argv, status, words, prepare=None, env=None, most_lines=6):
         if prepare:
             prepare()
     lab.forget_log()
-    done = lab.run(argv, before, env=env or lab.quiet_environment(), timeout=15)
+    done = lab.run(argv, before, env=env or lab.quiet_environment())
     detail = str(done) + lab.log()
     expect("exit status", done.status, status, detail)
     expect("stdout", done.out, "", detail)

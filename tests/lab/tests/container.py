@@ -7,7 +7,7 @@ import os
 from labkit import plan
 from labkit.lab import MIRRORD, PYTHON
 from labkit.podman import ROOT, engine
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 from tests.engine import MODES, NEEDS
 
 POD4 = plan.HOSTS["pod"][0]
@@ -26,10 +26,10 @@ def command(p, *words, options=(), target=None):
 
 
 def run(p, *words, text=None, env=None, **more):
-    return p.lab.run(command(p, *words, **more), env={**p.env, **(env or {})}, text=text, timeout=60)
+    return p.lab.run(command(p, *words, **more), env={**p.env, **(env or {})}, text=text)
 
 
-@test("container.network", modes=MODES, needs=NEEDS, timeout=120)
+@test("container.network", modes=MODES, needs=NEEDS)
 def network(lab):
     """Addresses, names, host name, the target's services; exit status and input."""
     with engine(lab) as p:
@@ -48,7 +48,7 @@ def network(lab):
         expect("input", lines[-1], "typed", str(done))
 
 
-@test("container.incoming", modes=MODES, needs=NEEDS, timeout=120)
+@test("container.incoming", modes=MODES, needs=NEEDS)
 def incoming(lab):
     """What the container listens on is stolen from the target, from before the answer that it listens; and given back with its end."""
     with engine(lab) as p:
@@ -57,8 +57,8 @@ def incoming(lab):
         c = lab.start(command(p, IMAGE, "/bin/sh", "-c", script, options=("--steal",)), env=p.env)
         ask = [*PYTHON, "-c", f"import socket; s = socket.create_connection(('{POD4}', 7811), 20); print(s.recv(100).decode(), end='')"]
         try:
-            lab.wait_for("an answer", lambda: lab.run(ask, lab.cluster.services.enter_as_root).out == "from the container\n", 40)
-            c.wait(30)
+            lab.wait_for("an answer", lambda: lab.run(ask, lab.cluster.services.enter_as_root).out == "from the container\n")
+            c.wait(PROMPT)
         finally:
             if c.poll() is None:
                 c.kill()
@@ -66,12 +66,12 @@ def incoming(lab):
         expect("status", c.returncode, 0, out + err)
 
 
-@test("container.detached", modes=MODES, needs=NEEDS, timeout=120)
+@test("container.detached", modes=MODES, needs=NEEDS)
 def detached(lab):
     """With -d podman ends, and the container keeps its network until it is stopped."""
     with engine(lab) as p:
         build(p)
-        done = lab.run([w for w in command(p, "-d", "--name", "shop", IMAGE, "/bin/busybox", "sleep", "1000") if w != "--rm"], env=p.env, timeout=60)
+        done = lab.run([w for w in command(p, "-d", "--name", "shop", IMAGE, "/bin/busybox", "sleep", "1000") if w != "--rm"], env=p.env)
         expect("status", done.status, 0, str(done))
         expect("sessions", len(lab.processes("mirrord-session")), 1)
         script = f"/bin/busybox nc payment {plan.PEER} </dev/null"
@@ -79,10 +79,10 @@ def detached(lab):
             done = p.podman("exec", "shop", "/bin/sh", "-c", script)
             expect("the client that the service saw", json.loads(done.out)["peer"]["ip"] in plan.HOSTS["pod"], True, str(done))
         p.podman("stop", "--time", "0", "shop")
-        lab.wait_for("no session is left", lambda: not lab.processes("mirrord-session"), 20)
+        lab.wait_for("no session is left", lambda: not lab.processes("mirrord-session"))
 
 
-@test("container.environment", modes=MODES, needs=NEEDS, timeout=120)
+@test("container.environment", modes=MODES, needs=NEEDS)
 def environment(lab):
     """The configuration's and the target's variables are the container's, before the image's; the user's --env is before all."""
     config = "/tmp/lab/home/container.json"

@@ -71,7 +71,7 @@ def streams(events):
 
 
 def curl(lab, url, where="services"):
-    done = lab.run(["curl", "-sS", "-m", "20", url], getattr(lab.cluster, where).enter_as_root, timeout=30)
+    done = lab.run(["curl", "-sS", "-m", "20", url], getattr(lab.cluster, where).enter_as_root)
     expect("curl's status", done.status, 0, str(done))
     return done.out
 
@@ -267,7 +267,7 @@ def bad_link(lab, seed, broken):
 
 
 def tshark(lab, *words):
-    done = lab.run(["tshark", "-r", PCAP, *words], timeout=120)
+    done = lab.run(["tshark", "-r", PCAP, *words])
     expect("tshark's status", done.status, 0, str(done)[-3000:])
     return done.out
 
@@ -292,9 +292,9 @@ def exchange(lab, ip, count, size, seed, broken=0):
     with Dump(lab, "--pcap", PCAP, "-p", "7072/tcp") as packets, Dump(lab, "--json", "-p", "7072/tcp") as shown, bad_link(lab, seed, broken):
         server = lab.cluster.pod.start([*PYTHON, "-c", EXCHANGE, "server", ip, "7072", str(count), str(size)], stdout=subprocess.PIPE, text=True)
         expect("server", server.stdout.readline(), "ready\n")
-        client = lab.run([*PYTHON, "-c", EXCHANGE, "client", ip, "7072", str(count), str(size)], lab.cluster.services.enter_as_root, timeout=150)
+        client = lab.run([*PYTHON, "-c", EXCHANGE, "client", ip, "7072", str(count), str(size)], lab.cluster.services.enter_as_root, timeout=240)
         expect("client's status", client.status, 0, str(client))
-        out, _ = server.communicate(timeout=150)
+        out, _ = server.communicate(timeout=4 * PROMPT)
     expect("status", (packets.status, shown.status), (0, 0), packets.err + shown.err)
     return shown, json.loads(client.out), json.loads(out), packets
 
@@ -313,7 +313,7 @@ def compare(shown, packets, by_client, by_server):
     return found
 
 
-@test("dump.bad_link", needs=("tshark",), timeout=300)
+@test("dump.bad_link", needs=("tshark",), timeout=600)
 def dump_bad_link(lab):
     """Loss, copies and disorder: both sides' bytes are what the ends had, and what tshark makes of the same packets."""
     for ip, seed in zip(BAD_POD, (1, 2)):
@@ -327,7 +327,7 @@ def dump_bad_link(lab):
         os.unlink(PCAP)
 
 
-@test("dump.broken_checksums", timeout=300)
+@test("dump.broken_checksums", timeout=600)
 def dump_broken(lab):
     """Frames with a wrong bit: the receiver drops them, and nobody sees a byte of them. (tshark takes what comes first.)"""
     for ip, seed in zip(BAD_POD, (3, 4)):

@@ -14,7 +14,7 @@ from labkit.registry import PATIENCE, PROMPT, Failure, Skip, expect, test
 OURS = ("mirrord-agent", "mirrord-session", "mirrord-keeper", "mirrord-guard")
 
 
-def start_victim(lab, family, patience=10, **more):
+def start_victim(lab, family, patience=60, **more):
     """@patience: seconds that it waits for SIGTERM."""
     p = lab.start_mirrord([*PYTHON, "/tmp/lab/tests/programs/victim.py", str(family), str(patience)], **more)
     line = p.stdout.readline()
@@ -39,7 +39,7 @@ def kill(lab, names):
 def check_victim(lab, p, told=True):
     """What is the same after every death. @told: somebody is left who says why and sends SIGTERM."""
     try:
-        out, err = p.communicate(timeout=25 * PATIENCE)
+        out, err = p.communicate(timeout=3 * PROMPT)
     except subprocess.TimeoutExpired:
         p.kill()
         raise Failure("the program's end", "none", lab.log()) from None
@@ -52,9 +52,9 @@ def check_victim(lab, p, told=True):
     for name, how in ends["ends"].items():
         expect(f"the end of {name}", how, lambda h: h in ("ECONNRESET", "ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "ECONNABORTED"), detail)
     # The first may meet the cut in its middle: tcp_connect() says EHOSTUNREACH when the route has gone since it was looked up
-    for kind, errors in (("connect", ("ENETUNREACH", "EHOSTUNREACH")), ("again", ("ENETUNREACH",))):
-        expect(f"new {kind}", tries[kind][0], lambda how, errors=errors: how in errors, detail)
-        expect(f"seconds of {kind}", tries[kind][1], lambda s: s < 0.5 * PATIENCE, detail)
+    expect("new connect", tries["connect"][0], lambda how: how in ("ENETUNREACH", "EHOSTUNREACH"), detail)
+    expect("again", {how for how, _ in tries["again"]}, {"ENETUNREACH"}, detail)
+    expect("least seconds of some", min(seconds for _, seconds in tries["again"]), lambda s: s < 0.5 * PATIENCE, detail)
     expect("a datagram", tries["datagram"][0], lambda how: how == "ENETUNREACH" or (not told and how == "timed out"), detail)
     if not told:
         return
@@ -69,7 +69,7 @@ def death_test(name, victims, family):
 
     @test(f"faults.{name}_killed" + f"[v{family}]")
     def run(lab):
-        p = start_victim(lab, family, 10 if told else 1)
+        p = start_victim(lab, family, 60 if told else 1)
         kill(lab, victims)
         check_victim(lab, p, told)
 
@@ -94,13 +94,13 @@ def keeper_then_session(lab):
         for pid in lab.processes(SESSION):
             os.kill(pid, signal.SIGKILL)
         try:
-            out, err = p.communicate(timeout=25 * PATIENCE)
+            out, err = p.communicate(timeout=3 * PROMPT)
         except subprocess.TimeoutExpired:
             p.kill()
             raise Failure(f"the program's end, {pause} s between", "none", lab.log()) from None
         ends = json.loads(out.splitlines()[0])
         expect(f"connections still pending, {pause} s between", ends["pending"], [], out + err + lab.log())
-        lab.wait_for("none of ours is left", lambda: not any(lab.processes(name) for name in OURS), 15)
+        lab.wait_for("none of ours is left", lambda: not any(lab.processes(name) for name in OURS))
 
 
 @test("faults.nobody_reads_stderr")
@@ -117,7 +117,7 @@ def nobody_reads_stderr(lab):
         os.close(stderr)
         kill(lab, victims)
         try:
-            out, _ = p.communicate(timeout=25 * PATIENCE)
+            out, _ = p.communicate(timeout=3 * PROMPT)
         except subprocess.TimeoutExpired:
             p.kill()
             raise Failure(f"the program's end after {victims} were killed", "none", lab.log()) from None
@@ -218,6 +218,6 @@ def works_again(lab):
     for who in OURS[:3]:
         p = start_victim(lab, 4)
         kill(lab, [who])
-        p.communicate(timeout=PROMPT)
+        p.communicate(timeout=3 * PROMPT)
         done = lab.mirrord(["/tmp/lab/bin/tcpget", "10.0.20.5", "13"])
         expect("the next one", (done.status, done.out), (0, "hello\n"), lab.log())

@@ -158,7 +158,7 @@ def target_without(lab):
     """A target with an empty /etc/resolv.conf: no name server but the default, the target's own localhost (resolv.conf(5))."""
     lab.cluster.pod2.write("/etc/resolv.conf", "")
     try:
-        done = lab.mirrord(["/bin/sh", "-c", "cat /etc/resolv.conf; getent hosts payment; echo $?"], target=lab.target2, timeout=40)
+        done = lab.mirrord(["/bin/sh", "-c", "cat /etc/resolv.conf; getent hosts payment; echo $?"], target=lab.target2)
         expect("output", done.out, "2\n", str(done) + lab.log())
     finally:
         lab.cluster.pod2.run(["umount", "/etc/resolv.conf"])

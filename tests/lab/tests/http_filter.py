@@ -69,6 +69,7 @@ class Pair:
         self.real.kill()
         self.real.wait()
         self.real.stdout.close()
+        self.lab.wait_for("nobody else who filters", lambda: not self.lab.processes("mirrord-session") + self.lab.processes("mirrord-agent"))
 
 
 @test("http_filter.each_request_where_it_belongs")
@@ -205,7 +206,7 @@ def http2_to_a_program_without(lab):
         expect("the target", lab.cluster.nodes["services"].run([*curl, f"{url}/there"]), "real", lab.log())
     finally:
         here.terminate()
-        here.communicate(timeout=15)
+        here.communicate(timeout=PROMPT)
         real.kill()
         real.wait()
         real.stdout.close()

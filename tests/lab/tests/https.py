@@ -9,7 +9,7 @@ import subprocess
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 PORT = 21443
 HOME = "/tmp/lab/home"
@@ -83,10 +83,11 @@ class Pair:
     def close(self):
         if self.here.poll() is None:
             self.here.terminate()
-            self.here.communicate(timeout=15)
+            self.here.communicate(timeout=PROMPT)
         self.real.kill()
         self.real.wait()
         self.real.stdout.close()
+        self.lab.wait_for("nobody else who filters", lambda: not self.lab.processes("mirrord-session") + self.lab.processes("mirrord-agent"))
 
     def __enter__(self):
         return self
@@ -198,7 +199,7 @@ def several_names(lab):
             expect(f"{host}{path}", ask(lab, host=host, path=path)["name"], who, lab.log())
 
 
-@test("https.bodies", needs=("curl", "openssl"), timeout=90)
+@test("https.bodies", needs=("curl", "openssl"))
 def bodies(lab):
     """Large bodies, both ways, to both."""
     import hashlib

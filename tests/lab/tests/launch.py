@@ -166,7 +166,7 @@ def limits(lab):
     done = lab.mirrord([*PYTHON, "-c", "import socket\nfor i in range(300): socket.socket().connect_ex(('127.0.0.1', 9))\n"
                         "print(socket.create_connection(('10.0.20.5', 13)).recv(99))"], where=before)
     expect("a connection", (done.status, done.out), (0, "b'hello\\n'\n"), str(done))
-    expect("size of the log", os.path.getsize(LOG), most)
+    lab.wait_for("a log that is full", lambda: os.path.getsize(LOG) == most)
 
 
 @test("launch.quiet_about_little")

@@ -12,7 +12,7 @@ import subprocess
 from labkit import plan
 from labkit.incoming import FIRST, Program, Real, client
 from labkit.lab import PYTHON
-from labkit.registry import expect, test
+from labkit.registry import PROMPT, expect, test
 
 RICH = os.geteuid() == 0  # the meshes' users exist
 MODES = ("root",) if RICH else ()
@@ -138,7 +138,7 @@ def mesh(lab, name):
 
 def exchange(lab, port, expected, family=4):
     """A client by way of the sidecar is answered so, in its own letters. Returns what it sent."""
-    answer, data = client(lab, port, family=family, patience=20)
+    answer, data = client(lab, port, family=family)
     expect(f"the answer over IPv{family}", answer.get("answer"), expected + data, lab.log())
     return data
 
@@ -165,7 +165,7 @@ print(got.swapcase().decode().split("\\r\\n\\r\\n")[-1], end="")
 def add(name):
     left_out = MESHES[name][3]
 
-    @test(f"mesh.{name}_steal", modes=MODES, needs=NEEDS, timeout=120)
+    @test(f"mesh.{name}_steal", modes=MODES, needs=NEEDS)
     def steal(lab):
         with Real(lab), mesh(lab, name):
             exchange(lab, PORT, "REAL:")
@@ -173,15 +173,15 @@ def add(name):
                 program.do(f"s = listen('::', {PORT})", f"t = listen('::', {SKIPPED})")
                 for family in (4, 6):
                     data = exchange(lab, PORT, "HERE:", family)
-                    expect("what our program saw", bool(program.saw(data.swapcase(), 5)), True, lab.log())
+                    expect("what our program saw", bool(program.saw(data.swapcase(), PROMPT)), True, lab.log())
                     if left_out:
                         exchange(lab, left_out, "here:", family)
                 program.do(f"c = socket.create_connection(('payment', {plan.PEER}), 20)")
                 expect("our program reaches a service", program.value("json.loads(c.recv(1000))['server']"), "payment", lab.log())
                 program.do("shut(s)")
-                lab.wait_for("the port is the target's again", lambda: client(lab, PORT)[0].get("answer", "").startswith("REAL:"), 10)
+                lab.wait_for("the port is the target's again", lambda: client(lab, PORT)[0].get("answer", "").startswith("REAL:"))
 
-    @test(f"mesh.{name}_filter", modes=MODES, needs=NEEDS, timeout=120)
+    @test(f"mesh.{name}_filter", modes=MODES, needs=NEEDS)
     def filtered(lab):
         there = lab.cluster.pod.start([*PYTHON, "-c", WEB, str(HTTP_PORT), "there"], stdout=subprocess.PIPE, text=True)
         here = None
@@ -201,19 +201,19 @@ def add(name):
                     p.kill()
                     p.communicate()
 
-    @test(f"mesh.{name}_mirror", modes=MODES, needs=NEEDS, timeout=120)
+    @test(f"mesh.{name}_mirror", modes=MODES, needs=NEEDS)
     def mirror(lab):
         """One copy, of what the sidecar decrypted, and none of what reached the sidecar."""
         with Real(lab), mesh(lab, name), Program(lab) as program:
             program.do(f"s = listen('::', {PORT})", f"t = listen('::', {SKIPPED})")
             for family in (4, 6):
                 data = exchange(lab, PORT, "REAL:", family)
-                expect("the copy", bool(program.saw(data.swapcase(), 5)), True, lab.log())
+                expect("the copy", bool(program.saw(data.swapcase(), PROMPT)), True, lab.log())
                 if left_out:
                     plain = exchange(lab, left_out, "real:", family)
-                    expect("the copy of a port that the mesh leaves out", bool(program.saw(plain, 5)), True, lab.log())
+                    expect("the copy of a port that the mesh leaves out", bool(program.saw(plain, PROMPT)), True, lab.log())
                 last = exchange(lab, PORT, "REAL:", family)
-                expect("a later copy", bool(program.saw(last.swapcase(), 5)), True, lab.log())
+                expect("a later copy", bool(program.saw(last.swapcase(), PROMPT)), True, lab.log())
                 seen = [e["data"] for e in program.value("seen")]
                 expect("copies", sorted(seen.count(x) for x in (data.swapcase(), data, last)), [0, 0, 1], f"{seen}\n{lab.log()}")
 

@@ -54,10 +54,10 @@ def logged(home):
 
 
 def curl(lab, words, node="services"):
-    return lab.run(["curl", "-sS", "-m", "60", *words], getattr(lab.cluster, node).enter_as_root, timeout=90)
+    return lab.run(["curl", "-sS", "-m", "200", *words], getattr(lab.cluster, node).enter_as_root, timeout=240)
 
 
-def probe(lab, homes, seconds=60):
+def probe(lab, homes, seconds=PROMPT):
     """Asks until each program in @homes has logged it: then all of it works."""
     def had():
         curl(lab, [f"http://{POD4}:{PORT}/probe"])
@@ -68,6 +68,13 @@ def probe(lab, homes, seconds=60):
             return False
         return True
     lab.wait_for("a first copy", had, seconds)
+    give_turns(lab)
+
+
+def give_turns(lab):
+    """What copies may run when nobody else wants the CPU, and loses copies where somebody always does. Here they are counted; so it has its turns."""
+    for pid in lab.processes("mirrord-mirror"):
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
 
 
 @contextlib.contextmanager
@@ -99,7 +106,7 @@ def program(lab, home=LOCAL, options=()):
         shutil.rmtree(home, ignore_errors=True)
 
 
-def expect_copied(lab, home, copies, seconds=60):
+def expect_copied(lab, home, copies, seconds=PROMPT):
     """Each request of the target's log is in the copy's, as often."""
     try:
         lab.wait_for("all copies", lambda: all(logged(c) == logged(home) for c in copies), seconds)
@@ -111,7 +118,7 @@ def expect_copied(lab, home, copies, seconds=60):
                           f"{list((have - want).items())[:5]}", lab.log()) from None
 
 
-@test("mirror.nginx", needs=("nginx", "curl"), timeout=300)
+@test("mirror.nginx", needs=("nginx", "curl"), timeout=600)
 def nginx(lab):
     """Keep-alive connections, many at once, by both families and by the pod's own loopback; bodies; each request once, from its client."""
     with target(lab) as home, program(lab):
@@ -135,20 +142,20 @@ def nginx(lab):
         expect("clients", {line.split()[0] for line in logged(LOCAL)}, lambda seen: {plan.HOSTS["payment"][0], "127.0.0.1", "::1", POD4} <= seen)
 
 
-@test("mirror.connections", needs=("nginx", "h2load"), timeout=300)
+@test("mirror.connections", needs=("nginx", "h2load"), timeout=600)
 def connections(lab):
     """A thousand connections at a time, and as many one after the other."""
     with target(lab) as home, program(lab):
         probe(lab, [LOCAL])
-        done = lab.run(["h2load", "--h1", "-n", "3000", "-c", "1000", f"http://{POD4}:{PORT}/many"], lab.cluster.services.enter_as_root, timeout=120)
+        done = lab.run(["h2load", "--h1", "-n", "3000", "-c", "1000", f"http://{POD4}:{PORT}/many"], lab.cluster.services.enter_as_root)
         expect_in("h2load", done.out, "3000 succeeded", str(done))
         for _ in range(10):
-            done = lab.run(["h2load", "--h1", "-n", "100", "-c", "100", f"http://{POD4}:{PORT}/again"], lab.cluster.services.enter_as_root, timeout=60)
+            done = lab.run(["h2load", "--h1", "-n", "100", "-c", "100", f"http://{POD4}:{PORT}/again"], lab.cluster.services.enter_as_root)
             expect_in("h2load", done.out, "100 succeeded", str(done))
         expect_copied(lab, home, [LOCAL])
 
 
-@test("mirror.program_in_trouble", needs=("nginx", "curl"), timeout=300)
+@test("mirror.program_in_trouble", needs=("nginx", "curl"), timeout=600)
 def trouble(lab):
     """The program is stopped, goes on, is killed; the mirroring process is killed; the session is killed: the target answers all along."""
     def ask(what, n=200):
@@ -156,7 +163,7 @@ def trouble(lab):
         done = curl(lab, ["-Z", "--parallel-max", "20", f"http://{POD4}:{PORT}/{what}[1-{n}]"])
         expect(f"{what}: curl's status", done.status, 0, str(done)[-2000:])
         expect(f"{what}: answers", len(done.out.splitlines()), n)
-        expect(f"{what}: seconds", time.monotonic() - began, lambda s: s < 55)
+        expect(f"{what}: seconds", time.monotonic() - began, lambda s: s < 180)
 
     with target(lab), program(lab) as p:
         probe(lab, [LOCAL])
@@ -172,10 +179,10 @@ def trouble(lab):
         probe(lab, [LOCAL])
         os.killpg(p.pid, signal.SIGKILL)
         ask("killed")
-    lab.wait_clean(30)
+    lab.wait_clean()
 
 
-@test("mirror.bad_link", needs=("nginx", "curl"), timeout=300)
+@test("mirror.bad_link", needs=("nginx", "curl"), timeout=600)
 def lossy(lab):
     """Clients behind a cable that loses, doubles, swaps and breaks; the interface is younger than the session."""
     with target(lab) as home, program(lab):
@@ -225,7 +232,7 @@ def before(lab):
         c.wait(PROMPT)
 
 
-@test("mirror.two_sessions", needs=("nginx", "curl"), timeout=200)
+@test("mirror.two_sessions", needs=("nginx", "curl"))
 def two(lab):
     """Both have every request; when one ends the other goes on."""
     other = LOCAL + "2"
@@ -241,7 +248,7 @@ def two(lab):
         expect_copied(lab, home, [LOCAL])
 
 
-@test("mirror.and_steal", needs=("nginx", "curl"), timeout=200)
+@test("mirror.and_steal", needs=("nginx", "curl"))
 def and_steal(lab):
     """One session steals the port, another one mirrors it: each request is answered by the first's program and copied to the second's."""
     other = LOCAL + "2"
@@ -275,7 +282,7 @@ while True:
 
 UDP_CLIENT = """
 import socket, sys
-s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10)
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(60)
 for i in range(int(sys.argv[3])):
     text = f"{sys.argv[4]}{i}."; s.sendto((text * (1 + i * 100)).encode(), (sys.argv[1], int(sys.argv[2])))
     assert s.recv(100) == b"target"
@@ -306,11 +313,12 @@ def datagrams(lab):
 
     p = lab.start_mirrord([*PYTHON, "-c", UDP_SERVER, str(PORT), log])
     try:
-        lab.wait_for("a first copy", had, 60)
+        lab.wait_for("a first copy", had)
+        give_turns(lab)
         for ip, word in ((POD4, "four"), (POD6, "six")):
             send(ip, 20, word)
             lab.wait_for("all copies", lambda w=word: [line[1] for line in lines() if line[2].startswith(w)] ==
-                         [str(len(f"{w}{i}." * (1 + i * 100))) for i in range(20)], 30)
+                         [str(len(f"{w}{i}." * (1 + i * 100))) for i in range(20)])
         expect("the client's address", {line[0] for line in lines() if line[2].startswith("four")}, {plan.HOSTS["payment"][0]})
     finally:
         server.kill()

@@ -8,9 +8,9 @@ import signal
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import Failure, expect, expect_in, test
+from labkit.registry import PROMPT, Failure, expect, expect_in, test
 from labkit.service import Services
-from tests.mirror import LOCAL, PORT, curl, logged, probe, program, target
+from tests.mirror import LOCAL, PORT, curl, give_turns, logged, probe, program, target
 
 POD4, POD6 = plan.HOSTS["pod"]
 CONFIG = "/tmp/lab/home/mirror-filter.json"
@@ -33,7 +33,7 @@ def wanted(home, is_wanted):
     return collections.Counter({line: n for line, n in seen(home).items() if is_wanted(line.split())})
 
 
-def expect_picked(lab, home, is_wanted, copy=LOCAL, seconds=60):
+def expect_picked(lab, home, is_wanted, copy=LOCAL, seconds=PROMPT):
     try:
         lab.wait_for("all copies", lambda: seen(copy) == wanted(home, is_wanted), seconds)
     except Failure:
@@ -46,17 +46,16 @@ def of_path(word):
     return lambda fields: fields[2].startswith(word)
 
 
-@test("mirror_filter.nginx", needs=("nginx", "curl", "h2load"), timeout=300)
+@test("mirror_filter.nginx", needs=("nginx", "curl", "h2load"), timeout=600)
 def nginx(lab):
     """Keep-alive connections on which every other request matches, many at once, by both families and by loopback; large bodies on both sides."""
     body = "/tmp/lab/home/picked-body"
     with target(lab) as home, program(lab, options=config({"path_filter": "^/(probe|wanted)"})):
+        lab.wait_for("the process' priority", lambda: [os.sched_getscheduler(pid) for pid in lab.processes("mirrord-mirror")] == [os.SCHED_IDLE])
         probe(lab, [LOCAL])
         with open(body, "wb") as f:
             f.write(os.urandom(300000))
         os.chmod(body, 0o644)
-        for pid in lab.processes("mirrord-mirror"):
-            expect("the process' priority", os.sched_getscheduler(pid), os.SCHED_IDLE)
         for node, words in (("services", [f"http://{POD4}:{PORT}/wanted{n}" if n % 2 else f"http://{POD4}:{PORT}/other{n}" for n in range(200)]),
                             ("services", ["-Z", "--parallel-max", "30", f"http://[{POD6}]:{PORT}/{{wanted,other}}-six[1-150]"]),
                             ("pod", ["-Z", "--parallel-max", "10", f"http://127.0.0.1:{PORT}/{{other,wanted}}-lo[1-50]"]),
@@ -66,14 +65,14 @@ def nginx(lab):
             expect("curl's status", done.status, 0, str(done)[-2000:])
             expect("answers of the target's alone", set(done.out.splitlines()), {"the target's"})
         done = lab.run(["h2load", "--h1", "-n", "2000", "-c", "50", f"http://{POD4}:{PORT}/wanted-many", f"http://{POD4}:{PORT}/other-many"],
-                       lab.cluster.services.enter_as_root, timeout=120)
+                       lab.cluster.services.enter_as_root)
         expect_in("h2load", done.out, "2000 succeeded", str(done))
         lab.wait_for("all requests in the target's log", lambda: sum(logged(home).values()) == 200 + 300 + 100 + 8 + 8 + 2000)
         expect_picked(lab, home, of_path("/wanted"))
         os.unlink(body)
 
 
-@test("mirror_filter.bodies", needs=("nginx", "curl"), timeout=200)
+@test("mirror_filter.bodies", needs=("nginx", "curl"))
 def bodies(lab):
     """A filter on bodies: whole ones, slow ones, such as are too large to be looked at."""
     filter = {"any_of": [{"path": "^/probe"}, {"body": "json", "query": "$.user", "matches": "^alice$"}]}
@@ -123,7 +122,7 @@ while True:
 """
 SPEAKER = """
 import socket, sys
-c = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])), 60)
 def ask(path, more=""):
     c.sendall(f"GET {path} HTTP/1.1\\r\\nHost: a\\r\\n{more}\\r\\n".encode())
     return c.recv(1000).split()[1]
@@ -138,7 +137,7 @@ for n in range(3):
 """
 
 
-@test("mirror_filter.websocket", timeout=120)
+@test("mirror_filter.websocket")
 def websocket(lab):
     """An upgrade that matches is copied with all that follows it, one that was refused is no upgrade, and one that doesn't match is left out."""
     real, copy = "/tmp/lab/home/talker-real", "/tmp/lab/home/talker-copy"
@@ -160,6 +159,7 @@ def websocket(lab):
         p = lab.start_mirrord([*PYTHON, "-c", TALKER, str(PORT), copy], options=config({"header_filter": "^x-user: alice$"}))
         try:
             lab.wait_for("mirrored", lambda: f"port {PORT} is mirrored from the target" in lab.log(1000))
+            give_turns(lab)
             speak("alice")
             lab.wait_for("a copy", lambda: (len(lines(copy)), len(lines(real))) == (6, 7))
             for path in (real, copy):
@@ -167,14 +167,14 @@ def websocket(lab):
             speak("bob")
             speak("alice")
             frames = [f"bytes 8181010203040{n}" for n in range(3)]
-            lab.wait_for("alice's", lambda: lines(copy) == ["request /first", "request /refused", "request /ws", *frames], 30)
+            lab.wait_for("alice's", lambda: lines(copy) == ["request /first", "request /refused", "request /ws", *frames])
             expect("the target had both", len([line for line in lines(real) if line.startswith("request")]), 8)
         finally:
             os.killpg(p.pid, signal.SIGKILL)
-            p.communicate(timeout=10)
+            p.communicate(timeout=PROMPT)
 
 
-@test("mirror_filter.two_sessions", needs=("nginx", "curl"), timeout=240)
+@test("mirror_filter.two_sessions", needs=("nginx", "curl"), timeout=600)
 def two(lab):
     """Each has its own; a request that both want, both get. The mirroring process is killed, and both go on."""
     other, second = LOCAL + "2", CONFIG + "2"
@@ -200,12 +200,12 @@ def two(lab):
             expect_picked(lab, home, lambda fields: fields[2].startswith(("/two", "/both")), other)
 
 
-@test("mirror_filter.ambiguous", needs=("nginx", "curl"), timeout=120)
+@test("mirror_filter.ambiguous", needs=("nginx", "curl"))
 def ambiguous(lab):
     """Nothing is picked on a connection behind a message on whose end two parsers could disagree."""
     raw = """
 import socket, sys
-c = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])), 60)
 c.sendall(b"GET /wanted HTTP/1.1\\r\\nHost: a\\r\\n\\r\\nPOST /wanted HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 4\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\n")
 while c.recv(1000): pass
 """
@@ -213,4 +213,4 @@ while c.recv(1000): pass
         probe(lab, [LOCAL])
         lab.run([*PYTHON, "-c", raw, POD4, str(PORT)], lab.cluster.services.enter_as_root)
         curl(lab, [f"http://{POD4}:{PORT}/{{other,wanted-last}}"])
-        lab.wait_for("the copies", lambda: [line.split()[1:3] for line in logged(LOCAL)] == [["GET", "/wanted"], ["GET", "/wanted-last"]], 30)
+        lab.wait_for("the copies", lambda: [line.split()[1:3] for line in logged(LOCAL)] == [["GET", "/wanted"], ["GET", "/wanted-last"]])

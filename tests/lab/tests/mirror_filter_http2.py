@@ -11,7 +11,7 @@ from labkit import plan
 from labkit.lab import PYTHON
 from labkit.registry import PROMPT, Failure, Skip, expect, expect_in, test
 from labkit.service import Services
-from tests.mirror import PORT, curl
+from tests.mirror import PORT, curl, give_turns
 from tests.mirror_filter import config
 
 POD4, POD6 = plan.HOSTS["pod"]
@@ -95,6 +95,7 @@ def both(lab, argv, filter, here=None):
         p = lab.start_mirrord([*(here or argv), str(PORT), COPY], options=config(filter))
         try:
             lab.wait_for("mirrored", lambda: f"port {PORT} is mirrored from the target" in lab.log(1000))
+            give_turns(lab)
             yield
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -110,7 +111,7 @@ def expect_copies(lab, total, is_wanted):
     want = collections.Counter({line: n for line, n in lines(REAL).items() if is_wanted(json.loads(line)[0])})
     expect("some are wanted", 0 < sum(want.values()) < total, True)
     try:
-        lab.wait_for("all copies", lambda: lines(COPY) == want, 60)
+        lab.wait_for("all copies", lambda: lines(COPY) == want)
     except Failure:
         have = lines(COPY)
         raise Failure(f"{sum(want.values())} copies", f"{sum(have.values())}; missing {list((want - have).items())[:5]}, too many "
@@ -120,11 +121,11 @@ def expect_copies(lab, total, is_wanted):
 def side_by_side(lab, url, n, *options, words=("other", "wanted"), node="services"):
     """@n requests for each word, all at once on one connection."""
     urls = [url.format(word, k) for k in range(n) for word in words]
-    done = lab.run(["nghttp", "-ns", *options, *urls], getattr(lab.cluster, node).enter_as_root, timeout=90)
+    done = lab.run(["nghttp", "-ns", *options, *urls], getattr(lab.cluster, node).enter_as_root)
     expect("nghttp's status and answers", (done.status, done.out.count(" 200 ")), (0, len(urls)), str(done)[-2000:])
 
 
-@test("mirror_filter.http2", needs=("node", "nghttp", "h2load"), timeout=300)
+@test("mirror_filter.http2", needs=("node", "nghttp", "h2load"), timeout=600)
 def http2(lab):
     """Streams side by side on a few connections, half of which match; large bodies; by both families and by loopback."""
     with both(lab, ["node", "-e", NODE], {"path_filter": "^/wanted"}):
@@ -137,13 +138,13 @@ def http2(lab):
         side_by_side(lab, f"http://127.0.0.1:{PORT}/{{}}-lo{{}}", 20, node="pod")
         side_by_side(lab, f"http://{POD4}:{PORT}/{{}}-body{{}}", 5, "-H", "x-user: alice", "-d", BODY)
         done = lab.run(["h2load", "-n", "4000", "-c", "10", "-m", "30", f"http://{POD4}:{PORT}/wanted-many", f"http://{POD4}:{PORT}/other-many"],
-                       lab.cluster.services.enter_as_root, timeout=120)
+                       lab.cluster.services.enter_as_root)
         expect_in("h2load", done.out, "4000 succeeded", str(done))
         expect_copies(lab, 60 + 120 + 40 + 10 + 4000, lambda path: path.startswith("/wanted"))
         os.unlink(BODY)
 
 
-@test("mirror_filter.http2_bodies", needs=("node", "nghttp"), timeout=200)
+@test("mirror_filter.http2_bodies", needs=("node", "nghttp"))
 def http2_bodies(lab):
     """A filter on bodies: those of streams side by side."""
     with both(lab, ["node", "-e", NODE], {"body_filter": {"body": "json", "query": "$.user", "matches": "^alice$"}}):
@@ -156,14 +157,14 @@ def http2_bodies(lab):
         expect_copies(lab, 60, lambda path: path.startswith("/alice"))
 
 
-@test("mirror_filter.grpc", timeout=200)
+@test("mirror_filter.grpc")
 def grpc(lab):
     """Calls of one service: single ones, streams of both sides, such as fail and such as are cancelled."""
     python = "/usr/bin/python3"
     if lab.run([python, "-c", "import grpc"]).status != 0:
         raise Skip("not installed: python3-grpcio")
     with both(lab, [python, "-c", GRPC], {"grpc": {"service": "shop.Cart"}}):
-        done = lab.run([python, "-c", GRPC_CLIENT, f"{POD4}:{PORT}", "20"], lab.cluster.services.enter_as_root, timeout=120)
+        done = lab.run([python, "-c", GRPC_CLIENT, f"{POD4}:{PORT}", "20"], lab.cluster.services.enter_as_root)
         expect("the client's status", done.status, 0, str(done))
         expect_copies(lab, 20 * 2 * 3, lambda method: method.startswith("/shop.Cart/"))
 
@@ -184,7 +185,7 @@ while True:
 """
 
 
-@test("mirror_filter.http2_to_a_program_without", needs=("node", "curl"), timeout=120)
+@test("mirror_filter.http2_to_a_program_without", needs=("node", "curl"))
 def without(lab):
     """A program that speaks HTTP/1 gets how HTTP/2 begins and no request."""
     with both(lab, ["node", "-e", NODE], {"path_filter": "^/wanted"}, [*PYTHON, "-c", OLD]):

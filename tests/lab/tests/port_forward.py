@@ -10,7 +10,7 @@ import subprocess
 
 from labkit import plan
 from labkit.lab import MIRRORD, PYTHON
-from labkit.registry import Failure, PATIENCE, expect, expect_in, test
+from labkit.registry import PATIENCE, PROMPT, Failure, expect, expect_in, test
 
 POD4, POD6 = plan.HOSTS["pod"]
 PAYMENT4, PAYMENT6 = plan.HOSTS["payment"]
@@ -21,8 +21,8 @@ CLIENT = """
 import json, socket, struct, sys, threading
 def one(i, host, port, data, half):
     try:
-        s = socket.create_connection((host, port), 20)
-        s.settimeout(20)
+        s = socket.create_connection((host, port), 60)
+        s.settimeout(60)
         s.sendall(data.encode() * (1 if len(data) < 100 else 1000))
         try:
             if half: s.shutdown(socket.SHUT_WR)
@@ -90,7 +90,7 @@ class Forward:
         self.p = lab.start([MIRRORD, "port-forward", "-t", target or lab.target, *options, *words], env=lab.quiet_environment())
         self.told = []
 
-    def line(self, seconds=20):
+    def line(self, seconds=60):
         if not select.select([self.p.stderr], [], [], seconds * PATIENCE)[0]:
             raise Failure("a line on stderr", f"none in {seconds} s; so far {self.told}")
         line = os.read(self.p.stderr.fileno(), 65536).decode()
@@ -111,7 +111,7 @@ class Forward:
     def __exit__(self, *_):
         self.p.send_signal(signal.SIGINT)
         try:
-            self.status = self.p.wait(20)
+            self.status = self.p.wait(PROMPT)
         finally:
             if self.p.poll() is None:
                 os.killpg(self.p.pid, signal.SIGKILL)
@@ -122,8 +122,8 @@ class Forward:
         expect("status after Ctrl-C", self.status, 0, "\n".join(self.told))
 
 
-def ask(lab, code, wanted, where=None, patience=20):
-    done = lab.run([*PYTHON, "-c", code, json.dumps(wanted), str(patience)], where, timeout=50)
+def ask(lab, code, wanted, where=None, patience=60):
+    done = lab.run([*PYTHON, "-c", code, json.dumps(wanted), str(patience)], where)
     expect("the client's status", done.status, 0, str(done))
     return json.loads(done.out)
 
@@ -191,7 +191,7 @@ def udp(lab):
         f.wait_told("payment:9 (UDP) from the target: Connection refused")
 
 
-@test("port_forward.remote", timeout=90)
+@test("port_forward.remote")
 def remote(lab):
     """Ports of the target's lead to servers here; TCP and UDP, both families on each side, from elsewhere and from the target itself."""
     servers = [server_on_host(lab, "127.0.0.1", 3001, "four"), server_on_host(lab, "::1", 3002, "six")]
@@ -244,14 +244,14 @@ def http_filter(lab):
             expect("a server", p.stdout.readline(), "ready\n")
         with Forward(lab, "-R", "7804:3004", options=("-f", config)) as f:
             for path, who in (("/mine/1", "here"), ("/other", "there"), ("/mine/2", "here")):
-                done = lab.run(["curl", "-sS", "-m", "10", f"http://{POD4}:7804{path}"], lab.cluster.services.enter_as_root)
+                done = lab.run(["curl", "-sS", "-m", "60", f"http://{POD4}:7804{path}"], lab.cluster.services.enter_as_root)
                 expect(path, done.out, who, f"{done}\n{f.told}")
     finally:
         end(here, there)
         os.unlink(config)
 
 
-@test("port_forward.agent_killed", timeout=90)
+@test("port_forward.agent_killed")
 def agent_killed(lab):
     """Its connections are reset, the listeners stay, and another agent comes: what connected meanwhile is served by that one."""
     server = server_on_host(lab, "127.0.0.1", 3001, "four")

@@ -12,7 +12,7 @@ from labkit.service import HOME, Services
 POD4, POD6 = plan.HOSTS["pod"]
 
 
-def got_by(lab, argv, server, local_port, you=(POD4, POD6), status=0, text=None, timeout=40, env=None):
+def got_by(lab, argv, server, local_port, you=(POD4, POD6), status=0, text=None, timeout=120, env=None):
     """Runs a client; asserts its status, and that @server saw the pod's address. Returns its stdout."""
     cluster = lab.cluster
     cluster.witness_reset()
@@ -33,7 +33,7 @@ def answer(text):
 def curl(lab):
     for words, you in ((["http://payment/x"], None), (["-4", "http://payment/x"], POD4), (["-6", "http://payment/x"], POD6),
                        (["http://10.0.20.5/x"], POD4), (["http://[fd00:20::5]/x"], POD6), (["http://from-hosts-file/x"], None)):
-        out = answer(got_by(lab, ["curl", "-sS", "-m", "10", *words], "stranger" if "from" in words[-1] else "payment", plan.HTTP))
+        out = answer(got_by(lab, ["curl", "-sS", "-m", "60", *words], "stranger" if "from" in words[-1] else "payment", plan.HTTP))
         expect("path", out["path"], "/x")
         expect("you", out["you"], lambda ip: ip == you if you else ip in (POD4, POD6))
 
@@ -41,7 +41,7 @@ def curl(lab):
 @test("programs.curl_to_a_sidecar", needs=("curl",))
 def curl_sidecar(lab):
     """localhost is the pod's, where the program has nothing of its own."""
-    out = answer(got_by(lab, ["curl", "-sS", "-m", "5", f"http://localhost:{plan.POD_HTTP}/metrics"], "sidecar", plan.POD_HTTP, you=("127.0.0.1",)))
+    out = answer(got_by(lab, ["curl", "-sS", "-m", "60", f"http://localhost:{plan.POD_HTTP}/metrics"], "sidecar", plan.POD_HTTP, you=("127.0.0.1",)))
     expect("path", out["path"], "/metrics")
 
 
@@ -49,7 +49,7 @@ def curl_sidecar(lab):
 def curl_failures(lab):
     """Exit statuses and words as in the target."""
     for words in (["http://payment:81/"], ["http://10.0.30.5/"], ["http://no-such-name.test/"], ["-m", "1", "http://10.0.32.5/"], ["http://10.0.40.5/"]):
-        argv = ["curl", "-sS", "-m", "5", *words]
+        argv = ["curl", "-sS", *(() if "-m" in words else ("-m", "60")), *words]
         direct, ours = lab.direct(argv), lab.mirrord(argv)
         import re
         plain = lambda text: re.sub(r"\d+ (ms|milliseconds)", "T", text)
@@ -62,7 +62,7 @@ def curl_upload(lab):
     with open(path, "wb") as f:
         f.write(os.urandom(5 << 20))
     try:
-        out = answer(got_by(lab, ["curl", "-sS", "-m", "20", "-H", "Expect:", "--data-binary", "@" + path, "http://payment/upload"], "payment", plan.HTTP))
+        out = answer(got_by(lab, ["curl", "-sS", "-m", "60", "-H", "Expect:", "--data-binary", "@" + path, "http://payment/upload"], "payment", plan.HTTP))
         expect("body", out["body"], 5 << 20)
     finally:
         os.unlink(path)
@@ -70,23 +70,25 @@ def curl_upload(lab):
 
 @test("programs.curl_parallel", needs=("curl",))
 def curl_parallel(lab):
-    out = got_by(lab, ["curl", "-sS", "-m", "20", "-Z", "--parallel-max", "20", "http://payment/n[1-60]"], "payment", plan.HTTP)
+    out = got_by(lab, ["curl", "-sS", "-m", "60", "-Z", "--parallel-max", "20", "http://payment/n[1-60]"], "payment", plan.HTTP)
     expect("answers", sorted(json.loads(line)["path"] for line in out.splitlines()), sorted(f"/n{i}" for i in range(1, 61)))
 
 
 @test("programs.wget", needs=("wget",))
 def wget(lab):
-    out = got_by(lab, ["wget", "-q", "-T", "10", "-t", "1", "-O", "-", "http://payment.shop/wget"], "payment", plan.HTTP)
+    out = got_by(lab, ["wget", "-q", "-T", "60", "-t", "1", "-O", "-", "http://payment.shop/wget"], "payment", plan.HTTP)
     expect("path", answer(out)["path"], "/wget")
 
 
 @test("programs.nc", needs=("nc",))
 def nc(lab):
-    out = got_by(lab, ["nc", "-N", "-w", "3", "payment", str(plan.SUM)], "payment", plan.SUM, text="x" * 100000)
+    out = got_by(lab, ["nc", "-N", "-w", "60", "payment", str(plan.SUM)], "payment", plan.SUM, text="x" * 100000)
     expect("bytes", answer(out)["bytes"], 100000)
-    out = got_by(lab, ["nc", "-u", "-w", "1", "10.0.20.5", str(plan.UDP_PEER)], "payment", plan.UDP_PEER, text="datagram")
+    out = ""
+    for seconds in ("1", "10", "60"):  # it waits so long for more
+        out = out or got_by(lab, ["nc", "-u", "-w", seconds, "10.0.20.5", str(plan.UDP_PEER)], "payment", plan.UDP_PEER, text="datagram")
     expect("peer", answer(out)["peer"]["ip"], POD4)
-    done = lab.mirrord(["nc", "-z", "-w", "2", "payment", "81"])
+    done = lab.mirrord(["nc", "-z", "-w", "60", "payment", "81"])
     expect("refused", done.status, 1)
 
 
@@ -134,7 +136,7 @@ async def main():
     global done
     done = asyncio.get_running_loop().create_future()
     t, _ = await asyncio.get_running_loop().create_datagram_endpoint(P, local_addr=('0.0.0.0', 0))
-    await asyncio.wait_for(done, 30)
+    await asyncio.wait_for(done, 60)
 asyncio.run(main())
 """
     expect("peer", answer(got_by(lab, [*PYTHON, "-c", code], "payment", plan.UDP_PEER))["peer"]["ip"], POD4)
@@ -179,7 +181,7 @@ import java.net.*; import java.net.http.*; import java.nio.charset.StandardChars
 public class Get { public static void main(String[] a) throws Exception {
   var body = HttpClient.newHttpClient().send(HttpRequest.newBuilder(URI.create("http://payment/java")).build(), HttpResponse.BodyHandlers.ofString()).body();
   String refused; try { new Socket("payment", 81); refused = "connected"; } catch (ConnectException e) { refused = e.getMessage(); }
-  var s = new DatagramSocket(); s.setSoTimeout(3000);
+  var s = new DatagramSocket(); s.setSoTimeout(60000);
   s.send(new DatagramPacket("x".getBytes(), 1, InetAddress.getByName("10.0.20.5"), 8080));
   var p = new DatagramPacket(new byte[500], 500); s.receive(p);
   var c = new Socket("10.0.20.5", 8080); String local = c.getLocalAddress().getHostAddress();
@@ -195,7 +197,7 @@ def java(lab):
     with open(path, "w") as f:
         f.write(JAVA)
     try:
-        out = answer(got_by(lab, ["java", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto", "-Djava.io.tmpdir=/tmp/lab/home", path], "payment", plan.HTTP, timeout=60))
+        out = answer(got_by(lab, ["java", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto", "-Djava.io.tmpdir=/tmp/lab/home", path], "payment", plan.HTTP))
     finally:
         os.unlink(path)
     expect("path", out["http"]["path"], "/java")
@@ -240,7 +242,7 @@ def openssl(lab):
 @test("programs.traceroute_like_ping", needs=("ping",))
 def ping(lab):
     for words in (["10.0.20.5"], ["fd00:20::5"], ["payment"]):
-        done = lab.mirrord(["ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", *words])
+        done = lab.mirrord(["ping", "-n", "-c", "2", "-i", "0.2", "-W", "60", *words])
         expect_in(f"ping {words}", done.out, "2 received", str(done) + lab.log())
 
 

@@ -69,7 +69,7 @@ def there(lab, argv, text="", node="services"):
 
 
 def curl(lab, *words, port=PORT, path="/", ip="10.244.1.7"):
-    return there(lab, ["curl", "-sS", "--max-time", "30", *words, f"http://{ip}:{port}{path}"])
+    return there(lab, ["curl", "-sS", "--max-time", "60", *words, f"http://{ip}:{port}{path}"])
 
 
 def again(lab, condition, what, seconds=PROMPT):
@@ -93,7 +93,7 @@ server {{ listen {PORT}; listen [::]:{PORT}; location = /who {{ return 200 "$rem
         expect("who came by IPv6", curl(lab, "--interface", "fd00:20::5", path="/who", ip="[fd00:244:1::7]"), f"fd00:20::5 fd00:244:1::7:{PORT}\n", lab.log())
         got = there(lab, ["sh", "-c", f"curl -sS http://10.244.1.7:{PORT}/large | sha256sum"]).split()[0]
         expect("a large file", got, large)
-        out = there(lab, ["wrk", "-t2", "-c64", "-d2", f"http://10.244.1.7:{PORT}/who"])
+        out = there(lab, ["wrk", "-t2", "-c64", "-d2", "--timeout", "60s", f"http://10.244.1.7:{PORT}/who"])
         expect("errors of wrk", re.findall(r"Socket errors.*|Non-2xx.*", out), [], out + lab.log())
         master = pid_in_file()
         workers = children(master)
@@ -269,7 +269,7 @@ public class Serve {
 """
 
 
-@test("steal.java", needs=("java", "javac", "curl"), timeout=150)
+@test("steal.java", needs=("java", "javac", "curl"))
 def java(lab):
     prepare(Serve__java=JAVA)
     with local(lab, ["java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", f"{HOME}/Serve.java"]):
@@ -287,12 +287,12 @@ def redis(lab):
         expect("GET per second", float(re.findall(r"GET: ([0-9.]+) requests", out)[-1]), lambda n: n > 300)
 
 
-@test("steal.postgresql", modes=("user",), timeout=150)
+@test("steal.postgresql", modes=("user",), timeout=600)
 def postgresql(lab):
     """It listens on 127.0.0.1 alone, as it does by default: reached all the same, as from its own host."""
     initdb, postgres, psql = find("initdb"), find("postgres"), find("psql")
     prepare()
-    done = lab.run([initdb, "-D", f"{HOME}/db", "-U", "shop", "--auth=trust", "--no-sync", "--locale=C"], timeout=60)
+    done = lab.run([initdb, "-D", f"{HOME}/db", "-U", "shop", "--auth=trust", "--no-sync", "--locale=C"])
     expect("initdb", done.status, 0, str(done))
     with local(lab, [postgres, "-D", f"{HOME}/db", "-k", HOME, "-p", str(PORT), "-c", "fsync=off", "-c", "shared_buffers=16MB"]):
         ask = [psql, "-h", "10.244.1.7", "-p", str(PORT), "-U", "shop", "-d", "postgres", "-Atc"]
@@ -334,7 +334,7 @@ def sshd(lab):
 
 SMTP = """
 import smtplib
-with smtplib.SMTP("10.244.1.7", 21000, timeout=10) as s:
+with smtplib.SMTP("10.244.1.7", 21000, timeout=60) as s:
     s.sendmail("a@b", ["c@d"], "Subject: hello\\n\\ntext")
     print("sent")
 """

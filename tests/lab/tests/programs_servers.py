@@ -14,7 +14,7 @@ UNIX = "/tmp/lab/home/unix-postgresql.json"
 ZEROS = "6bde2aa6394fde37e21748bc0578113b"
 
 
-def ours(lab, argv, what, timeout=60, **more):
+def ours(lab, argv, what, timeout=120, **more):
     done = lab.mirrord(argv, timeout=timeout, **more)
     expect(what + ": status", done.status, 0, str(done) + lab.log())
     return done.out
@@ -33,11 +33,11 @@ def redis(lab):
             expect("GET per second", float(re.findall(r"GET: ([0-9.]+) requests", out)[-1]), lambda n: n > 500)
 
 
-@test("programs.postgresql", timeout=150)
+@test("programs.postgresql", timeout=600)
 def postgresql(lab):
     initdb, postgres, psql = find("initdb"), find("postgres"), find("psql")
     with Services(lab) as services:
-        services.run([initdb, "-D", f"{HOME}/db", "-U", "shop", "--auth=trust", "--no-sync", "--locale=C"], timeout=60)
+        services.run([initdb, "-D", f"{HOME}/db", "-U", "shop", "--auth=trust", "--no-sync", "--locale=C"])
         with open(f"{HOME}/db/pg_hba.conf", "a") as f:
             f.write("host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n")
         server = services.start([postgres, "-D", f"{HOME}/db", "-k", f"{HOME},@lab-shop", "-c", "listen_addresses=10.0.20.5,fd00:20::5", "-c", "fsync=off", "-c", "shared_buffers=16MB"], 5432)
@@ -87,7 +87,7 @@ END"""])
         os.chown(key, lab.sandbox.uid, lab.sandbox.gid)
     services.start([server, "-D", "-e", "-f", f"{HOME}/config"], 2222)
     return ["-F", "none", "-i", key, "-p", "2222", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
-            "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5"]
+            "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=60"]
 
 
 @test("programs.ssh", needs=("ssh", "ssh-keygen"))
@@ -155,9 +155,9 @@ GRPC_CLIENT = """
 import grpc
 with grpc.insecure_channel('payment:50051') as channel:
     hello = channel.unary_unary('/Shop/Hello')
-    print(hello(b'from python', timeout=30).decode())
-    print(len({hello(b'%d' % i, timeout=30) for i in range(200)}))
-    print(sum(int(x) for x in channel.unary_stream('/Shop/Count')(b'1000', timeout=30)))
+    print(hello(b'from python', timeout=100).decode())
+    print(len({hello(b'%d' % i, timeout=100) for i in range(200)}))
+    print(sum(int(x) for x in channel.unary_stream('/Shop/Count')(b'1000', timeout=100)))
 """
 
 

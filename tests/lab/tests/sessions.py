@@ -213,7 +213,7 @@ def two_users(lab):
         os.setgroups([])
         os.setresgid(1000, 1000, 1000)
         os.setresuid(1000, 1000, 1000)
-    target = lab.start(["sleep", "60"], where=own_network)
+    target = lab.start(["sleep", "infinity"], where=own_network)
     try:
         lab.wait_for("the user's target", lambda: os.readlink(f"/proc/{target.pid}/exe").endswith("sleep"))
         command = ["/bin/sh", "-c", "id -u; /tmp/lab/bin/tcpget 10.0.20.5 13; echo $?; /tmp/lab/bin/tcpget 127.0.0.1 9; echo $?; sleep 0.5"]

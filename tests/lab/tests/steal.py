@@ -154,7 +154,7 @@ def one_port_twice(lab):
             ann.do("shut(s)")
             lab.wait_for("the next one in turn has it", lambda: client(lab, PORT)[0].get("answer", "").startswith("here:"))
             taken(lab, bob, PORT)
-        ann.do(LISTEN)
+        lab.wait_for("the port is to be had again", lambda: ann.tell(LISTEN) == "ok")
         taken(lab, ann, PORT)
         with Program(lab, *concurrent("override")) as bob:
             bob.do(LISTEN)
@@ -275,7 +275,7 @@ def from_before(lab):
             held = with_input(lab.cluster.services, [*PYTHON, "-c", waiting, "10.244.1.7", str(PORT), "20"])
             expect("connections from before", held.stdout.readline(), "held\n")
             p = start_stealing_echo(lab)
-            out, _ = held.communicate("\n", timeout=30)
+            out, _ = held.communicate("\n", timeout=PROMPT)
             expect("who answered them before and after", json.loads(out), {"real": 40}, lab.log())
             end_of(p)
         lab.cluster.pod.run(["nft", "delete", "table", "ip", "lab"])
@@ -322,13 +322,13 @@ def bulk(lab, size, seconds):
         expect("the program", p.stdout.readline(), "ready\n", lab.log())
         caller = with_input(lab.cluster.services, [*PYTHON, "-c", BULK_CLIENT, "10.244.1.7", str(PORT), str(size)])
         seen, _ = caller.communicate("", timeout=seconds)
-        sent, err = p.communicate(timeout=30)
+        sent, err = p.communicate(timeout=PROMPT)
         expect("what the client saw", seen.split("\n")[:-1], ["220 who speaks first", "True", str(size), sent.strip()], err + lab.log())
 
 
-@test("steal.256_mib_both_ways")
+@test("steal.256_mib_both_ways", timeout=600)
 def some_mib(lab):
-    bulk(lab, 256 << 20, 250)
+    bulk(lab, 256 << 20, 500)
 
 
 @test("steal.1_gib_both_ways", long=True, timeout=900)
@@ -475,7 +475,7 @@ def chaos(lab, seconds):
             lab.wait_for("it still works", lambda: client(lab, PORT)[0].get("answer", "").startswith("here:"))
             with ends:
                 last.end()
-        out, _ = caller.communicate("", timeout=30)
+        out, _ = caller.communicate("", timeout=PROMPT)
     done = json.loads(out)
     detail = f"{done['answers']}, {len(done['failures'])} failed, {len(ends.spans)} ends\n{lab.log()}"
     expect("calls that failed and were not under way at somebody's end", [f for f in done["failures"] if not ends.explain(f)], [], detail)
@@ -483,7 +483,7 @@ def chaos(lab, seconds):
     lab.wait_for("nothing is left", lambda: "mirrord" not in rules(lab) and "12397" not in rules(lab))
 
 
-@test("steal.chaos", needs=("wrk",), timeout=240)
+@test("steal.chaos", needs=("wrk",), timeout=600)
 def short_chaos(lab):
     chaos(lab, 60)
 

@@ -62,19 +62,19 @@ def program_of(lab, target):
     return program
 
 
-@test("steal.link_goes_away", timeout=90)
+@test("steal.link_goes_away")
 def link(lab):
     """The target's veth is removed, and another one comes in its place: what still reaches the port is taken all the time."""
     with own_target(lab) as target, program_of(lab, target) as program:
         taken(lab, program, PORT, ip=INNER)
         target.cut()
-        answer = target.run(f"printf local | timeout 5 nc -N 127.0.0.1 {PORT}")
+        answer = target.run(f"printf local | timeout 60 nc -N 127.0.0.1 {PORT}")
         expect("a client in the target", answer, "here:local", lab.log())
         target.link()
         taken(lab, program, PORT, ip=INNER)
 
 
-@test("steal.target_dies", timeout=90)
+@test("steal.target_dies")
 def dies(lab):
     """Every process of the target's ends, and its link: the session goes on with nobody there, and ends as ever."""
     with own_target(lab) as target:
@@ -86,10 +86,10 @@ def dies(lab):
         program.do("s.close()", f"s = listen('0.0.0.0', {PORT + 1})")
         text = program.end()
         expect("its status", program.process.returncode, 0, text + lab.log())
-    lab.wait_for("no process is left", lambda: not pids(lab, *AGENTS), 5)
+    lab.wait_for("no process is left", lambda: not pids(lab, *AGENTS))
 
 
-@test("steal.targets_program_restarts", timeout=90)
+@test("steal.targets_program_restarts")
 def restarts(lab):
     """While its port is stolen and a stolen connection is open, the target's program ends and binds its port again; after the session it has it."""
     with Program(lab, "--steal") as program:
@@ -101,12 +101,12 @@ def restarts(lab):
             program.do("c, _ = l.accept()")
         with Echo(lab, lab.cluster.pod.start):
             program.do("l.close()")
-            lab.wait_for("the new one answers", lambda: client(lab, PORT)[0].get("answer", "").startswith("real:"), 5)
+            lab.wait_for("the new one answers", lambda: client(lab, PORT)[0].get("answer", "").startswith("real:"))
             held.kill()
             held.communicate()
 
 
-@test("steal.rules_reloaded", timeout=90)
+@test("steal.rules_reloaded")
 def reloaded(lab):
     """Somebody flushes all of the target's nftables and routing rules and loads others, again and again: the port stays stolen, their rules stay theirs."""
     table = "table inet lab { chain in { type filter hook input priority 0; tcp dport 1 drop; }; }"
@@ -115,14 +115,14 @@ def reloaded(lab):
         with program_of(lab, target) as program:
             for _ in range(3):
                 target.run(f"nft flush ruleset; nft '{table}'; ip rule flush; ip rule add priority 32766 lookup main; ip route flush table 12397")
-                lab.wait_for("it is taken", lambda: client(lab, PORT, ip=INNER)[0].get("answer", "").startswith("here:"), 5)
+                lab.wait_for("it is taken", lambda: client(lab, PORT, ip=INNER)[0].get("answer", "").startswith("here:"))
                 taken(lab, program, PORT, ip=INNER)
-        lab.wait_for("ours are gone", lambda: "12397" not in target.run("nft list ruleset; ip rule; ip route show table all"), 5)
+        lab.wait_for("ours are gone", lambda: "12397" not in target.run("nft list ruleset; ip rule; ip route show table all"))
         text = target.run("nft list ruleset")
         expect("tables", [line for line in text.splitlines() if line.startswith("table")], ["table inet lab {"], text)
 
 
-@test("steal.without_ipv6", timeout=90)
+@test("steal.without_ipv6")
 def only_v4(lab):
     """The target's machine has IPv4 only."""
     with own_target(lab) as target:
@@ -138,7 +138,7 @@ def only_v4(lab):
             taken(lab, program, PORT, ip=INNER)
 
 
-@test("steal.loopback_is_down", timeout=90)
+@test("steal.loopback_is_down")
 def loopback_down(lab):
     """It can't be stolen from a target whose lo is down: that is said at once, without a try; and once it is up, it can."""
     with own_target(lab) as target:
@@ -153,7 +153,7 @@ def loopback_down(lab):
             expect_in("what is said", text, part, lab.log())
 
 
-@test("steal.untracked", timeout=90)
+@test("steal.untracked")
 def untracked(lab):
     """A target whose rules switch connection tracking off, and that drops what is not tracked as new or established elsewhere."""
     table = "table inet lab { chain pre { type filter hook prerouting priority raw; notrack; }; chain out { type filter hook output priority raw; notrack; }; }"
@@ -163,7 +163,7 @@ def untracked(lab):
             taken(lab, program, PORT, ip=INNER)
 
 
-@test("incoming.addresses_added_later", timeout=90)
+@test("incoming.addresses_added_later")
 def added(lab):
     """What reaches the target by an address that it has only since the session began is mirrored, and stolen, as all else."""
     with own_target(lab) as target, Echo(lab, target.start):

@@ -11,7 +11,7 @@ import time
 
 from labkit import plan
 from labkit.lab import PYTHON
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 from labkit.service import find
 
 THERE = "/mnt"  # a file system of the target's own is mounted there; here it is an empty directory
@@ -285,7 +285,7 @@ say(json.loads(ask("{THERE}/full"))["name"])
             server.stdin.write("\n")
             server.stdin.close()
             expect("when there is room", json.loads(p.stdout.readline() or "null"), f"{THERE}/full", lab.log())
-            expect("status", p.wait(30), 0)
+            expect("status", p.wait(PROMPT), 0)
         finally:
             server.kill()
             server.wait()
@@ -304,8 +304,8 @@ def killed(lab):
             expect("one is connected", p.stdout.readline(), "1\n", lab.log())
             time.sleep(0.5)  # by then it waits; should it not, this asks less and passes
             p.send_signal(signal.SIGKILL)
-            expect("its end", p.wait(10), -signal.SIGKILL)
-            lab.wait_for("no session is left", lambda: not lab.processes("mirrord-session") and not lab.processes("mirrord-agent"), 15)
+            expect("its end", p.wait(PROMPT), -signal.SIGKILL)
+            lab.wait_for("no session is left", lambda: not lab.processes("mirrord-session") and not lab.processes("mirrord-agent"))
         finally:
             server.kill()
             server.wait()
@@ -363,11 +363,11 @@ def many(lab):
 from concurrent.futures import ThreadPoolExecutor
 with ThreadPoolExecutor(16) as pool:
     say(len([a for a in pool.map(lambda _: ask("{THERE}/s"), range(400)) if json.loads(a)["name"]]))
-""", timeout=60)
+""")
         expect("answers", answers, [400], detail)
 
 
-@test("unix.redis", needs=("redis-server", "redis-cli"), timeout=90)
+@test("unix.redis", needs=("redis-server", "redis-cli"))
 def redis(lab):
     """A real server, by a path and with its own client."""
     with served(lab):
@@ -375,7 +375,7 @@ def redis(lab):
         server = pod.start([find("redis-server"), "--port", "0", "--unixsocket", f"{THERE}/redis.sock", "--unixsocketperm", "777", "--save", "", "--dir", THERE],
                            stdout=subprocess.DEVNULL)
         try:
-            lab.wait_for("redis listens", lambda: f"{THERE}/redis.sock" in pod.run(["cat", "/proc/net/unix"]), 15)
+            lab.wait_for("redis listens", lambda: f"{THERE}/redis.sock" in pod.run(["cat", "/proc/net/unix"]))
             for argv, answer in ((["SET", "key", "value"], "OK\n"), (["GET", "key"], "value\n")):
                 done = lab.mirrord(["redis-cli", "-s", f"{THERE}/redis.sock", *argv], options=["-f", CONFIG])
                 expect(" ".join(argv), done.out, answer, str(done) + lab.log())
