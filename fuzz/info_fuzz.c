@@ -11,6 +11,7 @@ static void check_target(const struct target_info *info)
 {
 	fuzz_check(info->n_addresses <= INFO_ADDRESSES && info->n_routes <= INFO_ROUTES && info->n_sysctls <= INFO_SYSCTLS);
 	fuzz_check(!strchr(info->interface, '/') && !strpbrk(info->hostname, "\n \033/"));
+	fuzz_check(!strpbrk(info->kernel, "\n \033/") && !strpbrk(info->version, "\n \033/"));
 	fuzz_check(!info->hosts || strlen(info->hosts) <= INFO_FILE_MAX);
 	for (size_t i = 0; i < info->n_sysctls; i++) {
 		const char *name = info->sysctls[i].name;

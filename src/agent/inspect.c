@@ -3,15 +3,18 @@
 #include "agent/inspect.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
+#include "agent/capability.h"
 #include "agent/files.h"
 #include "agent/routes.h"
 #include "agent/source.h"
@@ -204,6 +207,14 @@ static int fill_network(struct view *v, struct target_info *info, struct error *
 	return fill_addresses(v, info, err);
 }
 
+static uint8_t may(void)
+{
+	struct error none;
+	bool steals = capability_need(CAP_NET_ADMIN, "", "", "", &none) == 0, mirrors = capability_need(CAP_NET_RAW, "", "", "", &none) == 0;
+
+	return (uint8_t)((steals ? INFO_MAY_STEAL : 0) | (mirrors ? INFO_MAY_MIRROR : 0));
+}
+
 int agent_inspect(const struct entry *e, struct target_info *ret, struct error *err)
 {
 	struct target_info info = { 0 };
@@ -221,8 +232,12 @@ int agent_inspect(const struct entry *e, struct target_info *ret, struct error *
 		return -1;
 	}
 	info.n_sysctls = sysctls_read(info.sysctls);
-	if (uname(&names) == 0)
+	if (uname(&names) == 0) {
 		memcpy(info.hostname, names.nodename, sizeof(info.hostname));
+		memcpy(info.kernel, names.release, sizeof(info.kernel));
+	}
+	snprintf(info.version, sizeof(info.version), "%s", VERSION);
+	info.may = may();
 	info.resolv_conf = target_file(e, "resolv.conf");
 	info.hosts = target_file(e, "hosts");
 	variables_read(e, &info);

@@ -241,11 +241,21 @@ static void fail(struct diagnosis *d, const struct error *why)
 	loop_stop(d->loop);
 }
 
+/* An agent of another version speaks the protocol's same version, or it would not have got here. */
+static void report_target(struct diagnosis *d, const struct target_info *info)
+{
+	report(d, GOOD, "the target's kernel is Linux %s, its agent mirrord %s%s", info->kernel[0] ? info->kernel : "of a release that isn't told",
+	       info->version, strcmp(info->version, VERSION) == 0 ? "" : " (and this is " VERSION ")");
+	report(d, info->may & INFO_MAY_STEAL ? GOOD : DISPENSABLE, "stealing: NET_ADMIN over the target's network");
+	report(d, info->may & INFO_MAY_MIRROR ? GOOD : DISPENSABLE, "mirroring, UDP that is stolen, dump: NET_RAW over the target's network");
+}
+
 static void on_target(void *arg, const struct target_info *info)
 {
 	struct diagnosis *d = arg;
 
 	report(d, GOOD, "the agent answers after %.0f ms", now_ms() - d->started);
+	report_target(d, info);
 	sample(d);
 }
 

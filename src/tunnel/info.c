@@ -23,6 +23,9 @@ enum tag {
 	TAG_HOSTS = 7,
 	TAG_POLICY_ROUTING = 8,
 	TAG_VARIABLE = 9,
+	TAG_KERNEL = 10,
+	TAG_VERSION = 11,
+	TAG_MAY = 12,
 };
 enum failure_tag { FAILURE_TEXT = 1, FAILURE_HINT = 2, FAILURE_STATUS = 3 };
 
@@ -66,6 +69,9 @@ uint8_t *target_info_encode(const struct target_info *info, size_t *ret_len)
 	fields_add_text(&w, TAG_RESOLV_CONF, info->resolv_conf);
 	fields_add_text(&w, TAG_HOSTS, info->hosts);
 	fields_add_u8(&w, TAG_POLICY_ROUTING, info->policy_routing != 0);
+	fields_add_text(&w, TAG_KERNEL, info->kernel);
+	fields_add_text(&w, TAG_VERSION, info->version);
+	fields_add_u8(&w, TAG_MAY, info->may);
 	for (size_t i = 0; i < info->n_variables; i++)
 		fields_add_text(&w, TAG_VARIABLE, info->variables[i]);
 	return fields_result(&w, ret_len);
@@ -100,6 +106,7 @@ static bool text_is_plain(const uint8_t *p, size_t len, const char *marks)
 /* Besides letters and digits. */
 #define INTERFACE_MARKS "_-.:@+"
 #define HOSTNAME_MARKS	"_-."
+#define VERSION_MARKS	"_-.:+~"
 
 static int field_copy(const struct field *f, const char *marks, char *out, size_t room)
 {
@@ -216,6 +223,8 @@ void target_info_tidy(struct target_info *info)
 		strcpy(info->interface, "eth0");
 	if (!text_is_plain((uint8_t *)info->hostname, strlen(info->hostname), HOSTNAME_MARKS))
 		info->hostname[0] = '\0';
+	if (!text_is_plain((uint8_t *)info->kernel, strlen(info->kernel), VERSION_MARKS))
+		info->kernel[0] = '\0';
 }
 
 static int field_decode(const struct field *f, struct target_info *info)
@@ -242,6 +251,15 @@ static int field_decode(const struct field *f, struct target_info *info)
 		return 0;
 	case TAG_VARIABLE:
 		return variable_decode(f, info);
+	case TAG_KERNEL:
+		return field_copy(f, VERSION_MARKS, info->kernel, sizeof(info->kernel));
+	case TAG_VERSION:
+		return field_copy(f, VERSION_MARKS, info->version, sizeof(info->version));
+	case TAG_MAY:
+		if (f->len < 1)
+			return -EINVAL;
+		info->may = f->value[0];
+		return 0;
 	}
 	return 0;
 }

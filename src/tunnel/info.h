@@ -11,6 +11,9 @@
 enum { INFO_ANSWER_S = 15 }; /* so long an agent that has started may take for INFO_TARGET or INFO_FAILURE, the first it says */
 enum { INFO_TARGET = 1, INFO_FAILURE = 2, INFO_ENDING = 3 };
 
+/* What the agent has the capabilities for. */
+enum { INFO_MAY_STEAL = 1, INFO_MAY_MIRROR = 2 };
+
 /* INFO_ENDING, one byte, from the session. QUIET: the program has ended, nobody reads stderr any more. LAST: no stream will be opened; the
  * agent hangs up when those that there are have been served to the end. */
 enum { ENDING_QUIET = 1, ENDING_LAST = 2 };
@@ -51,6 +54,8 @@ struct target_info {
 	char *resolv_conf, *hosts; /* NUL-terminated contents */
 	char **variables; /* NAME=value: the environment of the target's process; none where there is no process */
 	size_t n_variables;
+	char kernel[65], version[32]; /* the release of the kernel there; the agent's version. "": not told */
+	uint8_t may;		   /* INFO_MAY_… */
 	int policy_routing;	   /* the target has routing rules beyond the three that every namespace has */
 };
 

@@ -18,9 +18,11 @@ def local_target(lab):
     """This machine's part and the target's; nothing of the cluster's."""
     done = run(lab, "-t", lab.target)
     expect("status", done.status, 0, str(done))
-    for line in ("ok      this machine can make a network for a program: Linux ", "ok      the agent answers after ", "ok      a round trip through the tunnel"):
+    for line in ("ok      this machine can make a network for a program: Linux ", "ok      the agent answers after ",
+                 "ok      the target's kernel is Linux ", "ok      stealing: NET_ADMIN", "ok      mirroring",
+                 "ok      a round trip through the tunnel"):
         expect_in("a line", done.out, line, str(done))
-    expect("lines", len(done.out.splitlines()), 3, str(done))
+    expect("lines", len(done.out.splitlines()), 6, str(done))
 
 
 @test("diagnose.what_is_missing")

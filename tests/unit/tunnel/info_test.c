@@ -23,7 +23,8 @@ static char *text_of(size_t len)
 /* One of everything; or as much of everything as there may be. */
 static struct target_info example(bool full)
 {
-	struct target_info info = { .interface = "eth0", .hostname = "shop-7d4b9", .policy_routing = 1 };
+	struct target_info info = { .interface = "eth0", .hostname = "shop-7d4b9", .policy_routing = 1,
+				     .kernel = "6.1.0-18-amd64", .version = "0.1.0", .may = INFO_MAY_MIRROR };
 
 	info.n_addresses = full ? INFO_ADDRESSES : 2;
 	info.n_routes = full ? INFO_ROUTES : 2;
@@ -60,7 +61,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool same(const struct target_info *a, const struct target_info *b)
 {
-	if (strcmp(a->interface, b->interface) || strcmp(a->hostname, b->hostname) || a->n_addresses != b->n_addresses ||
+	if (strcmp(a->interface, b->interface) || strcmp(a->hostname, b->hostname) || strcmp(a->kernel, b->kernel) ||
+	    strcmp(a->version, b->version) || a->may != b->may || a->n_addresses != b->n_addresses ||
 	    a->n_routes != b->n_routes || a->n_sysctls != b->n_sysctls || a->policy_routing != b->policy_routing ||
 	    !same_text(a->resolv_conf, b->resolv_conf) || !same_text(a->hosts, b->hosts))
 		return false;
@@ -119,7 +121,7 @@ static void test_cuts(void)
 		}
 	}
 	tap_int(wrong, 0, "cut anywhere inside a field it is malformed");
-	tap_int(whole, 13, "between two fields it isn't");
+	tap_int(whole, 16, "between two fields it isn't");
 	free(data);
 	target_info_fini(&info);
 }
@@ -165,6 +167,12 @@ static const struct {
 	{ "empty hosts", 7, TEXT(""), 0 },
 	{ "policy routing", 8, TEXT("\1"), 0 },
 	{ "policy routing, empty", 8, TEXT(""), -1 },
+	{ "kernel", 10, TEXT("6.1.0-18-amd64+x~1"), 0 },
+	{ "kernel with an escape", 10, TEXT("6.1\033[2J"), -1 },
+	{ "version", 11, TEXT("0.1.0~rc1"), 0 },
+	{ "version too long", 11, TEXT("12345678901234567890123456789012"), -1 },
+	{ "rights", 12, TEXT("\3"), 0 },
+	{ "rights, empty", 12, TEXT(""), -1 },
 };
 
 static size_t put_field(uint8_t *out, uint16_t tag, const void *value, size_t len)
