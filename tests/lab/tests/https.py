@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Stealing from ports on which the target speaks TLS: the agent decrypts, filters what is inside, and encrypts anew towards whoever answers."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 from labkit import plan
 from labkit.lab import PYTHON
 from labkit.registry import PROMPT, expect, expect_in, test
+from labkit.service import HOME as SERVICES, Services, find
 
 PORT = 21443
 HOME = "/tmp/lab/home"
@@ -230,6 +232,70 @@ def http2(lab):
         out = lab.cluster.nodes["services"].run(["curl", "-sS", "-m", "20", "-Z", "--parallel-max", "20", "--http2", "--cacert", f"{KEYS}/ca.pem", *ALICE,
                                                  "--resolve", f"shop.test:{PORT}:{POD}", f"https://shop.test:{PORT}/n[1-40]"])
         expect("many at a time", out.count('"here"'), 40, out[-500:] + lab.log())
+
+
+NGINX = """daemon off; master_process off; pid {home}/pid; error_log stderr;
+events {{ }}
+http {{
+  access_log off; client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f; uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;
+  client_max_body_size 100m; client_body_buffer_size 64k;
+  server {{
+    listen {port} ssl {http2}; ssl_certificate {keys}/{key}.pem; ssl_certificate_key {keys}/{key}.key; ssl_protocols TLSv1.2 TLSv1.3;
+    location / {{ return 200 "{name} $server_protocol $ssl_alpn_protocol $ssl_server_name $ssl_protocol $request_length $remote_addr\\n"; }}
+    location = /ca.pem {{ alias {keys}/ca.pem; }}
+    location = /up {{ proxy_pass http://127.0.0.1:{behind}; }}
+  }}
+  server {{ listen 127.0.0.1:{behind}; location / {{ return 200 "{name} took $content_length\\n"; }} }}
+}}
+"""
+
+
+def nginx_argv(lab, home, name, key, http2):
+    os.makedirs(home, exist_ok=True)
+    with open(f"{home}/conf", "w") as f:
+        f.write(NGINX.format(home=home, port=PORT, behind=PORT + 1, keys=KEYS, name=name, key=key, http2="http2" if http2 else ""))
+    os.chmod(home, 0o777)
+    return [find("nginx"), "-e", "stderr", "-p", home, "-c", f"{home}/conf"]
+
+
+@contextlib.contextmanager
+def two_nginx(lab, real_http2, here_http2):
+    """The target's and one under mirrord."""
+    write_config(http_filter={**FILTER, "ports": [PORT]}, steal_tls=[port_with("shop")], ports=[PORT])
+    home = f"{HOME}/https-nginx"
+    with Services(lab, "pod") as services:
+        services.start(nginx_argv(lab, f"{SERVICES}/target", "real", "shop", real_http2), PORT, POD)
+        here = lab.start_mirrord(nginx_argv(lab, home, "here", "local", here_http2), options=("-f", CONFIG))
+        try:
+            lab.wait_for("nginx under mirrord", lambda: here.poll() is not None or curl(lab, *ALICE).startswith("here"))
+            yield
+        finally:
+            here.terminate()
+            here.communicate(timeout=PROMPT)
+            shutil.rmtree(home)
+
+
+@test("https.nginx", needs=("curl", "openssl", "nginx", "h2load"), timeout=120)
+def nginx(lab):
+    """nginx on both sides, with HTTP/2 and without: what a client that can do both agrees upon is what the target's nginx has chosen."""
+    make_keys()
+    for in_target, here, version in ((True, True, "HTTP/2.0 h2"), (True, False, "HTTP/2.0 h2"), (False, True, "HTTP/1.1 http/1.1")):
+        with two_nginx(lab, in_target, here):
+            for words in ("--http2",), ("--http1.1", "--tls-max", "1.2"):
+                agreed = version if "--http2" in words else "HTTP/1.1 http/1.1"
+                got = curl(lab, *words, "-w", "%{local_ip}\n").split()
+                expect("the target's nginx", got[:5], ["real", *agreed.split(), "shop.test", "TLSv1.3"], lab.log())
+                expect("the client's address", got[6], got[7], str(got))
+                got = curl(lab, *words, *ALICE).split()
+                expect("nginx under mirrord", got[:5], ["here", *(agreed if here else "HTTP/1.1 http/1.1").split(), "shop.test", "TLSv1.3"], lab.log())
+                for name, more in (("here", ALICE), ("real", ())):
+                    with open(f"{KEYS}/ca.pem") as f:
+                        expect("a file", curl(lab, *words, *more, path="/ca.pem"), f.read(), lab.log())
+                    got = curl(lab, *words, *more, "-d", "x" * 100000, path="/up")
+                    expect("a body", got, f"{name} took 100000\n", lab.log())
+            out = lab.cluster.nodes["services"].run(["h2load", "-n500", "-c5", "-m20", f"--connect-to={POD}:{PORT}", "-H", "x-user: alice", f"https://shop.test:{PORT}/",
+                                                     f"https://shop.test:{PORT}/ca.pem"])
+            expect_in("h2load", out, "500 succeeded, 0 failed, 0 errored", lab.log())
 
 
 @test("https.only_http1_in_the_app", needs=("curl", "openssl", "node"))
