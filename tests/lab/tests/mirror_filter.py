@@ -99,8 +99,10 @@ def bodies(lab):
 
 # Agrees to a WebSocket and logs what it gets then; other requests are answered.
 TALKER = """
-import socket, sys, threading
-log = open(sys.argv[2], "a")
+import os, socket, sys, threading
+log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND)
+def note(*words):  # a line at once: there are many threads
+    os.write(log, (" ".join(words) + "\\n").encode())
 def serve(c):
     f = c.makefile("rb")
     while True:
@@ -109,11 +111,11 @@ def serve(c):
             head.append(line.decode("latin-1").strip())
         if not head:
             return
-        print("request", head[0].split()[1], file=log, flush=True)
+        note("request", head[0].split()[1])
         if any(h.lower() == "upgrade: websocket" for h in head) and "/refused" not in head[0]:
             c.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n\\r\\n")
             while frame := f.read(7):
-                print("bytes", frame.hex(), file=log, flush=True); c.sendall(frame)
+                note("bytes", frame.hex()); c.sendall(frame)
             return
         c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
 s = socket.create_server(("0.0.0.0", int(sys.argv[1])))
