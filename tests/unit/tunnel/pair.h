@@ -14,6 +14,7 @@
 #include "tunnel/hello.h"
 #include "tunnel/mux_internal.h"
 
+#include "clock.h"
 #include "tap.h"
 
 enum { SESSION, AGENT };

@@ -5,11 +5,13 @@
 #pragma once
 
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 
 #include "tunnel/greeting.h"
 #include "tunnel/pair.h"
 
-enum { WHOLE = 1 << 30 };
+enum { WHOLE = 1 << 30, WIRE_PASS = 65536 };
 
 /* Descriptors by the side whose mux is there, in and out: one socket or two pipes. @left is what may still pass from that side. */
 struct wire {
@@ -53,16 +55,26 @@ static inline void wire_stall(struct wire *w)
 		loop_unwatch(cutter.pair->loop, &w->watches[i]);
 }
 
+/* How much can be written there at once; -1: nothing now. A write that waits would wait for this thread. */
+static inline ssize_t wire_room(const struct wire *w, int side)
+{
+	struct pollfd p = { .fd = w->near[side][SIDE_OUT], .events = POLLOUT };
+
+	return poll(&p, 1, 0) != 1 ? -1 : cutter.pipes ? PIPE_BUF : WIRE_PASS;
+}
+
 static inline void wire_pass(struct wire *w, int from)
 {
-	static uint8_t bytes[65536];
-	size_t most = w->left[from] < sizeof(bytes) ? w->left[from] : sizeof(bytes);
-	ssize_t n;
+	static uint8_t bytes[WIRE_PASS];
+	ssize_t room = wire_room(w, !from), n;
+	size_t most = w->left[from] < (size_t)room ? w->left[from] : (size_t)room;
 
 	if (!most) { /* to be cut as soon as the other hello has passed: before that nothing can be resumed */
 		loop_unwatch(cutter.pair->loop, &w->watches[from]);
 		return;
 	}
+	if (room < 0)
+		return;
 	n = read(w->near[from][SIDE_IN], bytes, most);
 	if (n < 0 && errno == EAGAIN)
 		return;
