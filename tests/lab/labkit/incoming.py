@@ -14,6 +14,7 @@ from .registry import PATIENCE, PROMPT, Failure, expect
 
 FIRST, LAST = 21000, 21040  # ports where the target's own program answers, TCP and UDP
 TOKENS = itertools.count(1)
+SAW, CHILD_SAW = "seen", "[json.loads(line) for line in open(CHILD_SAW)] if os.path.exists(CHILD_SAW) else []"  # expressions of listens.py
 
 REAL = f"""
 import socket, threading
@@ -108,11 +109,11 @@ class Program:
     def value(self, expression):
         return self.tell("= " + expression)
 
-    def saw(self, data, seconds=0.0):
+    def saw(self, data, seconds=0.0, where=SAW):
         """What it remembers of @data; None when nothing comes within @seconds."""
         end = time.monotonic() + seconds
         while True:
-            found = [e for e in self.value("seen") if e.get("data") == data]
+            found = [e for e in self.value(where) if e.get("data") == data]
             if found or time.monotonic() > end:
                 return found[0] if found else None
             time.sleep(0.02)
@@ -167,11 +168,11 @@ class Waiting:
         return json.loads(out)
 
 
-def taken(lab, program, port, mirrored=False, **more):
-    """Somebody reaches @port of the target: the program sees it, from the client's own address. Returns what it saw."""
+def taken(lab, program, port, mirrored=False, by_child=False, **more):
+    """Somebody reaches @port of the target: the program, or a child of its, sees it, from the client's own address. Returns what was seen."""
     answer, data = client(lab, port, **more)
     expect(f"the answer on port {port}", answer.get("answer"), ("real:" if mirrored else "here:") + data, lab.log())
-    saw = program.saw(data, PROMPT)
+    saw = program.saw(data, PROMPT, CHILD_SAW if by_child else SAW)
     if not saw:
         raise Failure(f"the program sees the client of port {port}", "nothing", lab.log())
     if more.get("node", "services") != "pod":

@@ -13,12 +13,16 @@ import time
 import traceback
 
 PRELUDE = "import socket, sys; sys.path.insert(0, '/tmp/lab/tests/programs')"
-seen, lock, threads = [], threading.Lock(), {}
+CHILD_SAW = "/tmp/lab/home/child-saw"  # what children remember, a line each
+seen, lock, threads, is_child = [], threading.Lock(), {}, __name__ != "__main__"
 
 
 def note(**what):
     with lock:
         seen.append(what)
+        if is_child:
+            with open(CHILD_SAW, "a") as f:
+                f.write(json.dumps(what) + "\n")
 
 
 def answer_tcp(conn, name):
