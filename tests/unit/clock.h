@@ -17,6 +17,7 @@
 enum { CLOCK_SECOND = 1000000000, CLOCK_MS = 1000000, CLOCK_TURN = 20000 }; /* what a turn of the loop takes */
 
 static uint64_t clock_time = 1000ULL * CLOCK_SECOND;
+static unsigned int clock_turns; /* of the loop, so far */
 
 int clock_gettime(clockid_t id, struct timespec *ret)
 {
@@ -51,6 +52,7 @@ int epoll_wait(int fd, struct epoll_event *events, int max, int ms)
 
 	if (shuffled && clock_draw() % 2)
 		max = 1;
+	clock_turns++;
 	n = syscall(SYS_epoll_pwait, fd, events, max, ms < 0 ? -1 : 0, NULL, 0);
 	clock_time += n == 0 && ms > 0 ? (uint64_t)ms * CLOCK_MS : CLOCK_TURN;
 	if (shuffled)

@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "net/bytes.h"
+#include "clock.h"
 #include "tap.h"
 
 static struct loop *loop;

@@ -12,6 +12,7 @@
 #include "http/probe.h"
 #include "tunnel/subscription.h"
 
+#include "clock.h"
 #include "tap.h"
 
 enum { MESSAGES = 64 };
