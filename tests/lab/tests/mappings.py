@@ -66,6 +66,31 @@ def stay(lab):
     p.communicate(timeout=PROMPT)
 
 
+QUIET = f"""
+import socket, sys
+socks = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(10)]
+for i, s in enumerate(socks):
+    s.settimeout(60)
+    for _ in range(3 if i == 0 else 1):
+        s.sendto(b'x', ('10.0.20.5', {plan.UDP_PEER}))
+        s.recv(500)
+print('asked', flush=True); sys.stdin.read()
+"""
+
+
+@test("mappings.end_when_idle")
+def idle(lab):
+    """Where no more than one question was asked, after 30 seconds; else much later. (That of a socket that is there is made anew when it is needed.)"""
+    before, began = ports(lab), time.monotonic()
+    p = lab.start_mirrord([*PYTHON, "-c", QUIET], stdin=subprocess.PIPE)
+    expect("the program", p.stdout.readline(), "asked\n", lab.log())
+    expect("ports in use", ports(lab) - before, 10)
+    lab.wait_for("one port in use", lambda: ports(lab) - before <= 1, 2 * PROMPT)
+    expect("seconds", time.monotonic() - began, lambda s: s >= 30)
+    expect("ports in use", ports(lab) - before, 1)
+    p.communicate("", timeout=PROMPT)
+
+
 GIVE_UP = """
 import socket, sys
 for line in sys.stdin:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Real programs through the twin, over HTTP and plain TCP: what they got, and whom the server saw."""
 
+import contextlib
 import json
 import os
+import re
 
 from labkit import plan
 from labkit.lab import PYTHON
@@ -51,7 +53,6 @@ def curl_failures(lab):
     for words in (["http://payment:81/"], ["http://10.0.30.5/"], ["http://no-such-name.test/"], ["-m", "1", "http://10.0.32.5/"], ["http://10.0.40.5/"]):
         argv = ["curl", "-sS", *(() if "-m" in words else ("-m", "60")), *words]
         direct, ours = lab.direct(argv), lab.mirrord(argv)
-        import re
         plain = lambda text: re.sub(r"\d+ (ms|milliseconds)", "T", text)
         expect(" ".join(words), (ours.status, plain(ours.err)), (direct.status, plain(direct.err)), lab.log())
 
@@ -239,16 +240,34 @@ def openssl(lab):
         expect_in("the server's connections", peers, POD4)
 
 
-@test("programs.traceroute_like_ping", needs=("ping",))
+@contextlib.contextmanager
+def clients_of(lab, *packets):
+    """In the block packets of these kinds are looked at where they arrive, at the services; gives a function that says whom they came from."""
+    services = lab.cluster.services
+    rules = "".join(f"{match} add @from{n} {{ {'ip6' if n == 6 else 'ip'} saddr }}\n" for n, match in packets)
+    services.run(["nft", "-f", "-"], "table inet clients { set from4 { type ipv4_addr; flags dynamic; }\n set from6 { type ipv6_addr; flags dynamic; }\n"
+                 f"chain in {{ type filter hook input priority 10;\n{rules}}}\n}}\n")
+    try:
+        yield lambda: set(re.findall(r"[0-9a-f:.]+[0-9a-f]", " ".join(re.findall(r"elements = {(.*?)}", services.run(["nft", "list", "table", "inet", "clients"]), re.S))))
+    finally:
+        services.run(["nft", "delete", "table", "inet", "clients"])
+
+
+@test("programs.ping", needs=("ping",))
 def ping(lab):
-    for words in (["10.0.20.5"], ["fd00:20::5"], ["payment"]):
-        done = lab.mirrord(["ping", "-n", "-c", "2", "-i", "0.2", "-W", "60", *words])
-        expect_in(f"ping {words}", done.out, "2 received", str(done) + lab.log())
+    with clients_of(lab, (4, "icmp type echo-request"), (6, "icmpv6 type echo-request")) as clients:
+        for words in (["10.0.20.5"], ["fd00:20::5"], ["payment"]):
+            done = lab.mirrord(["ping", "-n", "-c", "2", "-i", "0.2", "-W", "60", *words])
+            expect_in(f"ping {words}", done.out, "2 received", str(done) + lab.log())
+        expect("who was seen", clients(), {POD4, POD6}, lab.log())
 
 
 @test("programs.dig", needs=("dig",))
 def dig(lab):
-    done = lab.mirrord(["dig", "+short", "+search", "payment"])
-    expect("address", done.out.split(), ["10.0.20.5"], str(done) + lab.log())
-    done = lab.mirrord(["dig", "+short", "+tcp", "_http._tcp.payment.shop.svc.cluster.test", "SRV"])
-    expect("SRV", sorted(done.out.splitlines()), ["10 20 8080 payment.shop.svc.cluster.test.", "20 30 8081 stranger.shop.svc.cluster.test."], str(done))
+    for way in ("+notcp", "+tcp"):
+        with clients_of(lab, (4, ("udp" if way == "+notcp" else "tcp") + " dport 53")) as clients:
+            done = lab.mirrord(["dig", "+short", "+search", way, "payment"])
+            expect("address", done.out.split(), ["10.0.20.5"], str(done) + lab.log())
+            done = lab.mirrord(["dig", "+short", way, "_http._tcp.payment.shop.svc.cluster.test", "SRV"])
+            expect("SRV", sorted(done.out.splitlines()), ["10 20 8080 payment.shop.svc.cluster.test.", "20 30 8081 stranger.shop.svc.cluster.test."], str(done))
+            expect("who was seen", clients(), {POD4}, lab.log())
