@@ -422,19 +422,9 @@ static bool server_is_first(struct http_end *e)
 	return n <= 0 || !sniff_server_is_http2(data, (size_t)n);
 }
 
-/* True when the client has spoken, and it is known what. */
-static bool sniff(struct http_conn *c)
+/* What the client has said so far, is it known what that is? */
+static void recognize(struct http_conn *c)
 {
-	size_t n = http_end_read(c, &c->client);
-
-	if (n && !http_keep(&c->held, http_buffer, n)) {
-		http_reset(c);
-		return true;
-	}
-	if (!n && server_is_first(&c->current->end)) {
-		http_relay(c, NULL);
-		return true;
-	}
 	switch (sniff_client(backlog_first(&c->held), backlog_len(&c->held))) {
 	case SNIFF_HTTP1:
 		c->stage = HTTP_DIVIDES;
@@ -452,6 +442,22 @@ static bool sniff(struct http_conn *c)
 	case SNIFF_MORE:
 		break;
 	}
+}
+
+/* True when it is known. An end may have come together with the bytes before it. */
+static bool sniff(struct http_conn *c)
+{
+	size_t n;
+
+	do {
+		n = http_end_read(c, &c->client);
+		if (n && !http_keep(&c->held, http_buffer, n))
+			http_reset(c);
+		else if (!n && server_is_first(&c->current->end))
+			http_relay(c, NULL);
+		else
+			recognize(c);
+	} while (n && c->stage == HTTP_SNIFFS);
 	if (c->stage == HTTP_SNIFFS && (c->client.ended || c->leaving))
 		http_relay(c, NULL);
 	return c->stage != HTTP_SNIFFS;

@@ -4,6 +4,7 @@
 somebody ends in the middle."""
 import hashlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -633,6 +634,23 @@ def a_client_that_says_nothing():
         c = d.connect()
         expect("nothing happens", c.quiet(), True)
         c.close()
+        d.wait_closed()
+
+
+@test
+def a_client_that_ends_before_it_is_known_what_it_speaks():
+    """Its few bytes and its end are there at once, as the agent sees them when it is busy."""
+    with scene(lambda c, number: c.rest()) as (d, app, program):
+        for said in b"G", b"PRI * HTT", b"\x16\x03\x01\x02\x00\x01":
+            for end in "end", "reset":
+                d.process.send_signal(signal.SIGSTOP)
+                c = d.connect()
+                c.send(said)
+                getattr(c, end)()
+                d.process.send_signal(signal.SIGCONT)
+                if end == "end":
+                    expect("the app's end", c.rest(), b"")
+                    expect("what the app got", said in app.received, True)
         d.wait_closed()
 
 
