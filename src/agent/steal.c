@@ -173,6 +173,18 @@ static bool is_stolen(const struct steal *s, uint8_t protocol, uint16_t port, co
 	return false;
 }
 
+/* The port is the agent's for the families in which one of those who steal it (but @but) can take a client. */
+static int take_port(struct steal *s, const struct subscription *want, const struct subscriber *but, struct error *err)
+{
+	const struct subscriber *o = subscribers_of(s->subscriptions, want->protocol, want->port);
+	bool taken[2] = { false, false };
+
+	for (; o; o = subscribers_next(s->subscriptions, o))
+		for (int v = 0; v < 2 && o != but && o->want.mode == SUBSCRIPTION_STEAL; v++)
+			taken[v] |= subscription_takes(&o->want, v == STEAL_V4);
+	return steal_rules_set(s->rules, want->protocol, want->port, taken, err);
+}
+
 static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struct error *err)
 {
 	struct steal *s = steal_of(w);
@@ -186,17 +198,27 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struc
 		*err = s->no_udp;
 		return -1;
 	}
+	if (take_port(s, want, NULL, err) < 0) {
+		take_port(s, want, sub, &(struct error){ 0 });
+		steal_http_remove(s->http, sub);
+		return -1;
+	}
 	if (!is_stolen(s, want->protocol, want->port, sub)) {
-		if (steal_rules_add(s->rules, want->protocol, want->port, err) < 0) {
-			steal_http_remove(s->http, sub);
-			return -1;
-		}
 		s->n_ports++;
 		loop_disarm(s->loop, &s->tidy);
 	}
 	if (want->flush && want->protocol == IPPROTO_TCP)
 		log_info("steal: port %u: %u connections were reset", want->port, flush_connections(s->diag, s->passes, want->port));
 	return 0;
+}
+
+static void on_change(struct subscriptions_watcher *w, struct subscriber *sub)
+{
+	struct steal *s = steal_of(w);
+	struct error err = { 0 };
+
+	if (sub->want.mode == SUBSCRIPTION_STEAL && s->tcp && take_port(s, &sub->want, NULL, &err) < 0)
+		log_warn("steal: port %u: %s", sub->want.port, err.text);
 }
 
 static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
@@ -206,8 +228,8 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
 
 	if (want->mode != SUBSCRIPTION_STEAL || !s->tcp)
 		return;
+	take_port(s, want, sub, &(struct error){ 0 }); /* nothing is taken that wasn't */
 	if (!is_stolen(s, want->protocol, want->port, sub)) {
-		steal_rules_remove(s->rules, want->protocol, want->port);
 		s->last_removed = loop_now(s->loop);
 		s->n_ports--;
 	}
@@ -269,7 +291,7 @@ struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, 
 	}
 	*s = (struct steal){ .loop = loop, .http = s->http, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due,
 			    .watchdog.fd = -1, .alone = alone };
-	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_remove = on_remove, .on_client_end = on_client_end };
+	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_change = on_change, .on_remove = on_remove, .on_client_end = on_client_end };
 	subscriptions_watch(subscriptions, &s->watcher);
 	return s;
 }

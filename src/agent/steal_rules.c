@@ -3,7 +3,8 @@
  *
  *   pre, after DNAT: a SYN to a stolen port of this host ─► tproxy ─► the agent's listener. Nothing else of a connection is looked at, so those
  *        that were there before stay as they are. After DNAT the port is the one that the target's program listens on: where a mesh
- *        redirects a port to its proxy, the connection that the proxy then makes (over lo) is the one that is taken.
+ *        redirects a port to its proxy, the connection that the proxy then makes (over lo) is the one that is taken. A port is stolen for the
+ *        families that somebody listens in: the other one's clients are answered, or refused, by the target's own kernel.
  *   out: what the agent sends in a client's name carries AGENT_MARK, which exempts it from `pre`. Its SYN puts its four addresses into `passed`.
  *        What the target's program answers to these gets the mark too, is routed once more, and so comes back to the agent instead of
  *        leaving for the client. Conntrack would do the same in less text, but it would follow every connection of the target's from
@@ -32,20 +33,20 @@ enum { AFTER_DNAT = -99, PASSED_MAX = 262144, PORTS = 65536, WORD = 64 };
 struct steal_rules {
 	struct nft *nft;
 	const char *family; /* of the table: inet; ip on a kernel without IPv6 */
-	bool paused;
-	uint64_t ports[2][PORTS / WORD]; /* [UDP] */
+	bool paused, has[2];		    /* @has: listeners, by family */
+	uint64_t ports[2][2][PORTS / WORD]; /* [UDP][family] */
 };
 
 static const struct {
-	const char *nfproto, *ip, *address, *set;
+	const char *nfproto, *ip, *address, *set, *ports[2];
 } families[] = {
-	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, "passed4" },
-	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "passed6" },
+	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, "passed4", { "tcp_ports4", "udp_ports4" } },
+	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "passed6", { "tcp_ports6", "udp_ports6" } },
 };
 
 /* Link-local addresses mean nothing without their link; they stay with the target's program. */
 #define NOT_LINK_LOCAL "ip6 daddr != fe80::/10 ip6 saddr != fe80::/10"
-#define NEW_CONNECTION "tcp flags & (fin|syn|rst|ack) == syn tcp dport @tcp_ports fib daddr type local"
+#define NEW_CONNECTION "tcp flags & (fin|syn|rst|ack) == syn tcp dport @%s fib daddr type local"
 
 /* A table of one family's knows no other, and nftables minds the question. */
 static const char *of_family(const struct steal_listeners *l, int v)
@@ -57,30 +58,28 @@ static const char *of_family(const struct steal_listeners *l, int v)
 
 static void write_sets(FILE *f, const struct steal_listeners *l)
 {
-	fprintf(f, "  set tcp_ports { type inet_service; }\n  set udp_ports { type inet_service; }\n");
-	for (int v = 0; v < 2; v++)
-		if (l->tcp[v])
-			fprintf(f, "  set %s { type %s_addr . inet_service . %s_addr . inet_service; flags dynamic; size %d; }\n", families[v].set,
-				families[v].nfproto, families[v].nfproto, PASSED_MAX);
+	for (int v = 0; v < 2; v++) {
+		if (!l->tcp[v])
+			continue;
+		for (int udp = 0; udp < 2; udp++)
+			fprintf(f, "  set %s { type inet_service; }\n", families[v].ports[udp]);
+		fprintf(f, "  set %s { type %s_addr . inet_service . %s_addr . inet_service; flags dynamic; size %d; }\n", families[v].set,
+			families[v].nfproto, families[v].nfproto, PASSED_MAX);
+	}
 }
 
 static void write_pre(FILE *f, const struct steal_listeners *l)
 {
-	fprintf(f,
-		"  chain pre { type filter hook prerouting priority %d; policy accept;\n"
-		"    meta mark %d accept\n"
-		"    " NEW_CONNECTION " jump take\n"
-		"    udp dport @udp_ports fib daddr type local jump take\n"
-		"  }\n"
-		"  chain take {\n",
-		AFTER_DNAT, AGENT_MARK);
+	fprintf(f, "  chain pre { type filter hook prerouting priority %d; policy accept;\n    meta mark %d accept\n", AFTER_DNAT, AGENT_MARK);
 	for (int v = 0; v < 2; v++) {
 		const char *only = v == STEAL_V6 ? NOT_LINK_LOCAL : of_family(l, v);
 
 		if (l->tcp[v])
-			fprintf(f, "    %s meta l4proto tcp tproxy %s to %s:%u accept\n", only, families[v].ip, families[v].address, l->tcp[v]);
+			fprintf(f, "    %s " NEW_CONNECTION " tproxy %s to %s:%u accept\n", only, families[v].ports[0], families[v].ip,
+				families[v].address, l->tcp[v]);
 		if (l->udp[v])
-			fprintf(f, "    %s meta l4proto udp tproxy %s to %s:%u accept\n", only, families[v].ip, families[v].address, l->udp[v]);
+			fprintf(f, "    %s udp dport @%s fib daddr type local tproxy %s to %s:%u accept\n", only, families[v].ports[1],
+				families[v].ip, families[v].address, l->udp[v]);
 	}
 	fprintf(f, "  }\n");
 }
@@ -94,7 +93,7 @@ static void write_redirect(FILE *f, const struct steal_listeners *l)
 			AFTER_DNAT, AGENT_MARK);
 		for (int v = 0; v < 2; v++)
 			if (l->tcp[v])
-				fprintf(f, "    %s " NEW_CONNECTION " redirect to :%u\n", of_family(l, v), l->tcp[v]);
+				fprintf(f, "    %s " NEW_CONNECTION " redirect to :%u\n", of_family(l, v), families[v].ports[0], l->tcp[v]);
 		fprintf(f, "  }\n");
 	}
 }
@@ -146,6 +145,8 @@ struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, boo
 
 	if (r) {
 		r->family = listeners->tcp[STEAL_V6] ? "inet" : "ip";
+		for (int v = 0; v < 2; v++)
+			r->has[v] = listeners->tcp[v] != 0;
 		text = table_text(r->family, listeners, redirect);
 	}
 	if (!text)
@@ -167,45 +168,67 @@ void steal_rules_free(struct steal_rules *r)
 	free(r);
 }
 
-static const char *set_of(uint8_t protocol)
+static uint64_t *word_of(struct steal_rules *r, uint8_t protocol, int family, unsigned int port)
 {
-	return protocol == IPPROTO_UDP ? "udp_ports" : "tcp_ports";
+	return &r->ports[protocol == IPPROTO_UDP][family][port / WORD];
 }
 
-static uint64_t *word_of(struct steal_rules *r, uint8_t protocol, uint16_t port)
+static bool is_taken(struct steal_rules *r, uint8_t protocol, int family, unsigned int port)
 {
-	return &r->ports[protocol == IPPROTO_UDP][port / WORD];
+	return *word_of(r, protocol, family, port) >> port % WORD & 1;
 }
 
-static int change_port(struct steal_rules *r, const char *how, uint8_t protocol, uint16_t port, struct error *err)
+static int change_port(struct steal_rules *r, const char *how, uint8_t protocol, int family, unsigned int port, struct error *err)
 {
 	char command[128];
 
-	snprintf(command, sizeof(command), "%s element %s " TABLE " %s { %u }", how, r->family, set_of(protocol), port);
+	if (!r->has[family])
+		return 0;
+	snprintf(command, sizeof(command), "%s element %s " TABLE " %s { %u }", how, r->family,
+		 families[family].ports[protocol == IPPROTO_UDP], port);
 	return nft_run(r->nft, command, err);
 }
 
-int steal_rules_add(struct steal_rules *r, uint8_t protocol, uint16_t port, struct error *err)
+static int take(struct steal_rules *r, uint8_t protocol, int family, uint16_t port, struct error *err)
 {
-	if (!r->paused && change_port(r, "add", protocol, port, err) < 0)
+	if (!r->paused && change_port(r, "add", protocol, family, port, err) < 0)
 		return -1;
-	*word_of(r, protocol, port) |= 1ULL << port % WORD;
+	*word_of(r, protocol, family, port) |= 1ULL << port % WORD;
 	return 0;
 }
 
-static void change_or_log(struct steal_rules *r, const char *how, uint8_t protocol, uint16_t port)
+static void change_or_log(struct steal_rules *r, const char *how, uint8_t protocol, int family, unsigned int port)
 {
 	struct error err = { 0 };
 
-	if (change_port(r, how, protocol, port, &err) < 0)
+	if (change_port(r, how, protocol, family, port, &err) < 0)
 		log_warn("steal: %s port %u: %s", how, port, err.text);
 }
 
-void steal_rules_remove(struct steal_rules *r, uint8_t protocol, uint16_t port)
+static void give_back(struct steal_rules *r, uint8_t protocol, int family, uint16_t port)
 {
 	if (!r->paused)
-		change_or_log(r, "delete", protocol, port);
-	*word_of(r, protocol, port) &= ~(1ULL << port % WORD);
+		change_or_log(r, "delete", protocol, family, port);
+	*word_of(r, protocol, family, port) &= ~(1ULL << port % WORD);
+}
+
+int steal_rules_set(struct steal_rules *r, uint8_t protocol, uint16_t port, const bool taken[2], struct error *err)
+{
+	for (int v = 0; v < 2; v++)
+		if (taken[v] && !is_taken(r, protocol, v, port) && take(r, protocol, v, port, err) < 0)
+			return -1;
+	for (int v = 0; v < 2; v++)
+		if (!taken[v] && is_taken(r, protocol, v, port))
+			give_back(r, protocol, v, port);
+	return 0;
+}
+
+/* All that are taken, for good or for a while. */
+static void change_family(struct steal_rules *r, const char *how, uint8_t protocol, int family)
+{
+	for (unsigned int port = 0; port < PORTS; port++)
+		if (is_taken(r, protocol, family, port))
+			change_or_log(r, how, protocol, family, port);
 }
 
 void steal_rules_pause(struct steal_rules *r, bool on)
@@ -216,9 +239,8 @@ void steal_rules_pause(struct steal_rules *r, bool on)
 		return;
 	r->paused = on;
 	for (int i = 0; i < 2; i++)
-		for (unsigned int port = 0; port < PORTS; port++)
-			if (*word_of(r, protocols[i], (uint16_t)port) >> port % WORD & 1)
-				change_or_log(r, on ? "delete" : "add", protocols[i], (uint16_t)port);
+		for (int v = 0; v < 2; v++)
+			change_family(r, on ? "delete" : "add", protocols[i], v);
 }
 
 static void write_key(FILE *f, const struct pass_key *k, bool more)

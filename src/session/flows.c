@@ -105,7 +105,7 @@ static int open_exits(struct session *s, struct error *err)
 static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
 {
 	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .calls = &s->calls, .options = &s->options->incoming,
-					    .probes = &s->probes, .diag = s->diag,
+					    .probes = &s->probes, .diag = s->diag, .endings = s->twin.endings,
 					    .replicas = s->options->replicas, .descriptors = s->descriptors, .agent = s->borrower };
 
 	if (incoming_wanted(c.options))

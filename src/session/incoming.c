@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Incoming traffic on the session's side.
  *
- * The twin's kernel knows what listens; it is listed (sock_diag(7)) when the keeper reports that something was made to listen, and ten times a
- * second while there is anything. What the list shows is made true at the agent and on this machine's localhost. So whoever
- * closes the last descriptor of a listener, in whichever process, ends it; and listeners that came about without a call that the keeper sees
- * (io_uring) are found.
+ * The twin's kernel knows what listens; it is listed (sock_diag(7)) when the keeper reports that something was made to listen, when the kernel
+ * says that a listed socket has ended, and ten times a second while there is anything. What the list shows is made true at the agent and on
+ * this machine's localhost. So whoever closes the last descriptor of a listener, in whichever process, ends it at once; and listeners that came
+ * about without a call that the keeper sees (io_uring) are found.
  *
  * A call that the keeper reports waits until the agent has subscribed its port: when listen(2) returns, clients of the target reach the
  * program. It waits for CALL_TIME at most.
@@ -63,6 +63,7 @@ struct bound {
 struct incoming {
 	struct incoming_context c;
 	struct timer scan;
+	struct watch endings;
 	bool draining;
 
 	struct borrower *borrower; /* all NULL when the agent is lost */
@@ -204,6 +205,26 @@ static void on_scan(struct timer *t)
 	loop_arm(in->c.loop, t, loop_now(in->c.loop) + (any ? SCAN_TIME : SCAN_SLOW));
 }
 
+static bool is_listed(const struct incoming *in, uint64_t cookie)
+{
+	for (size_t i = 0; i < in->n_sockets; i++)
+		if (in->sockets[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+static void on_endings(struct watch *w, uint32_t events)
+{
+	struct incoming *in = container_of(w, struct incoming, endings);
+	bool any = false;
+	uint64_t cookie;
+
+	while (sock_diag_read_ending(in->c.endings, &cookie))
+		any |= is_listed(in, cookie);
+	if (any)
+		loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop));
+}
+
 /* A socket of MPTCP's is known by where it stands. */
 static bool is_meant(const struct diag_socket *s, const struct notify_event *e)
 {
@@ -326,6 +347,8 @@ int incoming_start(struct incoming *in, int keeper, struct error *err)
 	if (!in->publisher)
 		return error_set(err, ENOMEM, "serve incoming traffic");
 	in->scan.on_due = on_scan;
+	if (in->c.endings >= 0) /* else, and if it can't be watched, the next scan finds out */
+		loop_watch(in->c.loop, &in->endings, in->c.endings, EPOLLIN, on_endings);
 	loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + SCAN_SLOW);
 	return 0;
 }
@@ -421,6 +444,7 @@ bool incoming_on_packet(struct incoming *in, const struct packet *p)
 static void stop_scanning(struct incoming *in)
 {
 	loop_disarm(in->c.loop, &in->scan);
+	loop_unwatch(in->c.loop, &in->endings);
 	publisher_free(in->publisher);
 	in->publisher = NULL;
 	incoming_answer_all(in);

@@ -15,7 +15,7 @@ struct incoming;
 struct source;
 
 /* What it works with; all outlives it. @mux points to NULL when the agent is lost, @calls until the program starts. @diag asks the
- * twin's kernel. */
+ * twin's kernel, @endings hears of sockets of the twin's that end (-1: nobody tells). */
 struct incoming_context {
 	struct loop *loop;
 	struct gate **gate;
@@ -24,6 +24,7 @@ struct incoming_context {
 	const struct incoming_options *options;
 	const struct kube_probes *probes; /* of the target */
 	struct sock_diag *diag;
+	int endings;
 	bool replicas; /* of the target: all that comes in comes from sources that are added */
 	size_t descriptors; /* that we may have */
 	struct borrower *agent; /* where the agent is on this machine: the way to offer it sockets; else NULL */

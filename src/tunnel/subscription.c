@@ -278,6 +278,17 @@ static enum rank rank_of(const struct listener *l, const struct ip *destination)
 	return ip_is_v4(&l->at.ip) == v4 ? LOOPBACK : OTHER_LOOPBACK;
 }
 
+bool subscription_takes(const struct subscription *s, bool v4)
+{
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		const struct listener *l = &s->listeners[i];
+
+		if (ip_is_v4(&l->at.ip) == v4 || ip_is_loopback(&l->at.ip) || (v4 && ip_is_any(&l->at.ip) && !l->v6only))
+			return true;
+	}
+	return false;
+}
+
 /* 127.0.0.1 or ::1. */
 static struct ip loopback_of(bool v4)
 {

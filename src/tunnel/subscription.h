@@ -57,6 +57,9 @@ void subscription_fini(struct subscription *s);
 bool subscription_deliver(const struct subscription *s, const struct endpoint *client,
 			  const struct endpoint *destination, struct endpoint *ret_local, struct endpoint *ret_remote);
 
+/* Whether one of the listeners can take what is meant for an address of the family, so that it is worth asking for those. */
+bool subscription_takes(const struct subscription *s, bool v4);
+
 /* Encoded bytes are the caller's; NULL without memory. Decoders: 0, or -1 with @err; unknown fields are passed over. */
 uint8_t *subscription_encode(const struct subscription *s, size_t *ret_len);
 int subscription_decode(const uint8_t *data, size_t len, struct subscription *ret, struct error *err);

@@ -17,7 +17,6 @@ KNOWN = [
     ("route_get", "*[[]*: to *", "the same"),
     ("sysctls", "*ping_group_range*", "ping sockets are for everybody in the twin: a user namespace of one user can't name the target's groups"),
     ("multus_view", "program[[]*: interfaces*", "the twin has one interface, eth0, with all of the target's addresses and destinations"),
-    ("v6_only", "client[[]0: IPv4*", "a port is stolen for both families: what no listener takes is passed to the target's program, and reset where that has none"),
     ("connect_unreachable_near", "program[[]*: *took*", NEAR),
     ("connect_unreachable_near", "program[[]*: SO_ERROR*", NEAR),
     ("connect_unreachable_near", "program[[]*: poll*", NEAR),

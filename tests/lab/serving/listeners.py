@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Ways to listen and to accept."""
 
+import concurrent.futures
 import os
 import select
 import socket
@@ -58,6 +59,32 @@ def v6_only():
         s.settimeout(5)
         p.call("IPv4", s.connect, ("10.244.1.7", PORT))
         p.read_to_end(p.dial())
+    return server, client
+
+
+@pair()
+def one_family_after_the_other():
+    """IPv6 clients are refused until the program listens for them, too."""
+    def server(p):
+        s = p.listener()
+        c = p.accept(s)
+        t = socket.socket(socket.AF_INET6)
+        t.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        t.settimeout(15)
+        t.bind(("::", PORT))
+        t.listen()
+        c.sendall(b"now")
+        p.accept(t, "IPv6").sendall(b"6")
+
+    def client(p):
+        for key in ("too early", "then"):
+            s = socket.socket(socket.AF_INET6)
+            s.settimeout(5)
+            p.call(key, s.connect, ("fd00:244:1::7", PORT))
+            if key == "too early":
+                p.take(p.dial(), 3)
+        p.read_to_end(s)
     return server, client
 
 
@@ -214,23 +241,26 @@ def nobody_accepts():
 
 @pair()
 def full_queue():
-    """More than the queue takes: those who are in it are served when the server looks, and the others in the end."""
+    """More than the queue takes: those who are in it are served when the server looks, and the others when they knock again. Whoever comes
+    first, so each asks for itself."""
+    clients = 4
+
     def server(p):
         s = p.listener(backlog=1)
-        time.sleep(1.2)
-        for _ in range(6):
+        time.sleep(0.5)
+        for _ in range(clients):
             c, _ = s.accept()
+            c.settimeout(15)
             c.sendall(c.recv(10))
             c.close()
 
+    def ask(p):
+        s = p.tcp(20)
+        s.connect(p.to("pod", PORT))
+        s.sendall(b"me")
+        return s.recv(10).decode(), s.recv(10).decode()
+
     def client(p):
-        socks = [p.tcp(20) for _ in range(6)]
-        for s in socks:
-            s.setblocking(False)
-            s.connect_ex(p.to("pod", PORT))
-        for s in socks:
-            s.settimeout(20)
-            p.await_event(s, select.POLLOUT, 20)
-            s.sendall(b"me")
-            p.read_to_end(s)
+        with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+            p.note("answers", list(pool.map(ask, [p] * clients)))
     return server, client

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -148,6 +149,57 @@ static void test_datagrams(struct sock_diag *d, int family, const char *ip)
 	close(fd);
 }
 
+/* Which of two sockets of the test's own an ending is: it waits for the kernel, which tells it from a task of its own. */
+static uint64_t next_ending(int endings)
+{
+	struct pollfd p = { .fd = endings, .events = POLLIN };
+	uint64_t cookie = 0;
+
+	while (!sock_diag_read_ending(endings, &cookie) && poll(&p, 1, 20000) == 1)
+		;
+	return cookie;
+}
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
+	return cookie;
+}
+
+/* Connections that end in between aren't told of: the next word is the listener's. */
+static void test_endings(int family)
+{
+	int endings = sock_diag_open_endings(), listener = listen_on(family), other = dup(listener), udp = socket(family, SOCK_DGRAM, 0);
+	struct endpoint at = name_of(listener);
+	uint64_t of_listener = cookie_of(listener), of_udp = cookie_of(udp), cookie;
+	struct sockaddr_storage sa;
+	socklen_t len;
+
+	tap_ok(endings >= 0, "endings are told");
+	ip_parse(family == AF_INET ? "127.0.0.1" : "::1", &at.ip);
+	len = endpoint_to_sockaddr(&at, &sa);
+	if (bind(udp, (struct sockaddr *)&sa, len) < 0)
+		abort();
+	for (int i = 0; i < 5; i++) {
+		int client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(client, (struct sockaddr *)&sa, len) < 0)
+			abort();
+		close(accept(listener, NULL, NULL));
+		close(client);
+	}
+	close(listener);
+	tap_ok(!sock_diag_read_ending(endings, &cookie), "a copy of the listener is open");
+	close(other);
+	tap_ok(next_ending(endings) == of_listener, "the last one is closed");
+	close(udp);
+	tap_ok(next_ending(endings) == of_udp, "a UDP socket");
+	close(endings);
+}
+
 int main(void)
 {
 	struct error err = { 0 };
@@ -166,5 +218,7 @@ int main(void)
 	test_datagrams(d, AF_INET6, "::1");
 	sock_diag_close(d);
 	test_services();
+	test_endings(AF_INET);
+	test_endings(AF_INET6);
 	return tap_done();
 }

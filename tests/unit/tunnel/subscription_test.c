@@ -381,6 +381,7 @@ static void test_deliver(void)
 			listeners[s.n_listeners] = (struct listener){ endpoint(text, 3000), mark != NULL };
 		}
 		is = subscription_deliver(&s, &client, &destination, &local, &remote);
+		tap_ok(!is || subscription_takes(&s, ip_is_v4(&destination.ip)), "%s: of that family", deliveries[i].name);
 		tap_int(is, deliveries[i].local != NULL, "%s: somebody takes it", deliveries[i].name);
 		if (!is) {
 			tap_ok(local.port == 1 && remote.port == 2, "%s: nothing is set", deliveries[i].name);
@@ -390,6 +391,36 @@ static void test_deliver(void)
 		tap_str(ip_format(&remote.ip, text), deliveries[i].remote, "%s: to", deliveries[i].name);
 		tap_ok(local.port == 40000 && remote.port == 3000, "%s: the client's port, the listener's port",
 		       deliveries[i].name);
+	}
+}
+
+/* Listeners as above; which families are worth asking for. */
+static const struct {
+	const char *name;
+	const char *ip;
+	bool v6only, v4, v6;
+} families[] = {
+	{ "any IPv4", "0.0.0.0", false, true, false },
+	{ "any", "::", false, true, true },
+	{ "any IPv6", "::", true, false, true },
+	{ "an IPv4 address", "10.0.0.7", false, true, false },
+	{ "an IPv6 address", "fd00::7", false, false, true },
+	{ "127.0.0.1", "127.0.0.1", false, true, true },
+	{ "::1", "::1", true, true, true },
+};
+
+static void test_families(void)
+{
+	struct subscription s = { .port = 80 };
+
+	tap_ok(!subscription_takes(&s, true) && !subscription_takes(&s, false), "no listener takes nothing");
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		struct listener l = { endpoint(families[i].ip, 3000), families[i].v6only };
+
+		s.listeners = &l;
+		s.n_listeners = 1;
+		tap_int(subscription_takes(&s, true), families[i].v4, "%s: IPv4", families[i].name);
+		tap_int(subscription_takes(&s, false), families[i].v6, "%s: IPv6", families[i].name);
 	}
 }
 
@@ -441,6 +472,7 @@ int main(void)
 	test_counters();
 	test_notice();
 	test_deliver();
+	test_families();
 	test_ports();
 	test_twin();
 	return tap_done();
