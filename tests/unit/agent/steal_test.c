@@ -145,9 +145,28 @@ static void test_existing(bool flush)
 	}
 }
 
+struct looking {
+	const struct session *session;
+	bool found;
+};
+
+static void look_for_subscriber(void *arg)
+{
+	struct looking *l = arg;
+
+	l->found = false;
+	for (struct subscriber *s = subscribers_of(services.subscriptions, IPPROTO_TCP, PORT); s; s = subscribers_next(services.subscriptions, s))
+		l->found |= s->client == l->session->client;
+}
+
+/* Waits until the agent has heard of it: a connection that is offered before goes to the next one. */
 static void unsubscribe(struct session *s)
 {
+	struct looking l = { .session = s, .found = true };
+
 	on_loop(send_unsubscribe, s);
+	while (l.found && poll(NULL, 0, 1) == 0)
+		on_loop(look_for_subscriber, &l);
 }
 
 /* The session's program has a full backlog: its SYN waits, and the client with it, until the subscription ends. */
@@ -205,12 +224,36 @@ static void test_rivals(void)
 	unsubscribe(&ann);
 }
 
+static bool has_text(const char *command, const char *text)
+{
+	char line[512];
+	bool found = false;
+	FILE *f = popen(command, "r");
+
+	while (fgets(line, sizeof(line), f))
+		found |= strstr(line, text) != NULL;
+	pclose(f);
+	return found;
+}
+
+/* Some time after the last subscription nothing of ours is there. */
+static bool becomes_clean(void)
+{
+	for (int i = 0; i < 500; i++) {
+		if (!has_text("nft list ruleset", "mirrord") && !has_text("ip rule; ip -6 rule; ip route show table all", "12397"))
+			return true;
+		poll(NULL, 0, 10);
+	}
+	return false;
+}
+
 /* Ports of passes are never those of connections that the client has. */
 static void test_ports_of_passes(void)
 {
 	static int client[MANY], server[MANY];
 	int passed, got, alive = 0;
 
+	tap_ok(becomes_clean(), "no pass of before has a port");
 	for (int i = 0; i < MANY; i++) {
 		client[i] = connect_from(OUTSIDE, pod[V4], PORT, (uint16_t)(1025 + 28 * i));
 		server[i] = accept_one(apps[V4]);
@@ -289,29 +332,6 @@ static void test_apps_on_one_address(void)
 	tap_int(client < 0 ? -client : read_outcome(client), ECONNRESET, "nobody at all: a reset");
 	close(client);
 	unsubscribe(&ann);
-}
-
-static bool has_text(const char *command, const char *text)
-{
-	char line[512];
-	bool found = false;
-	FILE *f = popen(command, "r");
-
-	while (fgets(line, sizeof(line), f))
-		found |= strstr(line, text) != NULL;
-	pclose(f);
-	return found;
-}
-
-/* Some time after the last subscription nothing of ours is there. */
-static bool becomes_clean(void)
-{
-	for (int i = 0; i < 500; i++) {
-		if (!has_text("nft list ruleset", "mirrord") && !has_text("ip rule; ip -6 rule; ip route show table all", "12397"))
-			return true;
-		poll(NULL, 0, 10);
-	}
-	return false;
 }
 
 /* An agent that died, and a tool that flushes all that it may. */

@@ -239,7 +239,7 @@ static inline struct sockaddr_storage address(const char *ip, uint16_t port, soc
 	return sa;
 }
 
-/* A listener there; gives up after ten seconds. */
+/* A listener there; gives up at some time. */
 static inline int listen_in(enum place p, const char *ip, uint16_t port, int backlog)
 {
 	socklen_t len;
@@ -288,7 +288,7 @@ static inline struct endpoint name_of(int fd, int (*get)(int, struct sockaddr *,
 	return e;
 }
 
-/* accept() that reports a lack of connections at once, or -1 after ten seconds. */
+/* accept() that reports a lack of connections at once, or -1 when patience is over. */
 static inline int accept_one(int listener)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

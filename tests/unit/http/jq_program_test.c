@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <sys/resource.h>
 
 #include "make_request.h"
 #include "tap.h"
@@ -27,12 +27,13 @@ static int run(const char *program)
 	return r;
 }
 
-static double now_ms(void)
+/* Processor time of the processes that are gone. */
+static double spent_ms(void)
 {
-	struct timespec t;
+	struct rusage u;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+	getrusage(RUSAGE_CHILDREN, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
 }
 
 static void test_rest(void)
@@ -45,11 +46,11 @@ static void test_rest(void)
 	make_request(&m, lines);
 	for (int i = 0; i < 3; i++)
 		tap_int(jq_any(jq, m.request.fields, 2), JQ_TROUBLE, "an endless program, again");
-	begin = now_ms();
+	begin = spent_ms();
 	for (int i = 0; i < 100; i++)
 		if (jq_any(jq, m.request.fields, 2) != JQ_TROUBLE)
 			tap_ok(false, "an endless program is trouble each time");
-	tap_ok(now_ms() - begin < 50 * JQ_LIMIT_MS, "after that it isn't tried for a while");
+	tap_ok(spent_ms() - begin < 50 * JQ_LIMIT_MS, "after that it isn't tried for a while");
 	jq_free(jq);
 }
 

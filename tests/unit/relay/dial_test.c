@@ -247,7 +247,7 @@ static void test_joined(void)
 	close(peer);
 	tap_int(read_outcome(pair[0]), 0, "its end");
 	close(pair[0]);
-	for (int i = 0; i < 1000 && socket_egress_count(direct); i++)
+	for (int i = 0; i < PATIENCE_S * 1000 && socket_egress_count(direct); i++)
 		poll(NULL, 0, 1);
 	tap_int(socket_egress_count(direct), 0, "gone");
 	close(listener);

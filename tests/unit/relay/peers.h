@@ -15,10 +15,15 @@
 
 #include "base/fd.h"
 
-/* A blocking peer that gives up after ten seconds, so that a lost byte fails a test and doesn't hang it. */
+enum {
+	PATIENCE_S = 60,      /* so long a machine may be busy with something else */
+	NOBODYS_PORT = 20009, /* the kernel gives none of below 32768 */
+};
+
+/* A blocking peer that gives up at some time, so that a lost byte fails a test and doesn't hang it. */
 static inline void set_patience(int fd)
 {
-	struct timeval tv = { .tv_sec = 10 };
+	struct timeval tv = { .tv_sec = PATIENCE_S };
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
@@ -139,7 +144,7 @@ static inline uint64_t receive_pattern(int fd, uint64_t at, uint64_t len, uint64
 	return good;
 }
 
-/* What a read says now: 0 at the end, the errno of an error (EAGAIN after ten seconds), -1 for data. */
+/* What a read says now: 0 at the end, the errno of an error (EAGAIN when patience is over), -1 for data. */
 static inline int read_outcome(int fd)
 {
 	char byte;
@@ -148,10 +153,10 @@ static inline int read_outcome(int fd)
 	return r < 0 ? errno : r > 0 ? -1 : 0;
 }
 
-/* Waits until *value is @want, at most ten seconds. Returns what it is then. */
+/* Waits until *value is @want, with patience. Returns what it is then. */
 static inline int await(const volatile int *value, int want)
 {
-	for (int i = 0; i < 10000 && *value != want; i++)
+	for (int i = 0; i < PATIENCE_S * 1000 && *value != want; i++)
 		poll(NULL, 0, 1);
 	return *value;
 }

@@ -92,7 +92,7 @@ static void test_urgent(void)
 	send(f.peers[0], "before", 6, 0);
 	send(f.peers[0], "!", 1, MSG_OOB);
 	send(f.peers[0], "after", 5, 0);
-	tap_int(poll(&p, 1, 5000), 1, "urgent data is announced");
+	tap_int(poll(&p, 1, PATIENCE_S * 1000), 1, "urgent data is announced");
 	tap_ok(recv(f.peers[1], &byte, 1, MSG_OOB) == 1 && byte == '!', "it is the byte that was sent");
 	tap_ok(recv(f.peers[1], data, sizeof(data), 0) == 6 && memcmp(data, "before", 6) == 0, "reads stop at the mark");
 	tap_ok(ioctl(f.peers[1], SIOCATMARK, &at_mark) == 0 && at_mark, "it is where it was");

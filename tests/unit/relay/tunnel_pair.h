@@ -76,10 +76,10 @@ static inline int tunnel_streams(void)
 	return n;
 }
 
-/* Waits until no more than @n are left, at most ten seconds. Returns how many are. */
+/* Waits until no more than @n are left. Returns how many are, some time later at the latest. */
 static inline int await_streams(int n)
 {
-	for (int i = 0; i < 10000 && tunnel_streams() > n; i++)
+	for (int i = 0; i < 60000 && tunnel_streams() > n; i++)
 		usleep(1000);
 	return tunnel_streams();
 }

@@ -137,7 +137,7 @@ static bool first_packet_arrives(const struct target_info *info)
 	fd = socket(AF_INET, SOCK_DGRAM, 0);
 	sent = sendto(fd, "first", 5, 0, (struct sockaddr *)&to, sizeof(to)) == 5;
 	in = (struct pollfd){ .fd = t.packet_in, .events = POLLIN };
-	sent = sent && poll(&in, 1, 1000) == 1;
+	sent = sent && poll(&in, 1, 20000) == 1;
 	close(fd);
 	twin_close(&t);
 	return sent;
