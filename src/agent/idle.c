@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum { AGENTS_MAX = 256, DEFAULT_WAIT_S = 60, LINGER_MS = 2000 };
-enum { HOLD_ATTEMPTS = 50, HOLD_PAUSE_MS = 10 }; /* exec may be quicker than the container's own process */
+enum { HOLD_ATTEMPTS = 500, HOLD_PAUSE_MS = 10 }; /* exec may be quicker than the container's own process */
 
 static socklen_t address_of(const char *name, struct sockaddr_un *ret)
 {

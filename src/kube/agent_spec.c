@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kube/bring.h"
+
 /* An agent that is told to end lets what it has be over, for ten seconds at most. */
 enum { GRACE_SECONDS = 15 };
 
@@ -73,10 +75,42 @@ static json_t *security(enum kube_way way, const struct kube_settings *s)
 	return context;
 }
 
-static json_t *container(enum kube_way way, const char *name, const struct kube_settings *s)
+/* As its spec has it; NULL without one. */
+static const json_t *target_container(const struct kube_place *p)
+{
+	const json_t *containers = json_object_get(json_object_get(p->object, "spec"), "containers");
+	json_t *c;
+	size_t i;
+
+	json_array_foreach((json_t *)containers, i, c)
+	{
+		const char *name = json_string_value(json_object_get(c, "name"));
+
+		if (name && strcmp(name, p->container) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+/* It is on the node, since the target runs; its root file system has to take the agent. */
+static json_t *container_of_target_image(enum kube_way way, const char *name, const struct kube_settings *s, const struct kube_place *p)
+{
+	char wait[16], tenths[16];
+	json_t *context = security(way, s);
+
+	snprintf(wait, sizeof(wait), "%u", s->wait);
+	snprintf(tenths, sizeof(tenths), "%u", s->wait * 10);
+	json_object_set_new(context, "readOnlyRootFilesystem", json_false());
+	return json_pack("{s:s, s:O?, s:s, s:[s,s,s,s,s,s], s:o}", "name", name, "image", json_object_get(target_container(p), "image"),
+			 "imagePullPolicy", "IfNotPresent", "command", "sh", "-c", kube_bring_wait, name, tenths, wait, "securityContext", context);
+}
+
+static json_t *container(enum kube_way way, const char *name, const struct kube_settings *s, const struct kube_place *p)
 {
 	char wait[16];
 
+	if (s->image_of_target)
+		return container_of_target_image(way, name, s, p);
 	snprintf(wait, sizeof(wait), "%u", s->wait);
 	return json_pack("{s:s, s:s, s:s, s:[s,s,s,s,s,s], s:o}", "name", name, "image", s->image ? s->image : KUBE_AGENT_IMAGE, "imagePullPolicy",
 			 s->pull_policy, "command", "mirrord-agent", "idle", "--name", name, "--wait", wait,
@@ -122,7 +156,7 @@ static void set_text(json_t *object, const char *key, const char *value)
 
 static json_t *pod_spec(enum kube_way way, const struct kube_settings *s, const struct kube_place *p)
 {
-	json_t *main = container(way, KUBE_AGENT_CONTAINER, s), *spec;
+	json_t *main = container(way, KUBE_AGENT_CONTAINER, s, p), *spec;
 
 	json_object_set_new(main, "resources", s->resources ? json_incref(s->resources) :
 							      json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "requests", "cpu", "1m", "memory",
@@ -161,26 +195,17 @@ json_t *kube_agent_job(enum kube_way way, const char *name, const struct kube_se
  * read those. */
 static void copy_environment(json_t *main, const struct kube_place *p)
 {
-	const json_t *containers = json_object_get(json_object_get(p->object, "spec"), "containers");
-	json_t *c;
-	size_t i;
+	static const char *const keys[] = { "env", "envFrom" };
+	const json_t *c = target_container(p);
 
-	json_array_foreach((json_t *)containers, i, c)
-	{
-		const char *name = json_string_value(json_object_get(c, "name"));
-
-		if (!name || strcmp(name, p->container) != 0)
-			continue;
-		if (json_object_get(c, "env"))
-			json_object_set(main, "env", json_object_get(c, "env"));
-		if (json_object_get(c, "envFrom"))
-			json_object_set(main, "envFrom", json_object_get(c, "envFrom"));
-	}
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (json_object_get(c, keys[i]))
+			json_object_set(main, keys[i], json_object_get(c, keys[i]));
 }
 
 json_t *kube_agent_patch(enum kube_way way, const char *name, const struct kube_settings *s, const struct kube_place *p)
 {
-	json_t *main = container(way, name, s);
+	json_t *main = container(way, name, s, p);
 
 	set_text(main, "targetContainerName", p->container);
 	copy_environment(main, p);

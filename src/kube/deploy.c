@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "kube/bring.h"
 #include "kube/json.h"
 #include "kube/ways.h"
 
@@ -57,6 +58,12 @@ static const char *image_of(const struct deployment *d)
 	return d->settings->image ? d->settings->image : KUBE_AGENT_IMAGE;
 }
 
+static int hint_of_shell(struct error *err)
+{
+	return error_hint(err, "agent.image: target needs a shell (sh) in the target's image; where there is none, the agent needs an image of "
+			       "its own");
+}
+
 /* States of a container that last until somebody changes something. */
 static int check_waiting(const struct deployment *d, const json_t *waiting, struct error *err)
 {
@@ -64,17 +71,21 @@ static int check_waiting(const struct deployment *d, const json_t *waiting, stru
 	static const char *const others[] = { "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff",
 					      "StartError" };
 	const char *reason = kube_text(waiting, "reason"), *message = kube_text(waiting, "message");
+	size_t i;
 
-	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
+	for (i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
 		if (strcmp(reason, images[i]) != 0)
 			continue;
 		error_set(err, 0, "the agent's image can't be had: %s: %.600s", reason, message);
 		return error_hint(err, "agent.image is %s; docs/kubernetes.md shows how to bring it to the nodes or into a registry", image_of(d));
 	}
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (strcmp(reason, others[i]) == 0)
-			return error_set(err, 0, "the agent can't be started: %s: %.600s", reason, message);
-	return 0;
+			break;
+	if (i == sizeof(others) / sizeof(others[0]))
+		return 0;
+	error_set(err, 0, "the agent can't be started: %s: %.600s", reason, message);
+	return d->settings->image_of_target ? hint_of_shell(err) : -1;
 }
 
 static int refuse_ended(const struct deployment *d, const json_t *terminated, struct error *err)
@@ -82,6 +93,8 @@ static int refuse_ended(const struct deployment *d, const json_t *terminated, st
 	error_set(err, 0, "the agent ended at once, with status %lld: %s %.500s",
 		  (long long)json_integer_value(json_object_get(terminated, "exitCode")), kube_text(terminated, "reason"),
 		  kube_text(terminated, "message"));
+	if (d->settings->image_of_target)
+		return hint_of_shell(err);
 	return error_hint(err, "`kubectl logs -n %s %s -c %s` may say more", d->agent.namespace, d->agent.pod, d->agent.container);
 }
 
@@ -239,16 +252,26 @@ void kube_agent_remove(struct kube *k, const struct kube_agent *a)
 	json_decref(c.body);
 }
 
+static int bring(struct deployment *d, struct error *err)
+{
+	struct kube_agent *a = &d->agent;
+
+	if (!d->settings->image_of_target)
+		return 0;
+	tell(d, "bringing the program");
+	return kube_bring(d->kube, a->namespace, a->pod, a->container, a->program, err);
+}
+
 static int try_way(struct deployment *d, enum kube_way way, struct error *err)
 {
 	bool job = way == KUBE_WAY_JOB || way == KUBE_WAY_TARGETLESS;
 
-	d->agent = (struct kube_agent){ .way = way };
+	d->agent = (struct kube_agent){ .way = way, .program = "mirrord-agent" };
 	d->last[0] = '\0';
 	if ((job ? create_job(d, err) : create_container(d, err)) < 0)
 		return -1;
 	tell(d, kube_way_describe(way));
-	if (await(d, err) == 0)
+	if (await(d, err) == 0 && bring(d, err) == 0)
 		return 0;
 	kube_set_cancel(d->kube, -1);
 	kube_agent_remove(d->kube, &d->agent);

@@ -9,6 +9,7 @@ struct kube_agent {
 	enum kube_way way;
 	char namespace[64], pod[254], container[64];
 	char job[64]; /* "" without one */
+	char program[300]; /* mirrord-agent, as it is called in the container */
 };
 
 /* Told of each step, as a line for the user. May be NULL. */

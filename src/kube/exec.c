@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "kube/exec_internal.h"
@@ -15,11 +16,12 @@
 #include "kube/status.h"
 
 enum { REQUEST_MAX = 65536, ANSWER_TIMEOUT_MS = 20000 };
+enum { ATTEMPTS = 20, PAUSE_MS = 100 };
 #define PROTOCOLS "v5.channel.k8s.io, v4.channel.k8s.io"
 
 static int make_path(const struct kube_exec_target *t, char *path, size_t room)
 {
-	char part[1024];
+	char part[4096];
 	size_t n;
 
 	kube_path(part, sizeof(part), "/api/v1/namespaces/%s/pods/%s/exec?container=%s&stdin=true&stdout=true&stderr=true", t->namespace,
@@ -239,4 +241,20 @@ struct kube_exec *kube_exec_open(struct kube *k, const struct kube_exec_target *
 		return e;
 	kube_exec_free(e);
 	return NULL;
+}
+
+struct kube_exec *kube_exec_start(struct kube *k, const struct kube_exec_target *target, struct error *err)
+{
+	static const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000L };
+	struct kube_exec *e = NULL;
+	long status = 0;
+
+	for (int i = 0; i < ATTEMPTS && !e; i++) {
+		if (i > 0 && status != 404 && status != 400 && status != 500 && status != 429)
+			break;
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		e = kube_exec_open(k, target, &status, err);
+	}
+	return e;
 }

@@ -16,6 +16,9 @@ struct kube_exec_target {
  * container that isn't there yet can be told from one that may not be entered. NULL with @err. */
 struct kube_exec *kube_exec_open(struct kube *k, const struct kube_exec_target *target, long *ret_status, struct error *err);
 
+/* The same with patience: a container that the kubelet has reported as running may still be unknown to exec for a moment. */
+struct kube_exec *kube_exec_start(struct kube *k, const struct kube_exec_target *target, struct error *err);
+
 struct kube_exec_events {
 	/* What the command wrote to its standard error. */
 	void (*on_stderr)(void *arg, const char *text, size_t len);

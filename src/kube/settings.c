@@ -60,6 +60,7 @@ void kube_settings_read(const struct config *c, struct kube_settings *ret)
 		.namespace = c->target_namespace,
 		.agent_namespace = c->agent_namespace,
 		.image = c->agent_image,
+		.image_of_target = c->agent_image && strcmp(c->agent_image, "target") == 0,
 		.pull_policy = pull_policies[c->agent_image_pull_policy],
 		.service_account = c->agent_service_account,
 		.priority_class = c->agent_priority_class,

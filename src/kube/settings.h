@@ -17,6 +17,7 @@ struct kube_settings {
 	const char *namespace;	     /* the target's; else the context's */
 	const char *agent_namespace; /* of the agent's job; else the context's */
 	const char *image;	     /* else KUBE_AGENT_IMAGE */
+	bool image_of_target;	     /* `agent.image: target`: the agent is brought into it */
 	const char *pull_policy;
 	const char *service_account, *priority_class;
 	enum kube_ephemeral ephemeral;

@@ -33,7 +33,6 @@
 
 #define END_TIME (3 * LOOP_SECOND)
 #define DROP_TIME (300 * (uint64_t)LOOP_MS) /* until an agent that still runs is one that waits */
-enum { EXEC_ATTEMPTS = 20, EXEC_PAUSE_MS = 100 };
 enum { NEXT_POD_MS = 60000, NEXT_MS = 600000, NEXT_READY_MS = 30000, NEXT_PAUSE_MS = 250, NEWS_MS = 3000 };
 enum { AGAIN_MS = 30000, AGAIN_PAUSE_MS = 50, AGAIN_PAUSE_MAX_MS = 1000 };
 
@@ -162,28 +161,12 @@ static void warn_of_probes(const struct tunnel *t)
 			probes);
 }
 
-/* A container that the kubelet has reported as running may still be unknown to exec for a moment. */
-static struct kube_exec *start_agent(struct tunnel *t, const char *const *command, struct error *err)
-{
-	const struct kube_exec_target target = { t->agent.namespace, t->agent.pod, t->agent.container, command };
-	struct kube_exec *e = NULL;
-	long status = 0;
-
-	for (int i = 0; i < EXEC_ATTEMPTS && !e; i++) {
-		if (i > 0 && status != 404 && status != 400 && status != 500 && status != 429)
-			break;
-		if (i > 0)
-			wait_for(EXEC_PAUSE_MS);
-		e = kube_exec_open(t->kube, &target, &status, err);
-	}
-	return e;
-}
-
 static int open_exec(struct tunnel *t, struct error *err)
 {
 	bool in_pod = t->agent.way != KUBE_WAY_JOB, has_target = t->agent.way != KUBE_WAY_TARGETLESS;
-	const char *command[16] = { "mirrord-agent", "--target", t->options->target->text, "--log", log_level_name(t->options->agent_log_level),
+	const char *command[16] = { t->agent.program, "--target", t->options->target->text, "--log", log_level_name(t->options->agent_log_level),
 				    "--idle", t->agent.container };
+	const struct kube_exec_target target = { t->agent.namespace, t->agent.pod, t->agent.container, command };
 	size_t n = 7;
 
 	if (in_pod) { /* its network is the one that we want */
@@ -194,7 +177,7 @@ static int open_exec(struct tunnel *t, struct error *err)
 		command[n++] = "--container-id";
 		command[n++] = t->place.container_id;
 	}
-	t->exec = start_agent(t, command, err);
+	t->exec = kube_exec_start(t->kube, &target, err);
 	return t->exec ? 0 : -1;
 }
 
@@ -218,7 +201,7 @@ static const struct kube_exec_events exec_events = { .on_stderr = on_stderr, .on
 /* Another exec into the agent's container, beside the agent. NULL with @err and what the server answered. */
 static struct kube_exec *open_beside(struct tunnel *t, const char *option, long *ret_status, struct error *err)
 {
-	const char *const command[] = { "mirrord-agent", "resume", "--idle", t->agent.container, option, NULL };
+	const char *const command[] = { t->agent.program, "resume", "--idle", t->agent.container, option, NULL };
 	const struct kube_exec_target target = { t->agent.namespace, t->agent.pod, t->agent.container, command };
 
 	return kube_exec_open(t->kube, &target, ret_status, err);

@@ -30,18 +30,19 @@ static bool is_doubtful(const struct kube_call *namespace, const struct kube_cal
 static int choose(const struct kube_settings *s, const struct kube_call *c, enum kube_way ret[KUBE_WAYS_MAX])
 {
 	bool job = c[TRY_JOB].status != 403 && kube_may(&c[MAY_EXEC_THERE]) && admits_privileges(&c[JOB_NAMESPACE]);
-	bool in_pod = kube_may(&c[MAY_ADD_CONTAINER]) && kube_may(&c[MAY_EXEC_HERE]), only_in_pod = s->ephemeral == KUBE_EPHEMERAL_YES;
+	bool in_pod = kube_may(&c[MAY_ADD_CONTAINER]) && kube_may(&c[MAY_EXEC_HERE]);
+	bool only_in_pod = s->image_of_target || s->ephemeral == KUBE_EPHEMERAL_YES;
 	bool last = is_doubtful(&c[JOB_NAMESPACE], &c[TRY_JOB]);
 	int n = 0;
 
-	if (s->ephemeral == KUBE_EPHEMERAL_NO || (job && !only_in_pod && !last))
+	if (!only_in_pod && (s->ephemeral == KUBE_EPHEMERAL_NO || (job && !last)))
 		ret[n++] = KUBE_WAY_JOB;
 	if (only_in_pod || (in_pod && s->ephemeral == KUBE_EPHEMERAL_AUTO)) {
 		if (admits_privileges(&c[TARGET_NAMESPACE]))
 			ret[n++] = KUBE_WAY_EPHEMERAL;
 		ret[n++] = KUBE_WAY_PLAIN;
 	}
-	if (s->ephemeral == KUBE_EPHEMERAL_AUTO && job && last)
+	if (!only_in_pod && s->ephemeral == KUBE_EPHEMERAL_AUTO && job && last)
 		ret[n++] = KUBE_WAY_JOB;
 	if (n == 0)
 		ret[n++] = KUBE_WAY_JOB;
@@ -54,6 +55,10 @@ int kube_ways_choose(struct kube *k, const struct kube_settings *s, const struct
 	struct kube_call c[QUESTIONS] = { 0 };
 	int n;
 
+	if (t->kind == TARGET_TARGETLESS && s->image_of_target) {
+		error_set(err, 0, "agent.image is \"target\", and there is no target whose image that would be");
+		return -1;
+	}
 	if (t->kind == TARGET_TARGETLESS) {
 		ret[0] = KUBE_WAY_TARGETLESS;
 		return 1;

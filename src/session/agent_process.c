@@ -13,34 +13,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-
-#ifndef LIBEXECDIR
-#define LIBEXECDIR "/usr/libexec"
-#endif
+#include "target/agent_program.h"
 
 enum { LEND_FD = 3 };
-
-/* Beside our own program first: a build tree is used as it stands. */
-static int find_agent(char path[PATH_MAX], struct error *err)
-{
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 32);
-	char *slash;
-
-	if (n > 0) {
-		path[n] = '\0';
-		slash = strrchr(path, '/');
-		strcpy(slash + 1, "mirrord-agent");
-		if (access(path, X_OK) == 0)
-			return 0;
-	}
-	strcpy(path, LIBEXECDIR "/mirrord/mirrord-agent");
-	if (access(path, X_OK) == 0)
-		return 0;
-	error_set(err, errno, "find mirrord-agent beside mirrord or at %s", path);
-	if (n < 0)
-		return error_hint(err, "/proc is not there, or not that of this system: `mount -t proc proc /proc` mounts it");
-	return error_hint(err, "the installation is not complete: install the package again, or run ./dev build");
-}
 
 static _Noreturn void run_agent(const char *path, const struct target *t, int tunnel, int lend, enum log_level level, int log_fd)
 {
@@ -73,7 +48,7 @@ int agent_process_start(const struct target *target, bool lend, enum log_level l
 	int tunnel[2] = { -1, -1 }, lending[2] = { -1, -1 };
 	pid_t pid = -1;
 
-	if (find_agent(path, err) < 0)
+	if (agent_program_find(path, err) < 0)
 		return -1;
 	if (fd_bulk_pair(tunnel) < 0 ||
 	    (lend && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, lending) < 0) || (pid = fork()) < 0)

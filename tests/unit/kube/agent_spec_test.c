@@ -14,7 +14,8 @@ static struct kube_place place(void)
 	struct kube_place p = { .namespace = "shop", .pod = "web-1", .node = "node1", .container = "app", .container_id = "abc" };
 
 	p.object = json_loads("{\"spec\":{\"containers\":[{\"name\":\"side\",\"env\":[{\"name\":\"A\"}]},"
-			      "{\"name\":\"app\",\"env\":[{\"name\":\"B\"}],\"envFrom\":[{\"configMapRef\":{\"name\":\"c\"}}]}]}}",
+			      "{\"name\":\"app\",\"image\":\"shop:7\","
+			      "\"env\":[{\"name\":\"B\"}],\"envFrom\":[{\"configMapRef\":{\"name\":\"c\"}}]}]}}",
 			      0, NULL);
 	return p;
 }
@@ -133,11 +134,34 @@ static void test_patches(void)
 	}
 }
 
+/* `agent.image: target`: a shell of that image waits for the agent. */
+static void test_image_of_target(void)
+{
+	struct kube_settings s = plain;
+	struct kube_place p = place();
+	const json_t *main;
+	json_t *patch;
+
+	s.image_of_target = true;
+	patch = kube_agent_patch(KUBE_WAY_EPHEMERAL, "mirrord-agent-x", &s, &p);
+	main = json_array_get(kube_dig(patch, "spec.ephemeralContainers"), 0);
+	tap_str(kube_text(main, "image"), "shop:7", "the target's image");
+	tap_str(kube_text(main, "imagePullPolicy"), "IfNotPresent", "which is on the node");
+	tap_str(json_string_value(json_array_get(json_object_get(main, "command"), 0)), "sh", "a shell");
+	tap_str(json_string_value(json_array_get(json_object_get(main, "command"), 3)), "mirrord-agent-x", "that knows for whom it waits");
+	tap_str(json_string_value(json_array_get(json_object_get(main, "command"), 4)), "300", "and for how many tenths of a second");
+	tap_ok(json_is_false(kube_dig(main, "securityContext.readOnlyRootFilesystem")), "the agent can be written there");
+	tap_str(words(kube_dig(main, "securityContext.capabilities.drop")), "ALL", "with the same rights");
+	json_decref(patch);
+	kube_place_fini(&p);
+}
+
 int main(void)
 {
 	test_jobs();
 	test_owners();
 	test_settings();
 	test_patches();
+	test_image_of_target();
 	return tap_done();
 }
