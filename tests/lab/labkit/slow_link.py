@@ -4,6 +4,7 @@
 The packet sockets carry the virtio header along, so that checksums and sizes that the senders left to "hardware" stay valid.
 """
 
+import random
 import select
 import socket
 import threading
@@ -21,20 +22,23 @@ def _open(interface):
     return s
 
 
-def start(a, b, delay):
-    """Delays what passes between the interfaces @a and @b by @delay seconds each way."""
+def start(a, b, delay, loss=0):
+    """Delays what passes between the interfaces @a and @b by @delay seconds each way; that part of the frames that @loss is gets lost."""
     socks = (_open(a), _open(b))
-    threading.Thread(target=_run, args=(socks, delay), daemon=True).start()
+    threading.Thread(target=_run, args=(socks, delay, loss), daemon=True).start()
 
 
-def _run(socks, delay):
+def _run(socks, delay, loss):
     waiting = deque()  # (due, socket, frame), in order: the delay is the same for all
     while True:
         wait = None if not waiting else max(0, waiting[0][0] - time.monotonic())
         ready, _, _ = select.select(socks, [], [], wait)
         for s in ready:
-            frame, sender = s.recvfrom(70000)
-            if sender[2] != PACKET_OUTGOING:
+            try:
+                frame, sender = s.recvfrom(70000)
+            except OSError:  # the interface is gone
+                return
+            if sender[2] != PACKET_OUTGOING and random.random() >= loss:
                 waiting.append((time.monotonic() + delay, socks[1 - socks.index(s)], frame))
         while waiting and waiting[0][0] <= time.monotonic():
             _, out, frame = waiting.popleft()
