@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a test has at hand: the cluster, the pods that are in it for all tests (conf/shop.yaml), and `mirrord`."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,9 @@ import time
 from labkit.registry import PATIENCE, PROMPT, Failure
 
 from .cluster import HERE, Trouble
+
+
+WAIT = 90  # seconds, for what comes in the end: who waits for a condition loses nothing by patience
 
 
 class Done:
@@ -34,10 +38,20 @@ class Kit:
     def prepare(self):
         with open(f"{HERE}/conf/shop.yaml") as f:
             self.cluster.apply(f.read())
-        for deployment in ("web", "guarded"):
-            namespace = "guarded" if deployment == "guarded" else "default"
-            self.cluster.kubectl("-n", namespace, "rollout", "status", f"deployment/{deployment}", "--timeout=120s")
-        self.cluster.kubectl("wait", "--for=condition=Ready", "pod/client", "pod/shell", "pod/echo", "--timeout=120s")
+        self.wait_rollout("web")
+        self.wait_rollout("guarded", "guarded")
+        self.wait_ready("pod/client", "pod/shell", "pod/echo")
+        self._await_network()
+
+    def _await_network(self):
+        """Until each node's proxy and the name server know of the pods: a pod that is ready is known to the API alone."""
+        pods = self.pods("app=web")
+        addresses = {p["status"]["podIP"] for p in pods}
+        service = self.get("service", "web")["spec"]["clusterIP"]
+        ask = f"for i in 1 2 3 4 5 6 7 8; do curl -fs --max-time 5 http://{service}/ || :; done"
+        for node in self.cluster.nodes:
+            self.wait_for(f"{node.name}'s way to the service", lambda: all(p["metadata"]["name"] in node.run("sh", "-c", ask) for p in pods))
+        self.wait_for("the service's pods by name", lambda: addresses <= set(self.in_pod("client", "getent ahostsv4 web-headless || :").split()))
 
     def kubectl(self, *arguments, **more):
         try:
@@ -58,7 +72,7 @@ class Kit:
         """What a bash script in the pod prints."""
         return self.kubectl("exec", "-i", *options, pod, "--", "bash", "-euo", "pipefail", "-c", script, **more)
 
-    def wait_for(self, what, condition, seconds=30):
+    def wait_for(self, what, condition, seconds=WAIT):
         """Polls until @condition() is true, and returns what it was. Raises Failure."""
         end = time.monotonic() + seconds * PATIENCE
         while not (value := condition()):
@@ -66,6 +80,25 @@ class Kit:
                 raise Failure(what, f"not within {seconds * PATIENCE} s")
             time.sleep(0.05)
         return value
+
+    def wait_condition(self, condition, *names, namespace="default"):
+        self.kubectl("-n", namespace, "wait", f"--for={condition}", *names, f"--timeout={int(WAIT * PATIENCE)}s")
+
+    def wait_ready(self, *names, namespace="default"):
+        self.wait_condition("condition=Ready", *names, namespace=namespace)
+
+    def wait_rollout(self, deployment, namespace="default"):
+        self.kubectl("-n", namespace, "rollout", "status", f"deployment/{deployment}", f"--timeout={int(WAIT * PATIENCE)}s")
+
+    @contextlib.contextmanager
+    def namespace(self, name):
+        """A namespace for one test, in which pods can be made: that needs an account that a controller makes."""
+        self.kubectl("create", "namespace", name)
+        try:
+            self.wait_for("the namespace's account", lambda: self.kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"))
+            yield
+        finally:
+            self.kubectl("delete", "namespace", name, "--wait=false")
 
     # The product
 
@@ -100,10 +133,21 @@ class Kit:
             status = None
         return Done(status, out, err, time.monotonic() - began)
 
+    def logged(self, words):
+        """How often the session's log has @words."""
+        return self.session_log(None).count(words)
+
+    def wait_logged(self, what, words, times=1, p=None):
+        """@p: the session's program, which must not end meanwhile."""
+        self.wait_for(what, lambda: self.logged(words) >= times or (p and p.poll() is not None))
+        if self.logged(words) < times:
+            raise Failure(what, f"the program ended with {p.returncode}", self.session_log(200))
+
     def session_log(self, lines=60):
+        """The last @lines of it; None: all."""
         try:
             with open(self.log, errors="backslashreplace") as f:
-                return "".join(f.readlines()[-lines:])
+                return "".join(f.readlines()[-lines if lines else None:])
         except OSError:
             return "(no log)"
 
@@ -134,7 +178,7 @@ class Kit:
             except OSError:
                 pass
 
-    def wait_clean(self, seconds=30):
+    def wait_clean(self, seconds=WAIT):
         try:
             self.wait_for("no agent left", lambda: not self.agents(), seconds)
         except Failure:

@@ -20,7 +20,7 @@ def nodes(kit):
 @test("cluster.service")
 def service(kit):
     """By name from a pod: both replicas answer, and see that pod's address, also from the other node."""
-    asked = "for i in {1..30}; do curl -fs --max-time 5 http://web/; done"
+    asked = "for i in {1..30}; do curl -fs --max-time 30 http://web/; done"
     answers = [json.loads(line) for line in kit.in_pod("client", asked).splitlines()]
     expect("who answers", {a["pod"] for a in answers}, {p["metadata"]["name"] for p in kit.pods("app=web")})
     expect("whom they see", {a["peer"] for a in answers}, {kit.pod_address("client")})

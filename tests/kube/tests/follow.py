@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PATIENCE, PROMPT, expect, expect_in, test
 
 from kubekit.cluster import PROGRAM
 
@@ -18,6 +18,7 @@ from .incoming import SERVER, ends
 from .permissions import JOB, user
 from .targets import objects, workload
 
+STAY = int(6 * PATIENCE)  # seconds that a pod goes on after its end was told, until no proxy sends anybody there
 MOVED = "is the target from here on"
 MAKE_JOB = ("batch", "jobs", "create")
 
@@ -26,11 +27,12 @@ def shop(replicas):
     """Pods that stay a while after they have gone out of service, as they should where no request may fail."""
     it = workload("Deployment", "shop", replicas=replicas)
     pod = it["spec"]["template"]["spec"]
-    pod["terminationGracePeriodSeconds"] = 8
+    pod["terminationGracePeriodSeconds"] = STAY + 2
     pod["volumes"] = [{"name": "server", "configMap": {"name": "server"}}]
     pod["containers"][0].update(
         command=["python3", "/server/server.py"], volumeMounts=[{"name": "server", "mountPath": "/server"}],
-        readinessProbe={"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}, lifecycle={"preStop": {"sleep": {"seconds": 6}}})
+        readinessProbe={"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": 10},
+        lifecycle={"preStop": {"sleep": {"seconds": STAY}}})
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"},
                "spec": {"selector": {"app": "shop"}, "ports": [{"port": 80, "targetPort": 8080}]}}
     return it, service
@@ -39,15 +41,14 @@ def shop(replicas):
 @contextlib.contextmanager
 def deployed(kit, replicas):
     with objects(kit, *shop(replicas)):
-        kit.kubectl("rollout", "status", "deployment/shop", "--timeout=60s")
+        kit.wait_rollout("shop")
         yield
-    kit.wait_for("the end of its pods", lambda: not kit.pods("app=shop"), 40)
 
 
 class Customer:
     """Asks the service again and again, from a pod, a new connection each time. What it got is told at the end."""
 
-    SCRIPT = "while read -r -t 0.05 _ || (($? > 128)); do curl -sS --max-time 8 http://shop/ || echo failed: $?; done 2>&1"
+    SCRIPT = "while read -r -t 0.05 _ || (($? > 128)); do curl -sS --max-time 30 http://shop/ || echo failed: $?; done 2>&1"
 
     def __init__(self, kit):
         self.process = subprocess.Popen([PROGRAM, "kubectl", "exec", "-i", "client", "--", "bash", "-c", self.SCRIPT], stdin=subprocess.PIPE,
@@ -67,8 +68,8 @@ class Customer:
 
     def end(self):
         self.process.stdin.close()
-        self.reader.join(30)
-        self.process.wait(10)
+        self.reader.join(2 * PROMPT)
+        self.process.wait(PROMPT)
         told = self.lines[self.begin:]
         return [(i, line) for i, line in enumerate(told) if not line.startswith('{"pod"')], len(told)
 
@@ -80,10 +81,10 @@ def check_move(kit, options, replicas, change):
         try:
             kit.wait_for("a request that is answered here", lambda: customer.answered_by("local", 0))
             change()
-            kit.wait_for("the move", lambda: MOVED in kit.session_log(5000) or p.poll() is not None, 40)
-            kit.wait_for("the port", lambda: kit.session_log(5000).count("port 8080 is stolen") >= 2)
-            kit.kubectl("rollout", "status", "deployment/shop", "--timeout=60s")
-            kit.wait_for("only one pod for each replica", lambda: len(kit.pods("app=shop")) == replicas, 40)
+            kit.wait_logged("the move", MOVED, p=p)
+            kit.wait_logged("the port", "port 8080 is stolen", 2, p)
+            kit.wait_rollout("shop")
+            kit.wait_for("only one pod for each replica", lambda: len(kit.pods("app=shop")) == replicas)
             so_far = len(customer.lines)
             kit.wait_for("a request that is answered here again", lambda: customer.answered_by("local", so_far))
         finally:
@@ -131,13 +132,13 @@ def addresses(kit):
             return lines[-1].split(" ") if lines and lines[-1].count(" ") == 2 else ["", "", ""]
 
         kit.wait_for("the pod", lambda: kit.pods("app=cart"))
-        kit.kubectl("wait", "--for=condition=Ready", "pod/cart-0", "--timeout=60s")
+        kit.wait_ready("pod/cart-0")
         before = kit.pod_address("cart-0")
         p = kit.start_mirrord(["bash", "-c", LOOK], "pod/cart-0", stdout=out)
         try:
             kit.wait_for("the first pod's address", lambda: last() == [before, before + ",", "cart-0"])
             kit.kubectl("delete", "pod", "cart-0", "--now")
-            kit.wait_for("the move", lambda: MOVED in kit.session_log(5000) or p.poll() is not None, 40)
+            kit.wait_logged("the move", MOVED, p=p)
             after = kit.pod_address("cart-0")
             expect("another address", after != before, True)
             kit.wait_for("the next pod's address", lambda: last()[0] == after)
@@ -151,12 +152,12 @@ def nowhere(kit):
     """A pod that nobody makes anew: said, and the program is told to end."""
     with objects(kit, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "lonely", "labels": {"app": "lonely"}},
                        "spec": workload("Deployment", "lonely")["spec"]["template"]["spec"]}):
-        kit.kubectl("wait", "--for=condition=Ready", "pod/lonely", "--timeout=60s")
+        kit.wait_ready("pod/lonely")
         p = kit.start_mirrord(["sleep", "1000"], "pod/lonely")
         kit.wait_for("the agent", kit.agents)
         kit.wait_for("the session", lambda: "serves" in kit.session_log() or "exec: v5" in kit.session_log())
         kit.kubectl("delete", "pod", "lonely", "--now")
-        out, err = p.communicate(timeout=90)
+        out, err = p.communicate(timeout=60 + 2 * PROMPT)
         expect("status", p.returncode, -signal.SIGTERM, f"{err}\n{kit.session_log()}")
         expect_in("stderr", err, "target pod/lonely: its pod is gone, and no other came within 60 seconds")
 
@@ -176,11 +177,11 @@ def container_killed(kit):
                 kill_container(kit, name)
                 seen = []
                 kit.wait_for("its restart", lambda: seen.append(kit.in_pod("client", ask)) or
-                             kit.get("pod", name)["status"]["containerStatuses"][0]["restartCount"] == 1, 40)
+                             kit.get("pod", name)["status"]["containerStatuses"][0]["restartCount"] == 1)
                 if way == "job":
                     expect("who answers meanwhile", {"local" in a for a in seen}, {True})
                 else:
-                    kit.wait_for("the move", lambda: MOVED in kit.session_log(5000), 40)
+                    kit.wait_logged("the move", MOVED, p=p)
                 kit.wait_for("a request that is answered here again", lambda: "local" in kit.in_pod("client", ask))
             finally:
                 ends(p)
@@ -207,14 +208,14 @@ def again(kit):
     with deployed(kit, 1), user(kit, JOB) as kubeconfig:
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/shop", ["--steal", "-a", "default"], env=kit.environment(kubeconfig))
         try:
-            kit.wait_for("the port", lambda: "port 8080 is stolen" in kit.session_log(5000))
+            kit.wait_logged("the port", "port 8080 is stolen", p=p)
             change_role(kit, {"op": "remove", "path": f"/rules/{JOB.index(MAKE_JOB)}"})
             kit.kubectl("delete", "pod", stolen_pod(kit), "--wait=false")
-            kit.wait_for("two attempts", lambda: kit.session_log(5000).count("session: follow: ") >= 2 or p.poll() is not None)
+            kit.wait_logged("two attempts", "session: follow: ", 2, p)
             group, resource, verb = MAKE_JOB
             change_role(kit, {"op": "add", "path": "/rules/-", "value": {"apiGroups": [group], "resources": [resource], "verbs": [verb]}})
-            kit.wait_for("the move", lambda: MOVED in kit.session_log(5000) or p.poll() is not None, 60)
-            kit.wait_for("the port", lambda: kit.session_log(5000).count("port 8080 is stolen") >= 2)
+            kit.wait_logged("the move", MOVED, p=p)
+            kit.wait_logged("the port", "port 8080 is stolen", 2, p)
         finally:
             ends(p)
             kit.kubectl("delete", "jobs", "-l", "app=mirrord", "--wait=false")  # that user may not

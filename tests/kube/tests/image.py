@@ -5,7 +5,7 @@ import hashlib
 import os
 import subprocess
 
-from labkit.registry import expect, expect_in, test
+from labkit.registry import expect, test
 
 from kubekit.cluster import HERE
 
@@ -48,7 +48,7 @@ def runs(kit):
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}}]}}
     kit.cluster.apply(pod)
     try:
-        kit.kubectl("-n", "guarded", "wait", "--for=jsonpath={.status.phase}=Failed", "pod/image", "--timeout=30s")
-        expect_in("its words", kit.kubectl("-n", "guarded", "logs", "image"), "usage: mirrord-agent")
+        kit.wait_condition("jsonpath={.status.phase}=Failed", "pod/image", namespace="guarded")
+        kit.wait_for("how it is to be called", lambda: "usage: mirrord-agent" in kit.kubectl("-n", "guarded", "logs", "image"))
     finally:
         kit.kubectl("-n", "guarded", "delete", "pod", "image", "--now")

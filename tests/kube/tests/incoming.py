@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 from kubekit.cluster import PROGRAM
 
@@ -39,13 +39,13 @@ server.serve_forever()
 
 def ask(kit, path="/", times=12):
     """Answers to the client pod, by way of the service; a connection each."""
-    out = kit.in_pod("client", f"for i in $(seq {times}); do curl -sS --max-time 5 http://web{path}; done")
+    out = kit.in_pod("client", f"for i in $(seq {times}); do curl -sS --max-time 30 http://web{path}; done")
     return [json.loads(line) for line in out.splitlines()]
 
 
 def ends(p):
     p.send_signal(signal.SIGTERM)
-    return p.communicate(timeout=20)
+    return p.communicate(timeout=2 * PROMPT)
 
 
 @test("incoming.steal", timeout=90)
@@ -59,12 +59,12 @@ def steal(kit):
             kit.wait_for("a request that is answered here", lambda: any(a["pod"] == "local" for a in ask(kit)))
             answers = ask(kit, times=30)
             expect("who answers", {a["pod"] == "local" for a in answers}, {True, False})
-            expect_in("log", kit.session_log(400), probes)
+            expect("lines that tell of probes", kit.logged(probes), lambda n: n > 0, kit.session_log(400))
             expect("whom the program sees", {a["peer"] for a in answers if a["pod"] == "local"}, {address})
         finally:
             ends(p)
-        expect("who answers afterwards", any(a["pod"] == "local" for a in ask(kit)), False)
         kit.wait_clean()
+        expect("who answers afterwards", any(a["pod"] == "local" for a in ask(kit)), False)
 
 
 @test("incoming.mirror")
@@ -78,8 +78,8 @@ def mirror(kit):
 
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", stdout=out)
         try:
-            kit.wait_for("the subscription", lambda: "port 8080 is mirrored" in kit.session_log(400))
-            answers = kit.in_pod("client", f"for i in {{1..20}}; do curl -sS --max-time 5 http://{address}:8080/copied; done")
+            kit.wait_logged("the subscription", "port 8080 is mirrored", p=p)
+            answers = kit.in_pod("client", f"for i in {{1..20}}; do curl -sS --max-time 30 http://{address}:8080/copied; done")
             expect("who answers", {json.loads(line)["pod"] for line in answers.splitlines()}, {name})
             kit.wait_for("the copies", lambda: copies() >= 20)
         finally:
@@ -91,7 +91,8 @@ def node_server():
     """A pod with its node's network, which serves port 8090 there."""
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "noded", "labels": {"app": "noded"}}, "spec": {
         "hostNetwork": True, "nodeName": "node2", "terminationGracePeriodSeconds": 0,
-        "containers": [{"name": "main", "image": "localhost/app:1", "command": ["python3", "-m", "http.server", "8090", "-d", "/tmp"]}]}}
+        "containers": [{"name": "main", "image": "localhost/app:1", "command": ["python3", "-m", "http.server", "8090", "-d", "/tmp"],
+                        "readinessProbe": {"tcpSocket": {"port": 8090}, "periodSeconds": 1}}]}}
 
 
 @test("incoming.host_network", timeout=90)
@@ -101,18 +102,19 @@ def host_network(kit):
     with open(allowed, "w") as f:
         json.dump({"agent": {"allow_host_network": True}}, f)
     with objects(kit, node_server()):
-        kit.kubectl("wait", "--for=condition=Ready", "pod/noded", "--timeout=60s")
+        kit.wait_ready("pod/noded")
         done = kit.mirrord(["true"], "pod/noded", ["--steal"])
         expect("status", done.status, 1, str(done))
         expect_in("stderr", done.err, "pod noded has the network of its node (hostNetwork)")
         expect_in("stderr", done.err, "agent.allow_host_network")
         expect("mirror", kit.mirrord(["true"], "pod/noded").status, 0)
-        ask = ["curl", "-sS", "--max-time", "5", f"http://{kit.pod_address('noded')}:8090/"]
+        ask = ["curl", "-sS", "--max-time", "30", f"http://{kit.pod_address('noded')}:8090/"]
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER, "8090"], "pod/noded", ["--steal", "-f", allowed])
         try:
             kit.wait_for("a request that is answered here", lambda: "local" in kit.cluster.nodes[0].run(*ask))
         finally:
             ends(p)
+        kit.wait_clean()
         expect("afterwards", "local" in kit.cluster.nodes[0].run(*ask), False)
 
 
@@ -127,11 +129,11 @@ def agent_deleted(kit):
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", ["--steal"], stdout=out)
         slow = [PROGRAM, "kubectl", "exec", "client", "--", "curl", "-sS", "--max-time", "20", f"http://{address}:8080/slow"]
         try:
-            kit.wait_for("the subscription", lambda: "port 8080 is stolen" in kit.session_log(400))
+            kit.wait_logged("the subscription", "port 8080 is stolen", p=p)
             client = subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=kit.cluster.environment())
             kit.wait_for("the request", lambda: told("begun"))
             kit.kubectl("delete", "pod", "-l", "app=mirrord", "--wait=false")
-            answer = client.communicate(timeout=40)[0]
+            answer = client.communicate(timeout=2 * PROMPT)[0]
             expect_in("the answer", answer, '"pod": "local"', kit.session_log(400))
             kit.wait_for("the pod's answer", lambda: name in kit.in_pod("client", f"curl -sS --max-time 5 http://{address}:8080/ || true"))
         finally:

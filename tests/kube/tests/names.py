@@ -36,7 +36,7 @@ def policies(kit):
              "spec": {"type": "ExternalName", "externalName": "web.default.svc.cluster.local"}}
     kit.cluster.apply({"apiVersion": "v1", "kind": "List", "items": [alias, *(pod(n, p, dns) for n, p in POLICIES.items())]})
     try:
-        kit.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=dns", "--timeout=90s")
+        kit.wait_ready("pod", "-l", "app=dns")
         for name in POLICIES:
             inside = kit.kubectl("exec", f"dns-{name}", "--", "sh", "-c", LOOK)
             done = kit.mirrord(["sh", "-c", LOOK], f"pod/dns-{name}")

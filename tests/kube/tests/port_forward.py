@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 
-from labkit.registry import Failure, expect, test
+from labkit.registry import PROMPT, Failure, expect, test
 
 from .incoming import SERVER, ask
 
@@ -39,7 +39,7 @@ class Forward:
     def __exit__(self, *_):
         self.p.send_signal(signal.SIGINT)
         try:
-            status = self.p.wait(20)
+            status = self.p.wait(2 * PROMPT)
         finally:
             if self.p.poll() is None:
                 self.p.kill()
@@ -94,6 +94,7 @@ def remote(kit):
         with Forward(kit, "deployment/web", "-R", f"8080:127.0.0.1:{port}"):
             kit.wait_for("a request that is answered here", lambda: any(a["pod"] == "local" for a in ask(kit)))
             expect("who answers", {a["pod"] == "local" for a in ask(kit, times=30)}, {True, False})
+        kit.wait_clean()
         expect("who answers afterwards", any(a["pod"] == "local" for a in ask(kit)), False)
 
 
@@ -108,7 +109,7 @@ def next_pod(kit):
         peer = json.loads(here("curl", "-sS", "--max-time", "60", "--retry", "5", "--retry-all-errors", f"http://127.0.0.1:{f.at[0]}/"))["peer"]
         f.wait_told("the agent is there again")
         expect("another pod's address", peer, lambda p: p != first and p in {x["status"].get("podIP") for x in kit.pods("app=web")}, "".join(f.told))
-    kit.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kit.wait_rollout("web")
 
 
 @test("port_forward.two_users", timeout=120)

@@ -48,7 +48,7 @@ ETCD = ["/allkube", "etcd", "--data-dir", "/tmp/etcd", "--listen-client-urls", "
 
 
 def container(name, command, probe, **more):
-    ready = {"periodSeconds": 1, "failureThreshold": 1, **probe}
+    ready = {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 30, **probe}
     return {"name": name, "image": "localhost/app:1", "command": command, "readinessProbe": ready, **more}
 
 
@@ -58,7 +58,7 @@ def pod(name):
         "terminationGracePeriodSeconds": 0,
         "containers": [
             container("http", ["python3", "/server/server.py"], {"httpGet": {"port": 8080, "path": "/ready"}},
-                      livenessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1, "initialDelaySeconds": 5},
+                      livenessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 30, "initialDelaySeconds": 5},
                       volumeMounts=[{"name": "server", "mountPath": "/server"}]),
             container("tcp", ["python3", "-c", TCP], {"tcpSocket": {"port": 7007}}),
             container("grpc", ETCD, {"grpc": {"port": 2379}}, volumeMounts=[program]),
@@ -80,7 +80,7 @@ class Sink:
     def __init__(self, kit, name, options):
         self.out = tempfile.TemporaryFile("w+")
         self.process = kit.start_mirrord(["python3", "-c", SINK, *map(str, PORTS.values())], f"pod/{name}", ["--steal", *options], stdout=self.out)
-        kit.wait_for("the ports", lambda: kit.session_log(1000).count("is stolen from the target") == len(PORTS))
+        kit.wait_for("the ports", lambda: kit.logged("is stolen from the target") == len(PORTS))
 
     def seen(self):
         lines = os.pread(self.out.fileno(), 1 << 20, 0).decode().splitlines()
@@ -95,12 +95,12 @@ def check_others(kit, sink, name):
     """Clients that are not the kubelet, one of them on its node, whose address they have."""
     address = kit.pod_address(name)
     node = next(n for n in kit.cluster.nodes if n.name == kit.get("pod", name)["spec"]["nodeName"])
-    ask = ["curl", "-s", "--max-time", "5"]
-    expect("another pod", kit.in_pod("client", f"curl -s --max-time 5 http://{address}:8080/ready"), "local")
+    ask = ["curl", "-s", "--max-time", "30"]
+    expect("another pod", kit.in_pod("client", f"curl -s --max-time 30 http://{address}:8080/ready"), "local")
     expect("the node", node.run(*ask, f"http://{address}:8080/ready"), "local")
-    expect_in("the node, in words of its own", node.run("sh", "-c", f"echo hello | nc -w 5 {address} 7007"), "local")
-    node.run("sh", "-c", f"curl -ks --max-time 5 --resolve probed.example:8443:{address} https://probed.example:8443/ || true")
-    node.run("sh", "-c", f"curl -s --max-time 5 --http2-prior-knowledge http://{address}:2379/ || true")
+    expect_in("the node, in words of its own", node.run("sh", "-c", f"echo hello | nc -w 30 {address} 7007"), "local")
+    node.run("sh", "-c", f"curl -ks --max-time 30 --resolve probed.example:8443:{address} https://probed.example:8443/ || true")
+    node.run("sh", "-c", f"curl -s --max-time 30 --http2-prior-knowledge http://{address}:2379/ || true")
     for port, words in ((7007, "hello"), (8443, "\\x16"), (2379, "PRI * HTTP/2")):
         kit.wait_for(f"the node's connection to port {port}", lambda: any(p == port and words in w for p, _, w in sink.seen()))
 
@@ -109,7 +109,7 @@ def check_others(kit, sink, name):
 def stay(kit):
     """With the pod; what others ask is the program's. The pod stays ready."""
     with objects(kit, pod("probed")):
-        kit.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=60s")
+        kit.wait_ready("pod/probed")
         before = readiness(kit, "probed")
         for options in WAYS.values():
             sink = Sink(kit, "probed", options)
@@ -122,7 +122,7 @@ def stay(kit):
                 expect("what came afterwards", len(sink.seen()), others, sink.seen())
             finally:
                 sink.end()
-            kit.wait_for("the count of probes", lambda: "probes of the kubelet's that the target's own program got: " in kit.session_log(200))
+            kit.wait_for("the count of probes", lambda: kit.logged("probes of the kubelet's that the target's own program got: "))
             kit.wait_clean()
         expect("readiness", readiness(kit, "probed"), before)
 
@@ -134,7 +134,7 @@ def stolen(kit):
     with open(config, "w") as f:
         json.dump({"feature": {"network": {"incoming": {"steal_probes": True}}}}, f)
     with objects(kit, pod("asked")):
-        kit.kubectl("wait", "--for=condition=Ready", "pod/asked", "--timeout=60s")
+        kit.wait_ready("pod/asked")
         sink = Sink(kit, "asked", ["-f", config])
         try:
             kit.wait_for("a probe", lambda: any(port == 8080 and "/ready" in words for port, _, words in sink.seen()))

@@ -37,11 +37,11 @@ def check(kit, options, changes):
         customer = Customer(kit)
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/shop", options_of(kit, options))
         try:
-            kit.wait_for("both pods' requests", lambda: all_local(kit, 2) or p.poll() is not None, 60)
+            kit.wait_for("both pods' requests", lambda: all_local(kit, 2) or p.poll() is not None)
             expect("whom the program sees", {a["peer"] for a in answers(kit).values()}, {kit.pod_address("client")}, kit.session_log(200))
             for n, change in changes:
                 change(kit)
-                kit.wait_for(f"the requests of {n} pods", lambda: all_local(kit, n) or p.poll() is not None, 90)
+                kit.wait_for(f"the requests of {n} pods", lambda: all_local(kit, n) or p.poll() is not None)
                 expect("the program", p.poll(), None, kit.session_log(200))
         finally:
             failures, n = customer.end()
@@ -67,5 +67,5 @@ def ephemeral(kit):
     def roll_out(kit):
         before = set(answers(kit))
         kit.kubectl("rollout", "restart", "deployment/shop")
-        kit.wait_for("other pods", lambda: not before & set(answers(kit)), 90)
+        kit.wait_for("other pods", lambda: not before & set(answers(kit)))
     check(kit, WAYS["ephemeral"], ((2, roll_out),))

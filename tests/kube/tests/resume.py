@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 CUTS = 20
 
@@ -47,7 +47,7 @@ def start_load(kit, target="pod/client", options=()):
 
 def finish_load(kit, p, least):
     p.send_signal(signal.SIGUSR1)
-    out, err = p.communicate(timeout=60)
+    out, err = p.communicate(timeout=2 * PROMPT)
     expect("status", p.returncode, 0, f"{out}\n{err}\n{kit.session_log()}")
     expect("bytes", int(out), lambda n: n > least, kit.session_log())
     expect("stderr", err, "")
@@ -95,7 +95,7 @@ def idle(kit):
     expect("its first line", p.stdout.readline(), "begun\n")
     cut(kit)
     kit.wait_for("resumption", lambda: resumed(kit) == 1)
-    out, err = p.communicate("\n", timeout=30)
+    out, err = p.communicate("\n", timeout=2 * PROMPT)
     expect("whom the server saw", json.loads(out or "{}").get("peer"), kit.pod_address("client"), err + kit.session_log())
 
 
@@ -141,7 +141,7 @@ def agent_killed(kit):
     agent = kit.wait_for("its process", lambda: find_agents(kit))
     for pid in agent:
         os.kill(pid, signal.SIGKILL)
-    out, err = p.communicate(timeout=20)
+    out, err = p.communicate(timeout=2 * PROMPT)
     expect("status", p.returncode, -signal.SIGTERM, f"{err}\n{kit.session_log()}")
     expect_in("stderr", err, "lost the agent")
 

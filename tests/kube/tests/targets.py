@@ -7,7 +7,7 @@ import subprocess
 
 from labkit.registry import expect, expect_in, test
 
-ASK = ["curl", "-sS", "--max-time", "10", "http://web/"]
+ASK = ["curl", "-sS", "--max-time", "30", "http://web/"]
 
 
 def asker(kit, target, options=()):
@@ -36,13 +36,15 @@ def workload(kind, name, api="apps/v1", **spec):
 
 @contextlib.contextmanager
 def objects(kit, *all_):
-    """Objects for one test, whose pods labelled app=NAME are there."""
+    """Objects for one test. It ends when they are gone, and their pods, which are labelled app=NAME: no other test sees them."""
     kit.cluster.apply({"apiVersion": "v1", "kind": "List", "items": list(all_)})
     try:
         yield
     finally:
         for o in all_:
             kit.kubectl("delete", o["kind"].lower(), o["metadata"]["name"], "--now", "--wait=false", "--ignore-not-found")
+        apps = {o["metadata"].get("labels", {}).get("app", o["metadata"]["name"]) for o in all_}
+        kit.wait_for("the end of its pods", lambda: not kit.pods(f"app in ({','.join(sorted(apps))})"))
 
 
 def running(kit, selector):
@@ -110,7 +112,7 @@ def ready_first(kit):
     first, second = ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": n, "labels": {"app": "pair"}}, "spec": pod(n)} for n in ("a-pair", "b-pair"))
     first["spec"]["containers"][0]["readinessProbe"] = never
     with objects(kit, first, second):
-        kit.kubectl("wait", "--for=condition=Ready", "pod/b-pair", "--timeout=30s")
+        kit.wait_ready("pod/b-pair")
         kit.wait_for("the first one", lambda: kit.get("pod", "a-pair")["status"].get("podIP"))
         expect("label/app=pair", asker(kit, "label/app=pair"), kit.pod_address("b-pair"))
         kit.kubectl("delete", "pod", "b-pair", "--now")
@@ -127,17 +129,14 @@ def targetless(kit):
 @test("targets.namespace")
 def namespace(kit):
     """-n, and the configuration's object form."""
-    kit.kubectl("create", "namespace", "elsewhere")
-    try:
+    with kit.namespace("elsewhere"):
         kit.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "far", "namespace": "elsewhere", "labels": {"app": "far"}}, "spec": pod("far")})
-        kit.kubectl("-n", "elsewhere", "wait", "--for=condition=Ready", "pod/far", "--timeout=30s")
-        ask = ["curl", "-sS", "--max-time", "10", "http://web.default/"]
+        kit.wait_ready("pod/far", namespace="elsewhere")
+        ask = ["curl", "-sS", "--max-time", "30", "http://web.default/"]
         done = kit.mirrord(ask, "pod/far", ["-n", "elsewhere"])
         expect("status", done.status, 0, str(done))
         expect("peer", json.loads(done.out)["peer"], kit.pod_address("far", "elsewhere"))
         expect_in("without -n", kit.mirrord(ask, "pod/far").err, 'namespace default has no pod called "far"')
-    finally:
-        kit.kubectl("delete", "namespace", "elsewhere", "--wait=false")
 
 
 @test("targets.ls")

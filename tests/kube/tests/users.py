@@ -17,7 +17,8 @@ def two_filters(kit):
     address = kit.get(target)["status"]["podIP"]
 
     def ask(path):
-        return json.loads(kit.in_pod("client", f"curl -sS --max-time 10 http://{address}:8080{path}"))["pod"]
+        """Who answers; nobody while a session that has ended has its port still."""
+        return json.loads(kit.in_pod("client", f"curl -sS --max-time 30 http://{address}:8080{path} || echo '{{}}'")).get("pod", "nobody")
 
     with user(kit, MINE) as kubeconfig:
         sessions = {}
