@@ -129,8 +129,8 @@ def nobody_reads_stderr(lab):
 @test("faults.guard_killed")
 def guard_killed(lab):
     """Only the others' deaths take anything away from the program."""
-    p = lab.start_mirrord(["/bin/sh", "-c", "read x; exec /tmp/lab/bin/tcpget 10.0.20.5 13"], stdin=subprocess.PIPE)
-    lab.wait_for("a guard", lambda: lab.processes(GUARD))
+    p = lab.start_mirrord(["/bin/sh", "-c", "echo begun; read x; exec /tmp/lab/bin/tcpget 10.0.20.5 13"], stdin=subprocess.PIPE)
+    expect("the program", p.stdout.readline(), "begun\n", lab.log())
     kill(lab, [GUARD])
     out, err = p.communicate("\n", timeout=PROMPT)
     expect("status, stdout, stderr", (p.returncode, out, err), (0, "hello\n", ""), lab.log())
