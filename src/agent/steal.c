@@ -173,14 +173,14 @@ static bool is_stolen(const struct steal *s, uint8_t protocol, uint16_t port, co
 	return false;
 }
 
-/* The port is the agent's for the families in which one of those who steal it (but @but) can take a client. */
-static int take_port(struct steal *s, const struct subscription *want, const struct subscriber *but, struct error *err)
+/* The port is the agent's for the families in which one of those who steal it can take a client. */
+static int take_port(struct steal *s, const struct subscription *want, struct error *err)
 {
 	const struct subscriber *o = subscribers_of(s->subscriptions, want->protocol, want->port);
 	bool taken[2] = { false, false };
 
 	for (; o; o = subscribers_next(s->subscriptions, o))
-		for (int v = 0; v < 2 && o != but && o->want.mode == SUBSCRIPTION_STEAL; v++)
+		for (int v = 0; v < 2 && o->want.mode == SUBSCRIPTION_STEAL; v++)
 			taken[v] |= subscription_takes(&o->want, v == STEAL_V4);
 	return steal_rules_set(s->rules, want->protocol, want->port, taken, err);
 }
@@ -198,8 +198,7 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struc
 		*err = s->no_udp;
 		return -1;
 	}
-	if (take_port(s, want, NULL, err) < 0) {
-		take_port(s, want, sub, &(struct error){ 0 });
+	if (take_port(s, want, err) < 0) {
 		steal_http_remove(s->http, sub);
 		return -1;
 	}
@@ -212,13 +211,20 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struc
 	return 0;
 }
 
+static void take_port_or_log(struct steal *s, const struct subscription *want)
+{
+	struct error err = { 0 };
+
+	if (take_port(s, want, &err) < 0)
+		log_warn("steal: port %u: %s", want->port, err.text);
+}
+
 static void on_change(struct subscriptions_watcher *w, struct subscriber *sub)
 {
 	struct steal *s = steal_of(w);
-	struct error err = { 0 };
 
-	if (sub->want.mode == SUBSCRIPTION_STEAL && s->tcp && take_port(s, &sub->want, NULL, &err) < 0)
-		log_warn("steal: port %u: %s", sub->want.port, err.text);
+	if (sub->want.mode == SUBSCRIPTION_STEAL && s->tcp)
+		take_port_or_log(s, &sub->want);
 }
 
 static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
@@ -228,7 +234,7 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
 
 	if (want->mode != SUBSCRIPTION_STEAL || !s->tcp)
 		return;
-	take_port(s, want, sub, &(struct error){ 0 }); /* nothing is taken that wasn't */
+	take_port_or_log(s, want);
 	if (!is_stolen(s, want->protocol, want->port, sub)) {
 		s->last_removed = loop_now(s->loop);
 		s->n_ports--;

@@ -178,49 +178,41 @@ static bool is_taken(struct steal_rules *r, uint8_t protocol, int family, unsign
 	return *word_of(r, protocol, family, port) >> port % WORD & 1;
 }
 
-static int change_port(struct steal_rules *r, const char *how, uint8_t protocol, int family, unsigned int port, struct error *err)
+/* A command of nft(8); nothing for a family without a listener. Returns its length. */
+static size_t write_change(const struct steal_rules *r, const char *how, uint8_t protocol, int family, unsigned int port, char *out, size_t size)
 {
-	char command[128];
-
 	if (!r->has[family])
 		return 0;
-	snprintf(command, sizeof(command), "%s element %s " TABLE " %s { %u }", how, r->family,
-		 families[family].ports[protocol == IPPROTO_UDP], port);
-	return nft_run(r->nft, command, err);
+	return (size_t)snprintf(out, size, "%s element %s " TABLE " %s { %u }\n", how, r->family,
+				families[family].ports[protocol == IPPROTO_UDP], port);
 }
 
-static int take(struct steal_rules *r, uint8_t protocol, int family, uint16_t port, struct error *err)
+/* Of both families at once. */
+int steal_rules_set(struct steal_rules *r, uint8_t protocol, uint16_t port, const bool taken[2], struct error *err)
 {
-	if (!r->paused && change_port(r, "add", protocol, family, port, err) < 0)
+	char commands[256];
+	size_t len = 0;
+
+	for (int v = 0; v < 2; v++)
+		if (taken[v] != is_taken(r, protocol, v, port))
+			len += write_change(r, taken[v] ? "add" : "delete", protocol, v, port, commands + len, sizeof(commands) - len);
+	if (len && !r->paused && nft_run(r->nft, commands, err) < 0)
 		return -1;
-	*word_of(r, protocol, family, port) |= 1ULL << port % WORD;
+	for (int v = 0; v < 2; v++) {
+		uint64_t bit = 1ULL << port % WORD, *word = word_of(r, protocol, v, port);
+
+		*word = taken[v] ? *word | bit : *word & ~bit;
+	}
 	return 0;
 }
 
 static void change_or_log(struct steal_rules *r, const char *how, uint8_t protocol, int family, unsigned int port)
 {
 	struct error err = { 0 };
+	char command[128];
 
-	if (change_port(r, how, protocol, family, port, &err) < 0)
+	if (write_change(r, how, protocol, family, port, command, sizeof(command)) && nft_run(r->nft, command, &err) < 0)
 		log_warn("steal: %s port %u: %s", how, port, err.text);
-}
-
-static void give_back(struct steal_rules *r, uint8_t protocol, int family, uint16_t port)
-{
-	if (!r->paused)
-		change_or_log(r, "delete", protocol, family, port);
-	*word_of(r, protocol, family, port) &= ~(1ULL << port % WORD);
-}
-
-int steal_rules_set(struct steal_rules *r, uint8_t protocol, uint16_t port, const bool taken[2], struct error *err)
-{
-	for (int v = 0; v < 2; v++)
-		if (taken[v] && !is_taken(r, protocol, v, port) && take(r, protocol, v, port, err) < 0)
-			return -1;
-	for (int v = 0; v < 2; v++)
-		if (!taken[v] && is_taken(r, protocol, v, port))
-			give_back(r, protocol, v, port);
-	return 0;
 }
 
 /* All that are taken, for good or for a while. */

@@ -4,13 +4,22 @@
 import contextlib
 import subprocess
 
-from labkit.incoming import FIRST, Program, client, errno_name, taken
+from labkit.incoming import FIRST, Program, client, errno_name, left_alone, taken
 from labkit.lab import PYTHON
 from labkit.registry import expect, expect_in, test
 from tests.steal import AGENTS, Echo, pids
 
 PORT = FIRST
-OUTER, INNER = "10.99.0.1", "10.99.0.2"
+OUTER, INNER, SECOND = "10.99.0.1", "10.99.0.2", "10.99.0.3"
+SERVER = """
+import socket, sys
+s = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("up", flush=True)
+while True:
+    c, _ = s.accept()
+    c.sendall(sys.argv[3].encode() + c.recv(1000))
+    c.close()
+"""
 
 
 class Target:
@@ -56,6 +65,18 @@ def own_target(lab):
         target.end()
 
 
+@contextlib.contextmanager
+def server(start, ip, word):
+    """@start: where it runs. It answers on one address alone."""
+    p = start([*PYTHON, "-c", SERVER, ip, str(PORT), word], stdout=subprocess.PIPE, text=True)
+    try:
+        expect("a server", p.stdout.readline(), "up\n")
+        yield
+    finally:
+        p.kill()
+        p.communicate()
+
+
 def program_of(lab, target):
     program = Program(lab, "--steal", "--no-publish", target=target.name)
     program.do(f"s = listen('0.0.0.0', {PORT})")
@@ -72,6 +93,30 @@ def link(lab):
         expect("a client in the target", answer, "here:local", lab.log())
         target.link()
         taken(lab, program, PORT, ip=INNER)
+
+
+@test("steal.app_on_one_address")
+def one_address(lab):
+    """What the program doesn't take reaches the target's own one at the address that the client meant, the only one where it listens."""
+    with own_target(lab) as target:
+        target.run(f"ip addr add {SECOND}/24 dev eth0")
+        with server(target.start, INNER, "real:"), Program(lab, "--steal", "--no-publish", target=target.name) as program:
+            program.do(f"s = listen('{SECOND}', {PORT})")
+            for _ in range(3):
+                taken(lab, program, PORT, ip=SECOND)
+                left_alone(lab, program, PORT, ip=INNER)
+
+
+@test("steal.app_calls_out")
+def calls_out(lab):
+    """The target's own program connects to a server elsewhere, on the port that is stolen: to that very server, also where the rules are NAT's."""
+    with own_target(lab) as target, server(lab.cluster.services.start, OUTER, "far:"):
+        for way in ("tproxy", "redirect"):
+            with Program(lab, "--steal", "--no-publish", target=target.name, env=lab.environment(MIRRORD_STEAL=way)) as program:
+                program.do(f"s = listen('0.0.0.0', {PORT})")
+                taken(lab, program, PORT, ip=INNER)
+                expect(f"its answer ({way})", target.run(f"printf hello | timeout 60 nc -N {OUTER} {PORT}"), "far:hello", lab.log())
+            lab.wait_for("the agent is gone", lambda: not pids(lab, *AGENTS))
 
 
 @test("steal.target_dies")
