@@ -149,15 +149,28 @@ static void test_datagrams(struct sock_diag *d, int family, const char *ip)
 	close(fd);
 }
 
-/* Which of two sockets of the test's own an ending is: it waits for the kernel, which tells it from a task of its own. */
-static uint64_t next_ending(int endings)
+/* The sockets of a test, by their cookies. */
+struct mine {
+	uint64_t cookies[16];
+	size_t n;
+};
+
+/* Which of them is told of next. The kernel tells it from a task of its own, so it is waited for, and others may come that ended before. */
+static uint64_t next_ending(int endings, const struct mine *m)
 {
 	struct pollfd p = { .fd = endings, .events = POLLIN };
-	uint64_t cookie = 0;
+	uint64_t cookie;
 
-	while (!sock_diag_read_ending(endings, &cookie) && poll(&p, 1, 20000) == 1)
-		;
-	return cookie;
+	for (;;) {
+		if (!sock_diag_read_ending(endings, &cookie)) {
+			if (poll(&p, 1, PATIENCE_S * 1000) != 1)
+				return 0;
+			continue;
+		}
+		for (size_t i = 0; i < m->n; i++)
+			if (m->cookies[i] == cookie)
+				return cookie;
+	}
 }
 
 static uint64_t cookie_of(int fd)
@@ -169,12 +182,19 @@ static uint64_t cookie_of(int fd)
 	return cookie;
 }
 
-/* Connections that end in between aren't told of: the next word is the listener's. */
+static uint64_t note_cookie(struct mine *m, int fd)
+{
+	return m->cookies[m->n++] = cookie_of(fd);
+}
+
+/* Connections that end in between aren't told of: the next word is another listener's. */
 static void test_endings(int family)
 {
 	int endings = sock_diag_open_endings(), listener = listen_on(family), other = dup(listener), udp = socket(family, SOCK_DGRAM, 0);
 	struct endpoint at = name_of(listener);
-	uint64_t of_listener = cookie_of(listener), of_udp = cookie_of(udp), cookie;
+	struct mine m = { 0 };
+	int another = listen_on(family);
+	uint64_t of_listener = note_cookie(&m, listener), of_udp = note_cookie(&m, udp), of_another = note_cookie(&m, another);
 	struct sockaddr_storage sa;
 	socklen_t len;
 
@@ -184,19 +204,23 @@ static void test_endings(int family)
 	if (bind(udp, (struct sockaddr *)&sa, len) < 0)
 		abort();
 	for (int i = 0; i < 5; i++) {
-		int client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
 
 		if (connect(client, (struct sockaddr *)&sa, len) < 0)
 			abort();
-		close(accept(listener, NULL, NULL));
+		accepted = accept(listener, NULL, NULL);
+		note_cookie(&m, client);
+		note_cookie(&m, accepted);
+		close(accepted);
 		close(client);
 	}
 	close(listener);
-	tap_ok(!sock_diag_read_ending(endings, &cookie), "a copy of the listener is open");
+	close(another);
+	tap_ok(next_ending(endings, &m) == of_another, "another listener; a copy of the one is open");
 	close(other);
-	tap_ok(next_ending(endings) == of_listener, "the last one is closed");
+	tap_ok(next_ending(endings, &m) == of_listener, "the last one is closed");
 	close(udp);
-	tap_ok(next_ending(endings) == of_udp, "a UDP socket");
+	tap_ok(next_ending(endings, &m) == of_udp, "a UDP socket");
 	close(endings);
 }
 
