@@ -134,15 +134,16 @@ static void on_turn(struct timer *t)
 	size_t n = p->all.n < LOOKS ? p->all.n : LOOKS + p->all.n / 4;
 	struct over over = { 0 };
 
-	while (n--) {
+	while (n-- && !list_empty(&p->in_turn)) { /* a part may be more than all, and all may be over */
 		struct pass *pass = container_of(p->in_turn.next, struct pass, list);
 
 		list_remove(&pass->list);
 		list_append(&p->in_turn, &pass->list);
 		look(p, pass, &over);
-		if (over.n == FORGET_MAX || !n)
+		if (over.n == FORGET_MAX)
 			tell_rules(p, &over);
 	}
+	tell_rules(p, &over);
 	if (!list_empty(&p->in_turn))
 		loop_arm(p->loop, &p->turn, loop_now(p->loop) + TURN);
 }
