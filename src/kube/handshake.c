@@ -101,6 +101,8 @@ ssize_t handshake_parse(char *data, size_t len, struct handshake_answer *ret)
 			return -1;
 		a.status = 10 * a.status + *digit - '0';
 	}
+	if (a.status < 100)
+		return -1;
 	find_header(data, head, "Sec-WebSocket-Accept", a.accept, sizeof(a.accept));
 	find_header(data, head, "Sec-WebSocket-Protocol", a.protocol, sizeof(a.protocol));
 	a.body = head;

@@ -60,6 +60,7 @@ static const struct {
 	{ "a body that is too long", "HTTP/1.1 500 Oops\r\nContent-Length: 99999999\r\n\r\n", -1, 0, "", "", "" },
 	{ "another protocol", "SSH-2.0-OpenSSH_9.2\r\n", -1, 0, "", "", "" },
 	{ "no status", "HTTP/1.1 abc\r\n\r\n", -1, 0, "", "", "" },
+	{ "a status that is none", "HTTP/1.1 042 Low\r\n\r\n", -1, 0, "", "", "" },
 };
 
 static ssize_t parse(const char *text, size_t len, struct handshake_answer *a, char *body)
