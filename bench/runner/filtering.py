@@ -8,14 +8,18 @@
     haproxy    HTTP mode, an ACL on the same header        nginx      proxy_pass with keep-alive
     nghttpx    HTTP/2                                      haproxy-tcp  for bulk: a plain pass-through
 
+TLS is decrypted and made anew by who decides; protocols.py has it, gRPC and WebSocket.
+
 "Between" is the processor time of whoever stands between client and server, for a request or a GiB: it says the same on a busy machine.
 """
 import json
 import os
 import re
+import shlex
 import subprocess
 from statistics import median
 
+from . import protocols
 from .box import RUN, TARGET
 from .mirror import nginx
 from .process import Problem, Service, named, need, tree
@@ -23,6 +27,7 @@ from .servers import write
 
 HOST = TARGET["haproxy"]
 H1, H2, RAW, PEERS, BULK = 8100, 8101, 8102, 8110, 1 << 30
+PEERS_MORE = PEERS + 6
 IDLE = 2000  # connections
 HEADER = "x-bench-user: nobody"
 
@@ -78,14 +83,16 @@ class Program:
     """nginx under mirrord, which steals what @filter says."""
 
     def __init__(self, t, mirrord, name, filter, ports=(H1, H2, RAW)):
-        config = write(f"{RUN}/{name}.json", json.dumps({"feature": {"network": {"publish": False, "incoming": {"mode": "steal", "http_filter": filter}}}}))
+        incoming = {"mode": "steal", "http_filter": filter, "steal_tls": protocols.steal_tls()}
+        config = write(f"{RUN}/{name}.json", json.dumps({"feature": {"network": {"publish": False, "incoming": incoming}}}))
         servers = (f'server {{ listen {ports[0]}; location / {{ return 200 "hello"; }} location /bulk {{ root {RUN}; }} }} '
-                   f'server {{ listen {ports[1]} http2; location / {{ return 200 "hello"; }} }} server {{ listen {ports[2]}; }}')
-        argv = nginx(name, servers)
+                   f'server {{ listen {ports[1]} http2; location / {{ return 200 "hello"; }} }} server {{ listen {ports[2]}; }} {protocols.tls_of_nginx("")}')
+        beside = [protocols.grpc_server("0.0.0.0"), protocols.websocket_server("0.0.0.0")]
+        argv = ["sh", "-c", "".join(f"{shlex.join(a)} & p=\"$p $!\"; " for a in [*beside, nginx(name, servers)]) + "trap 'kill $p' TERM; wait"]
         self.log = f"{RUN}/{name}.log"
         env = dict(os.environ, MIRRORD_LOG="info", MIRRORD_LOG_FILE=self.log)
         self.service = Service(name, t.client, [mirrord, "exec", "-q", "-f", config, "-t", f"pid/{t.target.pid}", "--", *argv], "client", env)
-        listening = lambda: all(subprocess.run(t.client.within(["sh", "-c", f"grep -q 'port {p} is stolen' {self.log}"])).returncode == 0 for p in ports)
+        listening = lambda: all(subprocess.run(t.client.within(["sh", "-c", f"grep -q 'port {p} is stolen' {self.log}"])).returncode == 0 for p in (*ports, *protocols.PROTOCOLS.values()))
         self.service.wait_for(listening, 20)
 
     def close(self):
@@ -104,8 +111,8 @@ def sh(t, argv, seconds):
     return done.stdout
 
 
-def wrk(t, port, connections, seconds):
-    out = sh(t, ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", f"http://{HOST}:{port}/"], seconds)
+def wrk(t, port, connections, seconds, scheme="http"):
+    out = sh(t, ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", f"{scheme}://{HOST}:{port}/"], seconds)
     if "Socket errors" in out or "Non-2xx" in out:
         raise Problem(re.search("(Socket errors|Non-2xx).*", out).group(0))
     scale = {"us": 1, "ms": 1e3, "s": 1e6}
@@ -187,18 +194,25 @@ def measure(t, ports, seconds, between=(), idle=False):
         r.update(with_cost(between, "gbit", bulk, t, ports["bulk"]))
     if ports.get("raw"):
         r.update(with_cost(between, "raw", raw, t, ports["raw"]))
+    if ports.get("tls"):
+        many = with_cost(between, "tls", wrk, t, ports["tls"], 32, seconds, "https")
+        r.update({k: many[k] for k in many if k == "tls cost"}, tls=many["rate"])
+    if ports.get("grpc"):
+        r.update(with_cost(between, "grpc", protocols.call, sh, t, HOST, ports["grpc"], seconds))
+    if ports.get("ws"):
+        r.update(with_cost(between, "ws", protocols.talk, sh, t, HOST, ports["ws"]))
     if idle:
         r.update(memory(t))
     return r
 
 
-OURS = {"h1": H1, "h2": H2, "bulk": H1, "raw": RAW}
+OURS = {"h1": H1, "h2": H2, "bulk": H1, "raw": RAW, **protocols.PROTOCOLS}
 CASES = {
     "direct": (OURS, []),
     "never": (OURS, [{"header_filter": f"^{HEADER}$"}]),
     "sixteen": ({"h1": H1}, [{"any_of": [{"header": f"^x-bench-{n}-{k}: {HEADER}$"} for k in range(4)]} for n in range(4)]),
     "all": ({k: v for k, v in OURS.items() if k != "raw"}, [{"header_filter": "^host:"}]),
-    "haproxy": ({"h1": PEERS, "h2": PEERS + 1}, []),
+    "haproxy": ({"h1": PEERS, "h2": PEERS + 1, **protocols.ports_from(PEERS_MORE)}, []),
     "haproxy-tcp": ({"bulk": PEERS + 2, "raw": PEERS + 5}, []),
     "nginx": ({"h1": PEERS + 3}, []),
     "nghttpx": ({"h2": PEERS + 4}, []),
@@ -224,10 +238,13 @@ def one_case(t, mirrord, case, seconds, services):
 
 
 FIELDS = (("rate", "HTTP/1, 32 connections", "{:.0f}/s"), ("p50", "p50 of 1", "{:.0f} µs"), ("p99", "p99 of 32", "{:.0f} µs"), ("h2", "HTTP/2, 8 × 16", "{:.0f}/s"),
-          ("gbit", "1 GiB", "{:.1f} Gbit/s"), ("raw", "not HTTP", "{:.1f} Gbit/s"), ("idle", "an idle connection", "{:.0f} bytes"))
+          ("gbit", "1 GiB", "{:.1f} Gbit/s"), ("raw", "not HTTP", "{:.1f} Gbit/s"),
+          ("tls", "TLS, 32 connections", "{:.0f}/s"), ("grpc", "gRPC, 8 × 16", "{:.0f}/s"), ("ws", "p50 of a WebSocket", "{:.0f} µs"),
+          ("idle", "an idle connection", "{:.0f} bytes"))
 
 
-COSTS = (("h1 cost", "a request {:.1f} µs", 1e6), ("h2 cost", "of HTTP/2 {:.1f} µs", 1e6), ("gbit cost", "a GiB {:.0f} ms", 1e3), ("raw cost", "not HTTP {:.0f} ms", 1e3))
+COSTS = (("h1 cost", "a request {:.1f} µs", 1e6), ("h2 cost", "of HTTP/2 {:.1f} µs", 1e6), ("gbit cost", "a GiB {:.0f} ms", 1e3), ("raw cost", "not HTTP {:.0f} ms", 1e3),
+         ("tls cost", "of TLS {:.1f} µs", 1e6), ("grpc cost", "a call {:.1f} µs", 1e6), ("ws cost", "a message {:.1f} µs", 1e6))
 
 
 def lines_of(samples):
@@ -246,10 +263,14 @@ def lines_of(samples):
 
 
 def start_peers(t):
-    write(f"{RUN}/filter.haproxy", HAPROXY.format(host=HOST, p=PEERS, p2=PEERS + 1, p3=PEERS + 2, p4=PEERS + 5, h1=H1, h2=H2, raw=RAW))
+    protocols.prepare()
+    write(f"{RUN}/filter.haproxy", HAPROXY.format(host=HOST, p=PEERS, p2=PEERS + 1, p3=PEERS + 2, p4=PEERS + 5, h1=H1, h2=H2, raw=RAW)
+          + protocols.haproxy(HOST, PEERS_MORE))
     with open(f"{RUN}/bulk", "wb") as f:
         f.truncate(BULK)
-    commands = {"filter-target": (nginx("filtered", SERVERS.format(host=HOST, h1=H1, h2=H2, run=RUN, reuse="")), H1),
+    commands = {"filter-target": (nginx("filtered", SERVERS.format(host=HOST, h1=H1, h2=H2, run=RUN, reuse="") + protocols.tls_of_nginx(f"{HOST}:")), H1),
+                "filter-grpc": (protocols.grpc_server(HOST), protocols.PROTOCOLS["grpc"]),
+                "filter-websocket": (protocols.websocket_server(HOST), protocols.PROTOCOLS["ws"]),
                 "filter-raw": (["iperf3", "-s", "-B", HOST, "-p", str(RAW)], RAW),
                 "filter-haproxy": (["haproxy", "-f", f"{RUN}/filter.haproxy"], PEERS),
                 "filter-nginx": (nginx("proxy", PROXY.format(host=HOST, h1=H1, port=PEERS + 3)), PEERS + 3),
@@ -260,7 +281,7 @@ def start_peers(t):
 
 def report(t, mirrord, rounds, seconds):
     """Text lines and data; the cases of a round follow each other."""
-    need("nginx", "haproxy", "nghttpx", "wrk", "h2load", "curl", "iperf3")
+    need("nginx", "haproxy", "nghttpx", "nghttpd", "wrk", "h2load", "curl", "iperf3", "openssl")
     services = start_peers(t)
     samples, problems = [], {}
     for _ in range(rounds):
