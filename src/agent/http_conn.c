@@ -21,8 +21,6 @@
  * All the ways in which HTTP on a connection ends become RELAYS: what is kept goes out, then a pump gets both sockets. It passes on ends and
  * resets as they come, and the state here is freed. */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,14 +53,10 @@ static void on_reap(struct deferred *d)
  * the kernel isn't to wait for it long. */
 static void upstream_free(struct http_upstream *u)
 {
-	static const struct linger off = { 0 };
-	static const int second = 1;
 	struct http_conn *c = u->conn;
 
-	if (u->end.watch.fd >= 0 && !backlog_len(&u->end.out) && (u != c->current || (!c->n_waiting && !c->in_body))) {
-		setsockopt(u->end.watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
-		setsockopt(u->end.watch.fd, IPPROTO_TCP, TCP_LINGER2, &second, sizeof(second));
-	}
+	if (u->end.watch.fd >= 0 && !backlog_len(&u->end.out) && (u != c->current || (!c->n_waiting && !c->in_body)))
+		http_end_in_peace(&u->end);
 	if (u->dial)
 		u->dial->egress->ops->abandon(u->dial);
 	http_gateway_free(u->gateway);
@@ -258,6 +252,8 @@ struct http_upstream *http_upstream_new(struct http_conn *c, struct http_taker *
 	u->end.watch.fd = -1;
 	http_taker_ref(t);
 	list_append(&c->upstreams, &u->node);
+	if (t)
+		http_idle_watch(c->port);
 	dial(u);
 	return u;
 }

@@ -30,7 +30,7 @@ struct channel {
 	struct dial *dial;
 	struct job *job; /* NULL: idle */
 	int failed;
-	bool counted, shut;
+	bool counted, shut, rested;
 };
 
 /* A request that isn't answered. */
@@ -55,6 +55,8 @@ static void channel_free(struct channel *ch)
 		ch->job->channel = NULL;
 	if (ch->dial)
 		ch->dial->egress->ops->abandon(ch->dial);
+	if (ch->end.watch.fd >= 0 && !ch->job && !backlog_len(&ch->end.out))
+		http_end_in_peace(&ch->end);
 	http_end_close(ch->owner->conn, &ch->end);
 	list_remove(&ch->node);
 	ch->owner->n_channels -= ch->counted;
@@ -140,6 +142,7 @@ static void assign(struct http_gateway *g)
 		if (!j->channel)
 			return;
 		j->channel->job = j;
+		j->channel->rested = false;
 		if (exchange_is_websocket(j->exchange)) {
 			j->channel->counted = false;
 			g->n_channels--;
@@ -216,6 +219,19 @@ bool http_gateway_recall(struct http_gateway *g)
 		any = true;
 	}
 	return any;
+}
+
+void http_gateway_end_idle(struct http_gateway *g)
+{
+	for (struct list *n = g->channels.next, *next; n != &g->channels; n = next) {
+		struct channel *ch = container_of(n, struct channel, node);
+
+		next = n->next;
+		if (ch->rested && !ch->job)
+			channel_free(ch);
+		else
+			ch->rested = !ch->job;
+	}
 }
 
 bool http_gateway_is_broken(const struct http_gateway *g)

@@ -17,11 +17,13 @@ enum {
 	HTTP_TURN = 1 << 20,	   /* bytes of one side before others have their turn */
 	HTTP_PIPELINE = 32,	   /* requests of one connection that wait for their answer */
 	HTTP_LINGER_MS = 2000,	   /* what a client still sends after it was told 502 */
+	HTTP_IDLE_MS = 3000,	   /* a connection to a program is kept so long, or up to twice as long, without use */
 };
 
 struct http_port {
 	struct loop *loop;
 	struct list takers, conns;
+	struct timer idle;
 	unsigned int refs; /* the owner's, one for each connection, one for each taker */
 };
 
@@ -60,6 +62,7 @@ struct http_upstream {
 	struct h1_scan scan;
 	struct h1_body body;
 	bool in_body, begun;
+	bool rested; /* unused since the last look (http_idle.c) */
 };
 
 enum http_stage {
@@ -164,11 +167,18 @@ struct http_gateway *http_gateway_new(struct http_conn *c, struct http_taker *t)
 void http_gateway_free(struct http_gateway *g);
 /* What the link has sent already. */
 void http_gateway_receive(struct http_gateway *g, const uint8_t *data, size_t len);
+/* Ends connections that were idle at the last look, too. */
+void http_gateway_end_idle(struct http_gateway *g);
 /* True when something was done. */
 bool http_gateway_move(struct http_gateway *g, struct h2_link *link);
 /* The taker has gone: connections on their way are given up. True when there were any. */
 bool http_gateway_recall(struct http_gateway *g);
 bool http_gateway_is_broken(const struct http_gateway *g);
+
+/* http_idle.c. A connection to a program was made. */
+void http_idle_watch(struct http_port *p);
+/* The socket, which owes nothing, will be closed with a plain end, no reset. */
+void http_end_in_peace(struct http_end *e);
 
 /* http_port.c */
 enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT, HTTP_PROBE };

@@ -25,8 +25,10 @@ void http_port_ref(struct http_port *p)
 
 void http_port_unref(struct http_port *p)
 {
-	if (--p->refs == 0)
-		free(p);
+	if (--p->refs)
+		return;
+	loop_disarm(p->loop, &p->idle);
+	free(p);
 }
 
 void http_port_free(struct http_port *p)

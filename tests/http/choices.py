@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, nobody, reply, scene, test, text, wait_for
+from kit import Divert, GET, MINE, PATIENCE, Server, expect, main, naming, nobody, one_at_a_time, reply, scene, test, text, wait_for
 
 BODY = {"body_filter": {"body": "json", "query": "$.user", "matches": "^alice$"}}
 
@@ -206,6 +206,25 @@ def tls_goes_by_its_server_name():
         c = d.connect()
         c.send(hello("mine.test"))
         expect("a filter that can't see isn't asked", c.exactly(1), b"A")
+
+
+@test
+def a_program_that_serves_one_connection_at_a_time():
+    """A client that keeps its connection doesn't keep others from the program for good; nobody is told that connections come and go."""
+    with one_at_a_time() as program:
+        app = Server(naming("app"))
+        d = Divert(app, program)
+        first, second = d.connect(), d.connect()
+        for c in first, second:
+            c.send(MINE % 1)
+            expect("answer of the program", text(c.answer()), b"mine")
+        second.send(GET % 2)
+        expect("of the app", text(second.answer()), b"app GET /2 HTTP/1.1")
+        first.close()
+        second.close()
+        d.wait_closed()
+        d.close()
+        app.close()
 
 
 @test

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 
-from kit import Divert, PATIENCE, Server, expect, main, reply, test
+from kit import Divert, PATIENCE, Server, expect, main, one_at_a_time, reply, test
 from real import Node, USER, curl, run
 
 # How servers of HTTP/1 take the preface of HTTP/2.
@@ -111,6 +111,24 @@ def a_real_server():
         d.close()
         app.close()
         server.shutdown()
+
+
+@test
+def a_server_of_one_connection_at_a_time():
+    """A connection that one client's requests had isn't kept from another client's for good."""
+    script = r"""
+const h = require('http2'), all = [0, 1].map(() => h.connect('http://127.0.0.1:' + process.argv[1])), said = [];
+const next = k => { if (k === 2) { console.log(said.join(' ')); all.forEach(c => c.close()); return; }
+  all[k].request({'x-user': 'alice'}).setEncoding('latin1').on('data', d => said.push(d)).on('end', () => next(k + 1)); };
+next(0);
+"""
+    with one_at_a_time() as program:
+        app = Node("http2", "app")
+        d = Divert(app, program)
+        expect("answers", run("node", "-e", script, str(d.port)), "mine mine\n")
+        d.wait_closed()
+        d.close()
+        app.close()
 
 
 @test

@@ -2,6 +2,7 @@
 """What the tests of HTTP share: a network namespace of their own, divert between a client and servers, servers that do what a test says,
 and TAP."""
 import contextlib
+import http.server
 import itertools
 import json
 import os
@@ -230,6 +231,31 @@ def naming(name):
             c.send(reply(f"{name} {request.lstrip().split(chr(13).encode())[0].decode('latin-1')}"))
 
     return handler
+
+
+@contextlib.contextmanager
+def one_at_a_time():
+    """ADDRESS:PORT of a server of HTTP/1 that is done with a connection before it accepts the next. It says "mine"."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"mine")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 ALICE = json.dumps({"header_filter": "^x-user: alice$"})
