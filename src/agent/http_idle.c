@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Programs that serve one connection after the other serve nobody while one is kept for a client that asks the app meanwhile, or asks nothing. So
- * a connection to a program that was not used for a while is ended, and made again when it is needed. One look in a while at all of a port's is
- * enough for that, and costs a request nothing. Where all goes that no filter wants, the client's connection is the program's, as long as both like. */
+/* A program that serves one connection after the other serves nobody while one is kept for a client that asks the app meanwhile, or asks nothing.
+ * So a connection to a program that was not used for a while is ended, and made again when it is needed. One look in a while at all of a port's
+ * is enough for that, and costs a request nothing. Where all goes that no filter wants, the program's connection is as the client's. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
