@@ -298,6 +298,39 @@ def nginx(lab):
             expect_in("h2load", out, "500 succeeded, 0 failed, 0 errored", lab.log())
 
 
+UPGRADING = """
+const fs = require("fs"), [name, port, how, cert, key] = process.argv.slice(1)
+const s = how === "tls" ? require("https").createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) }) : require("http").createServer()
+s.on("upgrade", (q, socket) => { socket.on("error", () => {}); socket.write("HTTP/1.1 101 Go\\r\\nConnection: upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n" + name); socket.pipe(socket) })
+s.listen(+port, "0.0.0.0", () => console.log("ready"))
+"""
+UPGRADER = """
+import socket, ssl, sys
+ip, port, roots, header = sys.argv[1:]
+s = ssl.create_default_context(cafile=roots).wrap_socket(socket.create_connection((ip, int(port)), 60), server_hostname="shop.test")
+s.sendall(b"GET / HTTP/1.1\\r\\nHost: shop.test\\r\\nConnection: upgrade\\r\\nUpgrade: echo\\r\\n" + header.encode() + b"\\r\\n")
+got, n = b"", 50000
+while b"\\r\\n\\r\\n" not in got: got += s.recv(65536)
+while len(got.split(b"\\r\\n\\r\\n")[1]) < 4: got += s.recv(65536)
+name = got.split(b"\\r\\n\\r\\n")[1]
+s.sendall(b"e" * n)
+echo = 0
+while echo < n: echo += len(s.recv(65536)) or sys.exit("ended")
+print(name.decode(), echo)
+"""
+
+
+@test("https.upgrade", needs=("node", "openssl"))
+def upgrade(lab):
+    """An upgrade inside TLS moves the connection to whoever gets the request, in TLS and in the clear; then bytes are bytes."""
+    server = lambda name, how: ["node", "-e", UPGRADING, name, str(PORT), how, f"{KEYS}/shop.pem", f"{KEYS}/shop.key"]
+    for how in "tls", "tcp":
+        with Pair(lab, server("real", "tls"), server("here", how), http_filter=FILTER, steal_tls=[port_with("shop")], tls_delivery={"protocol": how}):
+            for name, header in (("here", "x-user: alice\r\n"), ("real", "")):
+                out = lab.cluster.nodes["services"].run([*PYTHON, "-c", UPGRADER, POD, str(PORT), f"{KEYS}/ca.pem", header])
+                expect(f"{how}: who answers, and what comes back", out.strip(), f"{name} 50000", lab.log())
+
+
 @test("https.only_http1_in_the_app", needs=("curl", "openssl", "node"))
 def only_http1(lab):
     """A client that could do HTTP/2 hears from the app that it can't."""
