@@ -38,6 +38,8 @@ struct h2_half {
 	bool index;
 	bool headed;   /* a head was sent */
 	bool ending;   /* nothing comes behind the queue but the trailer */
+	bool said;     /* the last frame with it is on its way */
+	bool stopping; /* behind that goes a reset without an error: its peer is to send no more */
 	bool ended;    /* its peer has sent all */
 };
 

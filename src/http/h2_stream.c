@@ -91,6 +91,9 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 	half->paid -= paid;
 	if (taken > paid && from->link)
 		nghttp2_session_consume_stream(from->link->session, from->id, taken - paid);
+	half->said = *flags & NGHTTP2_DATA_FLAG_EOF;
+	if (half->said && half->stopping)
+		reset(half, NGHTTP2_NO_ERROR);
 	return n;
 }
 
@@ -231,7 +234,7 @@ static void forward_answer(struct h2_stream *s, bool end)
 	else if (status.len && *status.at == '1')
 		rc = nghttp2_submit_headers(to->link->session, NGHTTP2_FLAG_NONE, to->id, NULL, nv, from->block.n, NULL);
 	else
-		rc = nghttp2_submit_response(to->link->session, to->id, nv, n, end ? NULL : &body);
+		rc = nghttp2_submit_response(to->link->session, to->id, nv, n, (to->said = end) ? NULL : &body);
 	if (status.len && *status.at != '1') {
 		to->headed = s->answered = true;
 		s->h2->answers++;
@@ -289,6 +292,15 @@ void h2_stream_give_up_body(struct h2_stream *s)
 		decide(s, HTTP_BODY_UNKNOWN);
 }
 
+/* A server that has answered in full, and doesn't want the rest of the request (RFC 9113 §8.1): without its reset a client goes on to send, and
+ * one may wait for it. */
+static void stop(struct h2_half *client)
+{
+	client->stopping = true;
+	if (client->said)
+		reset(client, NGHTTP2_NO_ERROR);
+}
+
 /* The half is over. The other one is told of it, unless all was said; it may have some of it to send still. */
 void h2_on_close(struct h2_half *half, uint32_t error)
 {
@@ -305,4 +317,6 @@ void h2_on_close(struct h2_half *half, uint32_t error)
 	}
 	if (half->index == H2_CLIENT_HALF || !half->ended || (error && error != NGHTTP2_NO_ERROR))
 		reset(to, error == NGHTTP2_NO_ERROR ? (half->index == H2_CLIENT_HALF ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR) : error);
+	else if (!to->ended)
+		stop(to);
 }

@@ -102,8 +102,6 @@ static _Noreturn void run(struct kube *k, const struct kube_place *p, enum log_l
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "mirrord-pod");
-	if (fd_keep_only(fds, 2) < 0)
-		_exit(1);
 	fd_drop_stderr();
 	log_init("mirrord-pod", level, fds[1] >= 0 ? fds[1] : STDERR_FILENO);
 	w.fd = fds[0];
@@ -126,14 +124,16 @@ static _Noreturn void run(struct kube *k, const struct kube_place *p, enum log_l
 
 int kube_pod_watch_start(struct kube *k, const struct kube_place *p, enum log_level level, int log_fd, int *ret_fd, struct error *err)
 {
-	int pair[2];
+	int pair[2], kept[2];
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "watch the pod");
-	pid = fork();
+	kept[0] = pair[1];
+	kept[1] = log_fd;
+	pid = fd_fork(kept, 2);
 	if (pid == 0)
-		run(k, p, level, (int[]){ pair[1], log_fd });
+		run(k, p, level, kept);
 	close(pair[1]);
 	if (pid < 0) {
 		close(pair[0]);

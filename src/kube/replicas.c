@@ -96,8 +96,6 @@ static _Noreturn void run(const struct kube_replicas_options *o, int fds[2])
 
 	prctl(PR_SET_NAME, "mirrord-pods");
 	signal(SIGCHLD, SIG_DFL); /* the credential plugin's */
-	if (fd_keep_only(fds, 2) < 0)
-		_exit(1);
 	fd_drop_stderr();
 	log_init("mirrord-pods", o->log_level, fds[1] >= 0 ? fds[1] : STDERR_FILENO);
 	r.fd = fds[0];
@@ -115,14 +113,16 @@ static _Noreturn void run(const struct kube_replicas_options *o, int fds[2])
 
 int kube_replicas_start(const struct kube_replicas_options *options, int *ret_fd, struct error *err)
 {
-	int pair[2];
+	int pair[2], kept[2];
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set(err, errno, "watch the target's pods");
-	pid = fork();
+	kept[0] = pair[1];
+	kept[1] = options->log_fd;
+	pid = fd_fork(kept, 2);
 	if (pid == 0)
-		run(options, (int[]){ pair[1], options->log_fd });
+		run(options, kept);
 	close(pair[1]);
 	if (pid < 0) {
 		close(pair[0]);

@@ -20,16 +20,6 @@ struct cluster {
 	struct error why;
 };
 
-static _Noreturn void run(struct kube_tunnel_options options, int control)
-{
-	int kept[] = { control, options.log_fd };
-
-	if (fd_keep_only(kept, 2) < 0)
-		_exit(1);
-	options.log_fd = kept[1];
-	kube_tunnel_run(&options, kept[0]);
-}
-
 /* One message. Returns 1, 0 when there is none now, -1 when the process is gone. */
 static int receive(struct cluster *c, struct kube_message *m, int *ret_fd)
 {
@@ -71,18 +61,26 @@ struct cluster *cluster_start(struct loop *loop, const struct kube_tunnel_option
 			      struct error *err)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
-	int pair[2] = { -1, -1 }, r;
+	int pair[2] = { -1, -1 }, kept[2], r;
+	struct kube_tunnel_options its = *options;
 	pid_t pid = -1;
 
-	if (!c || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 || (pid = fork()) < 0) {
+	if (c && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
+		kept[0] = pair[1];
+		kept[1] = options->log_fd;
+		pid = fd_fork(kept, 2);
+	}
+	if (pid < 0) {
 		error_set(err, errno, "start the process that carries the tunnel");
 		fd_closep(&pair[0]);
 		fd_closep(&pair[1]);
 		free(c);
 		return NULL;
 	}
-	if (pid == 0)
-		run(*options, pair[1]);
+	if (pid == 0) {
+		its.log_fd = kept[1];
+		kube_tunnel_run(&its, kept[0]);
+	}
 	close(pair[1]);
 	*c = (struct cluster){ .loop = loop, .control = pair[0], .events = events, .arg = arg };
 	r = loop_watch(loop, &c->watch, c->control, EPOLLIN, on_control);

@@ -186,18 +186,17 @@ static void on_answer(struct watch *w, uint32_t events)
 
 static int start(struct resolver *r)
 {
-	int pair[2], size = BUFFER;
+	int pair[2], size = BUFFER, kept;
 	pid_t child;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	for (int i = 0; i < 2; i++)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	child = fork();
-	if (child == 0) {
-		close(pair[0]);
-		serve(pair[1], r->uid, r->gid);
-	}
+	kept = pair[1];
+	child = fd_fork(&kept, 1);
+	if (child == 0)
+		serve(kept, r->uid, r->gid);
 	close(pair[1]);
 	r->sock = pair[0];
 	r->born = loop_now(r->loop);

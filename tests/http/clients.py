@@ -100,6 +100,21 @@ def answers_in_parts():
             expect("an early answer", (":status: 413" in out, "early" in out, "error_code=PROTOCOL" in out), (True, True, False))
 
 
+@test
+def an_early_answer_stops_the_request():
+    """A client that hasn't ended its request is told that no more of it is wanted, as the server told us (RFC 9113 section 8.1)."""
+    script = r"""
+const http2 = require('http2'), c = http2.connect('http://127.0.0.1:' + process.argv[1]);
+const s = c.request({':path': '/early', ':method': 'POST', ...(process.argv[2] ? {'x-user': 'alice'} : {})}, {endStream: false});
+let text = ''; s.setEncoding('utf8'); s.write('x'); s.on('data', d => text += d); s.on('error', e => console.log(e.message));
+s.on('close', () => { console.log(text, s.rstCode); c.close(); });
+"""
+    with servers() as (d, app, program):
+        for whose in ("", "alice"):
+            expect("answer, and the reset's code", run("node", "-e", script, str(d.port), whose), "early 0\n")
+        expect("the connection goes on", json.loads(curl(d))["name"], "app")
+
+
 NODE_STREAMS = r"""
 const http2 = require('http2'), c = http2.connect('http://127.0.0.1:' + process.argv[1]);
 const get = (path, mine) => new Promise((ok, no) => { const s = c.request({':path': path, ...(mine ? {'x-user': 'alice'} : {})}); let t = '';

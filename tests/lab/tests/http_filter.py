@@ -189,7 +189,7 @@ def beside(lab):
 @test("http_filter.http2_to_a_program_without", needs=("curl", "node"))
 def http2_to_a_program_without(lab):
     """Python's http.server has no HTTP/2."""
-    code = f"require('http2').createServer((q, r) => r.end('real')).listen({PORT}, '0.0.0.0', () => console.log('ready'))"
+    code = f"require('http2').createServer((q, r) => q.resume().on('end', () => r.end('real'))).listen({PORT}, '0.0.0.0', () => console.log('ready'))"
     real = lab.cluster.pod.start(["node", "-e", code], stdout=subprocess.PIPE, text=True)
     real.stdout.readline()
     with open(CONFIG, "w") as f:
