@@ -57,6 +57,21 @@ def http2_filters_see_pseudo_headers():
 
 
 @test
+def a_request_without_an_authority():
+    """It has Host instead, as gateways may make it (RFC 9113 section 8.3.1)."""
+    script = r"""
+const http2 = require('http2'), c = http2.connect('http://127.0.0.1:' + process.argv[1]);
+const s = c.request({':path': '/', host: 'shop.test', ...(process.argv[2] ? {'x-user': 'alice'} : {})}); let text = '';
+s.setEncoding('utf8'); s.on('data', d => text += d); s.on('end', () => { console.log(text); c.close(); });
+"""
+    with servers() as (d, app, program):
+        for whose, name in (("", "app"), ("alice", "program")):
+            got = json.loads(run("node", "-e", script, str(d.port), whose))
+            fields = dict(zip(got["fields"][::2], got["fields"][1::2]))
+            expect("who, and for whom", (got["name"], fields.get("host"), ":authority" in fields), (name, "shop.test", False))
+
+
+@test
 def http2_bodies_decide():
     with servers(filter={"body_filter": {"body": "json", "query": "$.user", "matches": "alice"}}) as (d, app, program):
         for body, name in (('{"user": "alice"}', "program"), ('{"user": "bob"}', "app"), ("none", "app"), ('{"x":"' + "y" * 100000 + '","user":"alice"}', "app"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""serve_http.py NAME PORT [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes. With ROOTS
-clients must have a certificate. On SIGUSR1 it closes its listener, says "closed", and answers nobody any more."""
+"""serve_http.py NAME PORT[,PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes. With ROOTS
+clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
 
 import hashlib
 import http.server
@@ -8,9 +8,10 @@ import json
 import signal
 import ssl
 import sys
+import threading
 import time
 
-name, port, how, cert, key, roots = (sys.argv[1:] + [""] * 4)[:6]
+name, ports, how, cert, key, roots = (sys.argv[1:] + [""] * 4)[:6]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -62,13 +63,16 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def close(*_):
-    server.socket.close()
+    for server in servers:
+        server.socket.close()
     print("closed", flush=True)
     while True:
         time.sleep(60)
 
 
-server = Server(("0.0.0.0", int(port)), Handler)
+servers = [Server(("0.0.0.0", int(port)), Handler) for port in ports.split(",")]
 signal.signal(signal.SIGUSR1, close)
+for further in servers[1:]:
+    threading.Thread(target=further.serve_forever, daemon=True).start()
 print("ready", flush=True)
-server.serve_forever()
+servers[0].serve_forever()

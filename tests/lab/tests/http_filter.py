@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Stealing a part of the HTTP requests: the program gets those that match, the target's own server the others, on one client connection."""
 
+import contextlib
+import ctypes
 import json
 import os
+import socket
+import stat
 import subprocess
 
 from labkit import plan
@@ -34,24 +38,38 @@ print(json.dumps(out))
 """
 ALICE = {"X-User": "alice"}
 
+# Both servers, on one connection, which then stays.
+HOLD = f"""
+import http.client, json, time
+c = http.client.HTTPConnection({plan.HOSTS["pod"][0]!r}, {PORT}, timeout=60)
+names = []
+for headers in ({{}}, {ALICE!r}):
+    c.request("GET", "/", headers=headers)
+    names.append(json.loads(c.getresponse().read())["name"])
+print(*names, flush=True)
+time.sleep(3600)
+"""
+PIDFD_GETFD = 438
 
-def ask(lab, *requests, node="services", ip=None):
+
+def ask(lab, *requests, node="services", ip=None, port=PORT):
     full = [(r[0], r[1], r[2] if len(r) > 2 else {}, r[3] if len(r) > 3 else None) for r in requests]
-    done = lab.cluster.nodes[node].run([*PYTHON, "-c", CLIENT, json.dumps([ip or plan.HOSTS["pod"][0], PORT, full])])
+    done = lab.cluster.nodes[node].run([*PYTHON, "-c", CLIENT, json.dumps([ip or plan.HOSTS["pod"][0], port, full])])
     return json.loads(done)
 
 
 class Pair:
     """The target's own server, and one under mirrord that steals what @filter says."""
 
-    def __init__(self, lab, filter, agent={}, **incoming):
+    def __init__(self, lab, filter, agent={}, ports=(PORT,), **incoming):
         self.lab = lab
-        self.real = lab.cluster.pod.start([*PYTHON, SERVER, "real", str(PORT)], stdout=subprocess.PIPE, text=True)
+        ports = ",".join(map(str, ports))
+        self.real = lab.cluster.pod.start([*PYTHON, SERVER, "real", ports], stdout=subprocess.PIPE, text=True)
         self.real.stdout.readline()
         with open(CONFIG, "w") as f:
             json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": filter, **incoming}}}, "agent": agent}, f)
         os.chmod(CONFIG, 0o644)
-        self.here = lab.start_mirrord([*PYTHON, SERVER, "here", str(PORT)], options=("-f", CONFIG))
+        self.here = lab.start_mirrord([*PYTHON, SERVER, "here", ports], options=("-f", CONFIG))
         line = self.here.stdout.readline()
         expect("the program's first line", line, "ready\n", lab.log() + (self.here.stderr.read() if not line else ""))
 
@@ -95,6 +113,45 @@ def other_ports(lab):
     with Pair(lab, {"header_filter": "^x-user: alice$", "ports": [PORT + 1]}):
         got = ask(lab, ("GET", "/1", {}), ("GET", "/2", ALICE))
         expect("all of it is taken", [g.get("name") for g in got], ["here", "here"], str(got) + lab.log())
+
+
+@test("http_filter.several_ports")
+def several_ports(lab):
+    ports = [PORT + n for n in range(6)]
+    with Pair(lab, {"header_filter": "^x-user: alice$", "ports": ports}, ports=ports):
+        for port in ports:
+            got = ask(lab, ("GET", "/1", {}), ("GET", "/2", ALICE), port=port)
+            expect(f"who answered at {port}", [g.get("name") for g in got], ["real", "here"], str(got) + lab.log())
+
+
+def no_delay(pid, ports):
+    """TCP_NODELAY of each connection that the process @pid has to or from one of @ports."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    whole, values = os.pidfd_open(pid), []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        copy = libc.syscall(PIDFD_GETFD, whole, int(fd), 0)
+        if copy < 0 or not stat.S_ISSOCK(os.fstat(copy).st_mode):
+            if copy >= 0:
+                os.close(copy)
+            continue
+        with socket.socket(fileno=copy) as s, contextlib.suppress(OSError):
+            if s.family != socket.AF_UNIX and {s.getpeername()[1], s.getsockname()[1]} & set(ports):
+                values.append(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    os.close(whole)
+    return values
+
+
+@test("http_filter.no_delay", modes=("root",))
+def nothing_waits_for_an_acknowledgement(lab):
+    """Nagle's algorithm on a relay's socket costs a small answer 40 ms."""
+    with Pair(lab, {"header_filter": "^x-user: alice$"}):
+        client = lab.cluster.nodes["services"].start([*PYTHON, "-c", HOLD], stdout=subprocess.PIPE, text=True)
+        expect("answered by", client.stdout.readline(), "real here\n", lab.log())
+        agent, = lab.processes("mirrord-agent")
+        # Through the tunnel the one to the program is the session's.
+        expect("TCP_NODELAY of the client's connection, and those to both servers", no_delay(agent, [PORT]), lambda v: v in ([1, 1], [1, 1, 1]), lab.log())
+        client.kill()
+        client.communicate(timeout=PROMPT)
 
 
 @test("http_filter.no_http")
