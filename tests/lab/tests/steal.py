@@ -226,9 +226,9 @@ class Echo:
         self.process.stdout.close()
 
 
-def start_stealing_echo(lab, soft_limit=None):
+def start_stealing_echo(lab, soft_limit=None, **more):
     prefix = [] if soft_limit is None else ["/bin/sh", "-c", f'ulimit -Sn {soft_limit}; exec "$@"', "sh"]
-    p = lab.start([*prefix, *lab.command([*PYTHON, "-c", ECHO, "here", str(PORT)], options=("--steal",))])
+    p = lab.start([*prefix, *lab.command([*PYTHON, "-c", ECHO, "here", str(PORT)], options=("--steal",))], **more)
     expect("the program", p.stdout.readline(), "ready\n", lab.log())
     lab.wait_for("it is asked", lambda: list(crowd(lab, 1)) == ["here"])
     return p
@@ -279,6 +279,27 @@ def from_before(lab):
             expect("who answered them before and after", json.loads(out), {"real": 40}, lab.log())
             end_of(p)
         lab.cluster.pod.run(["nft", "delete", "table", "ip", "lab"])
+
+
+KEPT = f"""
+import socket
+s = socket.create_connection(("10.244.1.7", {PORT}), 60)
+s.sendall(b"hi")
+print(s.recv(100).partition(b":")[0].decode(), flush=True)
+try: print(s.recv(1))
+except ConnectionResetError: print("reset")
+"""
+
+
+@test("steal.flush_connections")
+def flushed(lab):
+    """Who asks for it has them reset, so that their clients come again."""
+    with Echo(lab, lab.cluster.pod.start):
+        client = lab.cluster.services.start([*PYTHON, "-c", KEPT], stdout=subprocess.PIPE, text=True)
+        expect("answered by", client.stdout.readline(), "real\n")
+        p = start_stealing_echo(lab, env=lab.environment(MIRRORD_AGENT_STEALER_FLUSH_CONNECTIONS="true"))
+        expect("what became of it", client.communicate(timeout=PROMPT)[0], "reset\n", lab.log())
+        end_of(p)
 
 
 BULK_SERVER = f"""
