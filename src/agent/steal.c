@@ -271,7 +271,8 @@ static bool are_half_open(struct steal *s)
 
 bool steal_busy(struct steal *s)
 {
-	return s->tcp && (steal_tcp_waiting(s->tcp) || are_half_open(s) || steal_http_count() || passes_busy(s->passes));
+	/* In this order: one that is neither half-open nor taken here can only be passed on, or over. */
+	return s->tcp && (are_half_open(s) || steal_tcp_waiting(s->tcp) || steal_http_count() || passes_busy(s->passes));
 }
 
 static void on_tidy(struct timer *t)
@@ -297,7 +298,9 @@ struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, 
 	}
 	*s = (struct steal){ .loop = loop, .http = s->http, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due,
 			    .watchdog.fd = -1, .alone = alone };
-	s->watcher = (struct subscriptions_watcher){ .on_add = on_add, .on_change = on_change, .on_remove = on_remove, .on_client_end = on_client_end };
+	s->watcher = (struct subscriptions_watcher){
+		.on_add = on_add, .on_change = on_change, .on_remove = on_remove, .on_client_end = on_client_end
+	};
 	subscriptions_watch(subscriptions, &s->watcher);
 	return s;
 }

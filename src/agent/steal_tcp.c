@@ -414,8 +414,11 @@ int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *er
 	return 0;
 }
 
-size_t steal_tcp_waiting(const struct steal_tcp *t)
+size_t steal_tcp_waiting(struct steal_tcp *t)
 {
+	for (int v = 0; v < 2; v++)
+		if (t->listeners[v].fd >= 0)
+			accept_some(&t->listeners[v].accepting);
 	return t->n_taken;
 }
 

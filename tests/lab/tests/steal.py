@@ -85,7 +85,7 @@ def death_test(name, *victims):
                 program.process.wait()
             for _ in range(3):
                 answer, data = client(lab, PORT)
-                expect("the very next answers", answer.get("answer"), "real:" + data, lab.log())
+                expect("the very next answers", answer.get("answer"), "real:" + data, str((_, answer)) + lab.log())
             program.bury()
             kill(lab, "mirrord-session", "mirrord-keeper")
             lab.wait_for("no table is left", lambda: "mirrord" not in lab.cluster.pod.run(["nft", "list", "ruleset"]))

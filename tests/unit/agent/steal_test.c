@@ -273,6 +273,35 @@ static void stall(void *arg)
 	poll(NULL, 0, 1500);
 }
 
+struct latecomer {
+	int client;
+	bool busy;
+};
+
+static void come_late(void *arg)
+{
+	struct latecomer *l = arg;
+
+	l->client = connect_from(OUTSIDE, pod[V4], PORT, 0);
+	l->busy = steal_busy(steal);
+}
+
+/* A client is connected as soon as the kernel says so, which is before the loop hears of it: who asks whether all is over meanwhile, to end
+ * the agent, hears that it isn't. */
+static void test_latecomer(void)
+{
+	struct latecomer l;
+	int server;
+
+	tap_ok(becomes_clean(), "nobody is there");
+	subscribe(&ann, PORT, CONCURRENT_ABORT, false);
+	on_loop(come_late, &l);
+	tap_ok(l.busy, "a connection that isn't accepted yet is waited for");
+	server = accept_one(apps[V4]);
+	check_bytes(l.client, server, "and passed on");
+	unsubscribe(&ann);
+}
+
 /* Ports of passes are never those of connections that the client has. */
 static void test_ports_of_passes(void)
 {
@@ -462,6 +491,7 @@ static void run(void)
 	close_both(programs);
 	subscribe(&ann, PORT, CONCURRENT_ABORT, false);
 	test_dropped_while_offered();
+	test_latecomer();
 	test_ports_of_passes();
 	test_ports_of_clients();
 	close_both(apps);
