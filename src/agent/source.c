@@ -15,11 +15,6 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
-bool ip_is_link_local6(const struct ip *ip)
-{
-	return ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
-}
-
 static bool is_candidate4(const struct dumped_address *a, uint8_t scope)
 {
 	return ip_is_v4(&a->ip) && a->scope <= scope;

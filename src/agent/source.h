@@ -10,6 +10,3 @@
  * when there is none, or when it depends on the destination (IPv6) and the kernel of a twin with the same addresses
  * will choose alike. */
 struct ip route_source(const struct dumped_route *r, const struct dumped_address *addresses, size_t n);
-
-/* fe80::/10 (RFC 4291 §2.5.6). */
-bool ip_is_link_local6(const struct ip *ip);

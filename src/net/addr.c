@@ -37,6 +37,11 @@ bool ip_is_loopback(const struct ip *ip)
 	return ip_is_v4(ip) ? ip->b[12] == 127 : ip_equal(ip, &loopback6);
 }
 
+bool ip_is_link_local6(const struct ip *ip)
+{
+	return ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80; /* a mapped IPv4 address starts with 0 */
+}
+
 bool ip_is_any(const struct ip *ip)
 {
 	return ip_equal(ip, &IP_ANY4) || ip_equal(ip, &IP_ANY6);

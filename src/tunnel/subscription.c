@@ -253,12 +253,6 @@ void notice_decode(const uint8_t *data, size_t len, char ret[NOTICE_MAX + 1])
 	field_words(&(struct field){ .value = data, .len = len }, ret, NOTICE_MAX + 1);
 }
 
-/* An address that means something on its link alone, which the twin doesn't share. */
-static bool is_link_local(const struct ip *ip)
-{
-	return !ip_is_v4(ip) && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
-}
-
 enum rank { NO, OTHER_LOOPBACK, LOOPBACK, WILDCARD6, WILDCARD, EXACT };
 
 /* How well @l takes what was meant for @destination. A wildcard socket of the family goes before one that takes both, as in the kernel. */
@@ -305,7 +299,7 @@ static struct ip in_twin(const struct subscription *s, const struct ip *ip)
 {
 	const struct ip *first = NULL;
 
-	if (is_link_local(ip))
+	if (ip_is_link_local6(ip)) /* it means something on its link alone, which the twin doesn't share */
 		return loopback_of(false);
 	if (!s->n_twin || ip_is_loopback(ip))
 		return *ip;

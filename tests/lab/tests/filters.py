@@ -266,16 +266,46 @@ def answers_change(lab):
 
 @test("filters.target_without_default_route")
 def no_default_route(lab):
-    """What the target can't reach this machine may; what is left to the target fails there as ever."""
+    """What the target can't reach, or may not, this machine may; what is left to the target fails there as ever."""
     pod = lab.cluster.nodes["pod"]
     routes = pod.run(["ip", "route", "show", "default"]).strip()
     pod.run(["ip", "route", "del", "default"])
+    pod.ip(f"route add unreachable {OUTSIDE6}")
     try:
-        configure(outgoing("local", OUTSIDE4))
-        seen, detail = ask(lab, [T4, "tcp 203.0.113.77 80"])
-        expect("seen", seen, ["here", f"failed: {os.strerror(101)}"], detail)
+        configure(outgoing("local", OUTSIDE4, f"[{OUTSIDE6}]"))
+        seen, detail = ask(lab, [T4, T6, "tcp 203.0.113.77 80"])
+        expect("seen", seen, ["here", "here", f"failed: {os.strerror(101)}"], detail)
     finally:
-        pod.run(["ip", "route", "add", *routes.split()])
+        pod.ip(f"route del unreachable {OUTSIDE6}", "route add " + routes)
+
+
+REMOTE_FAILS = f"failed: {os.strerror(101)}"
+
+
+def expect_both_families(lab, target, far4):
+    """@far4: what is seen of the place that is left to the target, by IPv4."""
+    configure(outgoing("local", OUTSIDE4, f"[{OUTSIDE6}]", "laptop.example.test"))
+    questions = {T4: "here", T6: "here", U4: "here", U6: "here", LAPTOP: "here", PAY4: far4, PAY6: REMOTE_FAILS}
+    seen, detail = ask(lab, questions, ["-t", target])
+    expect("seen", dict(zip(questions, seen)), questions, detail)
+
+
+@test("filters.target_without_ipv6")
+def target_without_ipv6(lab):
+    """This machine has IPv6: what stays here has it, and for what is left to the target it is as in the target."""
+    expect_both_families(lab, f"pid/{lab.cluster.nodes['calico'].pid}", plan.HOSTS["calico"][0])
+
+
+@test("filters.target_with_lo_alone")
+def target_with_lo_alone(lab):
+    """As in a container that has no network."""
+    target = lab.cluster.pod.start(["unshare", "-n", "sh", "-c", "ip link set lo up; echo up; exec sleep infinity"], stdout=subprocess.PIPE, text=True)
+    try:
+        expect("the target", target.stdout.readline(), "up\n")
+        expect_both_families(lab, f"pid/{target.pid}", REMOTE_FAILS)
+    finally:
+        target.kill()
+        target.communicate()
 
 
 UNTIL = r"""

@@ -20,6 +20,11 @@ static const struct {
 	{ "fd00::1", "fd00::", 129, false, false, false },
 };
 
+static const struct {
+	const char *text;
+	bool is;
+} link_local[] = { { "fe80::1", true }, { "febf::1", true }, { "fec0::1", false }, { "fd00::1", false }, { "::", false }, { "169.254.1.1", false } };
+
 int main(void)
 {
 	struct ip ip, prefix;
@@ -27,6 +32,8 @@ int main(void)
 	struct sockaddr_storage sa;
 	char buf[ENDPOINT_TEXT];
 
+	for (size_t i = 0; i < sizeof(link_local) / sizeof(link_local[0]); i++)
+		tap_int(ip_parse(link_local[i].text, &ip) && ip_is_link_local6(&ip), link_local[i].is, "%s link-local", link_local[i].text);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		tap_ok(ip_parse(rows[i].text, &ip) && ip_parse(rows[i].prefix, &prefix), "parse %s", rows[i].text);
 		tap_int(ip_in_prefix(&ip, &prefix, rows[i].len), rows[i].in, "%s in %s/%u", rows[i].text,

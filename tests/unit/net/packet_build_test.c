@@ -398,7 +398,7 @@ static const struct {
 	int error;
 	uint8_t type4, code4, type6, code6;
 } errors[] = {
-	{ ECONNREFUSED, 3, 3, 1, 4 }, { ENETUNREACH, 3, 6, 1, 0 }, { EHOSTUNREACH, 3, 10, 1, 3 },
+	{ ECONNREFUSED, 3, 3, 1, 4 }, { ENETUNREACH, 3, 6, 1, 0 }, { EADDRNOTAVAIL, 3, 6, 1, 0 }, { EHOSTUNREACH, 3, 10, 1, 3 },
 	{ EACCES, 3, 13, 1, 1 },      { EPERM, 3, 13, 1, 1 },	   { EMSGSIZE, 3, 4, 2, 0 },
 	{ EPROTO, 12, 0, 4, 0 },      { ENOPROTOOPT, 3, 2, 1, 3 }, { EHOSTDOWN, 3, 7, 1, 3 },
 	{ ENONET, 3, 8, 1, 3 },	      { EOPNOTSUPP, 3, 5, 1, 3 },  { ETIMEDOUT, 3, 10, 1, 3 },
