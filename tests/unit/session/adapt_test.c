@@ -46,7 +46,6 @@ static struct target_info example(int what)
 
 #define ALL .hostname = true, .ipv6 = true, .outgoing_tcp = true, .outgoing_udp = true
 #define FILTER .outgoing_filter = { .side = FILTER_LOCAL }
-#define BOTH { .v4 = true, .v6 = true }
 
 static const struct {
 	const char *name;
@@ -55,22 +54,28 @@ static const struct {
 	int what;
 	const char *hostname, *addresses, *routes; /* as list_addresses() and list_routes() say them */
 } rows[] = {
-	{ "as it is", { ALL }, BOTH, FORBIDS, "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0! " },
-	{ "no host name", { .ipv6 = true, .outgoing_tcp = true, .outgoing_udp = true }, BOTH, 0, "", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 " },
-	{ "no IPv6", { .hostname = true, .outgoing_tcp = true, .outgoing_udp = true }, BOTH, DEFAULT4, "pod", "10.0.0.1 ", "10.0.0.0/24 0.0.0.0/0 " },
-	{ "no TCP: default routes of both families", { .hostname = true, .ipv6 = true, .outgoing_udp = true }, BOTH, 0,
-	  "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0 ::/0 " },
-	{ "no UDP likewise", { .hostname = true, .ipv6 = true, .outgoing_tcp = true }, BOTH, 0,
-	  "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0 ::/0 " },
-	{ "a filter: the one that is missing", { ALL, FILTER }, BOTH, DEFAULT4, "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0 ::/0 " },
-	{ "a filter: no route that forbids", { ALL, FILTER }, BOTH, FORBIDS, "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0 ::/0 " },
-	{ "a filter, no IPv6", { .hostname = true, .outgoing_tcp = true, .outgoing_udp = true, FILTER }, BOTH, 0,
+	{ "as it is", { ALL }, { true, true }, FORBIDS, "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0! " },
+	{ "no host name", { .ipv6 = true, .outgoing_tcp = true, .outgoing_udp = true }, { true, true }, 0,
+	  "", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 " },
+	{ "no IPv6", { .hostname = true, .outgoing_tcp = true, .outgoing_udp = true }, { true, true }, DEFAULT4,
 	  "pod", "10.0.0.1 ", "10.0.0.0/24 0.0.0.0/0 " },
-	{ "a filter, a target without IPv6", { ALL, FILTER }, BOTH, NO_V6, "pod", "10.0.0.1 fd00:6d::3 ", "10.0.0.0/24 0.0.0.0/0 ::/0 " },
-	{ "a filter, a target without IPv4", { ALL, FILTER }, BOTH, NO_V4, "pod", "fd00::1 192.0.0.2 ", "fd00::/64 0.0.0.0/0 ::/0 " },
-	{ "a filter, a target with lo alone", { ALL, FILTER }, BOTH, NO_V4 | NO_V6, "pod", "192.0.0.2 fd00:6d::3 ", "0.0.0.0/0 ::/0 " },
-	{ "the same, and here no IPv6 either", { ALL, FILTER }, { .v4 = true }, NO_V4 | NO_V6, "pod", "192.0.0.2 ", "0.0.0.0/0 " },
-	{ "nothing leaves from here: the target's families", { ALL }, BOTH, NO_V6, "pod", "10.0.0.1 ", "10.0.0.0/24 " },
+	{ "no TCP: default routes of both families", { .hostname = true, .ipv6 = true, .outgoing_udp = true }, { true, true }, 0,
+	  "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0 ::/0 " },
+	{ "no UDP likewise", { .hostname = true, .ipv6 = true, .outgoing_tcp = true }, { true, true }, 0,
+	  "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0 ::/0 " },
+	{ "a filter: the one that is missing", { ALL, FILTER }, { true, true }, DEFAULT4,
+	  "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0 ::/0 " },
+	{ "a filter: no route that forbids", { ALL, FILTER }, { true, true }, FORBIDS,
+	  "pod", "10.0.0.1 fd00::1 ", "10.0.0.0/24 fd00::/64 0.0.0.0/0 ::/0 " },
+	{ "a filter, no IPv6", { .hostname = true, .outgoing_tcp = true, .outgoing_udp = true, FILTER }, { true, true }, 0,
+	  "pod", "10.0.0.1 ", "10.0.0.0/24 0.0.0.0/0 " },
+	{ "a filter, a target without IPv6", { ALL, FILTER }, { true, true }, NO_V6,
+	  "pod", "10.0.0.1 fd00:6d::3 ", "10.0.0.0/24 0.0.0.0/0 ::/0 " },
+	{ "a filter, a target without IPv4", { ALL, FILTER }, { true, true }, NO_V4, "pod", "fd00::1 192.0.0.2 ", "fd00::/64 0.0.0.0/0 ::/0 " },
+	{ "a filter, a target with lo alone", { ALL, FILTER }, { true, true }, NO_V4 | NO_V6, "pod", "192.0.0.2 fd00:6d::3 ", "0.0.0.0/0 ::/0 " },
+	{ "the same, and here no IPv6 either", { ALL, FILTER }, { true, false }, NO_V4 | NO_V6, "pod", "192.0.0.2 ", "0.0.0.0/0 " },
+	{ "nothing leaves from here: the target's families", { ALL }, { true, true }, NO_V6,
+	  "pod", "10.0.0.1 ", "10.0.0.0/24 " },
 };
 
 static const char *list_addresses(const struct target_info *info, char buf[512])
