@@ -212,6 +212,10 @@ def java(lab):
 def go(lab):
     out = got_by(lab, ["/tmp/lab/bin/go-resolve", "get", "http://payment/go"], "payment", plan.HTTP)
     expect("path", answer(out)["path"], "/go")
+    with clients_of(lab, (4, "udp dport 53")) as clients:
+        done = lab.mirrord(["/tmp/lab/bin/go-resolve", "srv", "http", "tcp", "payment.shop.svc.cluster.test"])
+        expect("SRV", sorted(done.out.splitlines())[:1], ["payment.shop.svc.cluster.test. 8080 10 20"], str(done) + lab.log())
+        expect("who asked for it", clients(), {POD4}, lab.log())
 
 
 @test("programs.musl", needs=("musl-resolve",))

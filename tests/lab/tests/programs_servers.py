@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Real clients of real servers through the twin: databases, ssh, git, grpc."""
 
+import collections
 import json
 import os
 import re
@@ -20,17 +21,25 @@ def ours(lab, argv, what, timeout=120, **more):
     return done.out
 
 
-@test("programs.redis", needs=("redis-server", "redis-cli"))
+def clients_in(log, pattern):
+    """How often each address stands in a server's log."""
+    return collections.Counter(re.findall(pattern, log))
+
+
+@test("programs.redis", needs=("redis-server", "redis-cli", "redis-benchmark"))
 def redis(lab):
     with Services(lab) as services:
-        services.start([find("redis-server"), "--bind", "10.0.20.5", "fd00:20::5", "--port", "6379", "--protected-mode", "no", "--save", "", "--dir", HOME], 6379)
+        services.start([find("redis-server"), "--bind", "10.0.20.5", "fd00:20::5", "--port", "6379", "--protected-mode", "no", "--save", "", "--dir", HOME,
+                        "--loglevel", "verbose"], 6379)
         redis_cli = ["redis-cli", "-h", "payment"]
         expect("SET", ours(lab, [*redis_cli, "SET", "key", "value"], "redis-cli"), "OK\n")
         expect("GET", ours(lab, [*redis_cli, "GET", "key"], "redis-cli"), "value\n")
         expect_in("CLIENT LIST", ours(lab, ["redis-cli", "-h", "10.0.20.5", "CLIENT", "LIST"], "redis-cli"), f" addr={POD4}:")
-        if lab.run(["sh", "-c", "command -v redis-benchmark"]).status == 0:
-            out = ours(lab, ["redis-benchmark", "-h", "10.0.20.5", "-n", "5000", "-c", "30", "-P", "4", "-q", "-t", "set,get"], "redis-benchmark")
-            expect("GET per second", float(re.findall(r"GET: ([0-9.]+) requests", out)[-1]), lambda n: n > 500)
+        before = clients_in(services.log("redis-server"), "Accepted (.*):")
+        out = ours(lab, ["redis-benchmark", "-h", "10.0.20.5", "-n", "5000", "-c", "30", "-P", "4", "-q", "-t", "set,get"], "redis-benchmark")
+        expect("GET per second", float(re.findall(r"GET: ([0-9.]+) requests", out)[-1]), lambda n: n > 500)
+        seen = clients_in(services.log("redis-server"), "Accepted (.*):") - before
+        expect("redis-benchmark's addresses in the server's log", (set(seen), seen.total() >= 2 * 30), ({POD4}, True), str(seen))
 
 
 @test("programs.postgresql", timeout=600)
@@ -40,14 +49,18 @@ def postgresql(lab):
         services.run([initdb, "-D", f"{HOME}/db", "-U", "shop", "--auth=trust", "--no-sync", "--locale=C"])
         with open(f"{HOME}/db/pg_hba.conf", "a") as f:
             f.write("host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n")
-        server = services.start([postgres, "-D", f"{HOME}/db", "-k", f"{HOME},@lab-shop", "-c", "listen_addresses=10.0.20.5,fd00:20::5", "-c", "fsync=off", "-c", "shared_buffers=16MB"], 5432)
+        server = services.start([postgres, "-D", f"{HOME}/db", "-k", f"{HOME},@lab-shop", "-c", "listen_addresses=10.0.20.5,fd00:20::5", "-c", "fsync=off", "-c", "shared_buffers=16MB",
+                                 "-c", "log_connections=on"], 5432)
         out = ours(lab, [psql, "-h", "payment", "-U", "shop", "-d", "postgres", "-Atc", "select host(inet_client_addr()), sum(i) from generate_series(1, 100000) i group by 1"], "psql")
         expect("answer", out, lambda t: t.strip() in (f"{POD4}|5000050000", f"{plan.HOSTS['pod'][1]}|5000050000"))
         pgbench = find("pgbench")
         options = ["-h", "10.0.20.5", "-U", "shop", "postgres"]
         ours(lab, [pgbench, "-i", "-q", "-s", "1", *options], "pgbench -i")
+        before = clients_in(services.log("postgres"), "connection received: host=(.*) port=")
         out = ours(lab, [pgbench, "-S", "-c", "8", "-t", "200", *options], "pgbench")
         expect_in("pgbench", out, "1600/1600")
+        seen = clients_in(services.log("postgres"), "connection received: host=(.*) port=") - before
+        expect("pgbench's addresses in the server's log", (set(seen), seen.total() >= 8), ({POD4}, True), str(seen))
         out = ours(lab, [psql, "-h", "10.0.20.5", "-U", "shop", "-d", "postgres", "-Atc", "copy (select repeat('x', 1000) from generate_series(1, 20000)) to stdout"], "copy")
         expect("bytes of a copy", len(out), 20000 * 1001)
 
