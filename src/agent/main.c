@@ -15,6 +15,7 @@
 #include "agent/container.h"
 #include "agent/door.h"
 #include "agent/enter.h"
+#include "agent/hold.h"
 #include "agent/idle.h"
 #include "agent/inspect.h"
 #include "base/fd.h"
@@ -259,7 +260,8 @@ static int usage(void)
 			"                     [--log LEVEL] [--idle NAME]\n"
 			"       mirrord-agent attach (the same)\n"
 			"       mirrord-agent idle --name NAME --wait SECONDS\n"
-			"       mirrord-agent resume --idle NAME [--drop]\n");
+			"       mirrord-agent resume --idle NAME [--drop]\n"
+			"       mirrord-agent hold PID INODE\n");
 	return 2;
 }
 
@@ -313,6 +315,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "idle") == 0)
 		return agent_idle(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "hold") == 0)
+		return agent_hold(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "resume") == 0)
 		return door_knock(argc - 1, argv + 1);
 	arguments.attach = argc > 1 && strcmp(argv[1], "attach") == 0;

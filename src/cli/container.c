@@ -9,6 +9,8 @@
  * that belong to it. So the twin is made to belong to that one. `podman unshare` shows it; podman is then started in there, and finds
  * by its own variables that it needs no other.
  *
+ * Docker's containers are its daemon's; how they come into the twin: docker.c.
+ *
  * The container gets the variables that the program would get, each by `--env NAME`: their values don't stand on a command line. */
 #include "cli/container.h"
 
@@ -18,13 +20,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/fd.h"
+#include "cli/docker.h"
+#include "cli/engine_cli.h"
 #include "cli/exec.h"
 
-enum { OUTPUT_MAX = 4096 };
+static bool docker; /* by its daemon; else podman */
 
 /* Who we were before, when podman is rootless. */
 static struct {
@@ -58,59 +60,16 @@ static size_t count(char *const *words)
 	return n;
 }
 
-static _Noreturn void run_child(const char *const *argv, int in, int out)
+/* A "docker" may be podman by another name. */
+static int is_docker(const struct engine_cli *e, bool *ret, struct error *err)
 {
-	dup2(in, STDIN_FILENO);
-	dup2(out, STDOUT_FILENO);
-	execvp(argv[0], (char *const *)argv);
-	_exit(127);
-}
+	static const char *const version[] = { "--version", NULL };
+	char said[ENGINE_SAYS_MAX];
 
-/* Runs a program; what it says first is in @ret. *ret_in keeps its standard input open. Returns its pid, or -1 with @err. */
-static pid_t start_and_hear(const char *const *argv, char ret[OUTPUT_MAX], int *ret_in, struct error *err)
-{
-	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
-	ssize_t n = -1;
-	pid_t pid;
-
-	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 || (pid = fork()) < 0)
-		return error_set(err, errno, "start %s", argv[0]);
-	if (pid == 0)
-		run_child(argv, in[0], out[1]);
-	close(in[0]);
-	close(out[1]);
-	*ret_in = in[1];
-	do
-		n = read(out[0], ret, OUTPUT_MAX - 1);
-	while (n < 0 && errno == EINTR);
-	ret[n > 0 ? n : 0] = '\0';
-	close(out[0]);
-	return pid;
-}
-
-static void end(pid_t pid, int in)
-{
-	close(in);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-}
-
-/* Docker's daemon starts containers in its own network namespace, whatever that of its client. */
-static int refuse_docker(const char *engine, struct error *err)
-{
-	const char *const argv[] = { engine, "--version", NULL };
-	char said[OUTPUT_MAX];
-	int in = -1;
-	pid_t pid = start_and_hear(argv, said, &in, err);
-
-	if (pid < 0)
+	if (engine_cli_ask(e, version, said, err) < 0)
 		return -1;
-	end(pid, in);
-	if (strstr(said, "podman"))
-		return 0;
-	error_set(err, 0, "%s starts containers by a daemon, which is not in the target's network", engine);
-	return error_hint(err, "podman takes the same words and has no daemon: `mirrord container … -- podman run …`; "
-			       "`docker save IMAGE | podman load` brings an image over");
+	*ret = !strstr(said, "podman");
+	return 0;
 }
 
 static int refuse_options(char *const *argv, struct error *err)
@@ -129,29 +88,21 @@ static int refuse_options(char *const *argv, struct error *err)
 	return 0;
 }
 
-/* @argv up to "run", and then `unshare sh -c …`: a shell in podman's user namespace, which tells its pid and waits for the end of its input. */
-static int engine_namespace(char **argv, size_t run, int *ret, struct error *err)
+/* A shell in podman's user namespace tells its pid and waits for the end of its input. */
+static int engine_namespace(const struct engine_cli *e, int *ret, struct error *err)
 {
-	const char **words = calloc(run + 5, sizeof(*words));
-	char said[OUTPUT_MAX], path[64];
-	int in = -1, saved;
-	pid_t pid;
+	static const char *const words[] = { "unshare", "sh", "-c", "echo $$; echo ready; read -r line", NULL };
+	char said[ENGINE_SAYS_MAX], path[64];
+	struct engine_call call;
+	int saved;
 
-	if (!words)
-		return error_set(err, ENOMEM, "find podman's user namespace");
-	memcpy(words, argv, run * sizeof(*words));
-	words[run] = "unshare";
-	words[run + 1] = "sh";
-	words[run + 2] = "-c";
-	words[run + 3] = "echo $$; read -r line";
-	pid = start_and_hear(words, said, &in, err);
-	free((void *)words);
-	if (pid < 0)
+	if (engine_cli_start(e, words, false, &call, err) < 0)
 		return -1;
+	engine_cli_hear(&call, "ready", said);
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", atoi(said));
 	*ret = open(path, O_RDONLY | O_CLOEXEC);
 	saved = errno;
-	end(pid, in);
+	engine_cli_end(&call);
 	rootless.is = true;
 	rootless.uid = geteuid();
 	rootless.gid = getegid();
@@ -163,20 +114,22 @@ static int engine_namespace(char **argv, size_t run, int *ret, struct error *err
 
 static int prepare(char **argv, int *ret_user_ns, struct error *err)
 {
-	size_t run = find_run(argv);
+	const struct engine_cli e = { .argv = argv, .run = find_run(argv), .environment = environ };
 	const char *engine = base_name(argv[0]);
 
 	if (strcmp(engine, "podman") != 0 && strcmp(engine, "docker") != 0) {
 		error_set(err, 0, "%s is no container engine that is known here", argv[0]);
-		return error_hint(err, "it is `mirrord container … -- podman run …`; a program runs with `mirrord exec`");
+		return error_hint(err, "it is `mirrord container … -- podman run …`, or docker; a program runs with `mirrord exec`");
 	}
-	if (!run) {
+	if (!e.run) {
 		error_set(err, 0, "there is no \"run\" in what %s is to do", argv[0]);
 		return error_hint(err, "only `%s run` starts a container here: `mirrord container … -- %s run IMAGE`", engine, engine);
 	}
-	if ((strcmp(engine, "docker") == 0 && refuse_docker(argv[0], err) < 0) || refuse_options(argv, err) < 0)
+	if ((strcmp(engine, "docker") == 0 && is_docker(&e, &docker, err) < 0) || refuse_options(argv, err) < 0)
 		return -1;
-	return geteuid() == 0 ? 0 : engine_namespace(argv, run, ret_user_ns, err);
+	if (docker)
+		return docker_prepare(&e, err);
+	return geteuid() == 0 ? 0 : engine_namespace(&e, ret_user_ns, err);
 }
 
 /* True when the program is to have a variable of that value, and podman had none. */
@@ -204,10 +157,27 @@ static void tell_podman(void)
 	setenv("_CONTAINERS_ROOTLESS_GID", text, 1);
 }
 
+/* The word that puts the container into the twin, and, for Docker, one more, by which it is found again; they are kept. NULL with @err. */
+static const char *join_twin(char **argv, char *const *before, const char **ret_label, struct error *err)
+{
+	const struct engine_cli e = { .argv = argv, .run = find_run(argv), .environment = before };
+	static char network[DOCKER_NAME_MAX + 32], label[DOCKER_NAME_MAX + 32];
+	char name[DOCKER_NAME_MAX];
+
+	if (!docker)
+		return "--network=host";
+	if (docker_hold(&e, name, err) < 0)
+		return NULL;
+	snprintf(network, sizeof(network), "--network=container:%s", name);
+	snprintf(label, sizeof(label), "--label=mirrord=%s", name);
+	*ret_label = label;
+	return network;
+}
+
 static char **finish(char **argv, char *const *before, struct error *err)
 {
 	size_t run = find_run(argv), n = 0;
-	const char **words = calloc(count(argv) + 2 * count(environ) + 3, sizeof(*words));
+	const char **words = calloc(count(argv) + 2 * count(environ) + 4, sizeof(*words)), *label = NULL;
 
 	if (!words) {
 		error_set(err, ENOMEM, "start the container");
@@ -215,7 +185,13 @@ static char **finish(char **argv, char *const *before, struct error *err)
 	}
 	for (; n <= run; n++)
 		words[n] = argv[n];
-	words[n++] = "--network=host";
+	words[n] = join_twin(argv, before, &label, err);
+	if (!words[n++]) {
+		free((void *)words);
+		return NULL;
+	}
+	if (label)
+		words[n++] = label;
 	for (size_t i = 0; environ[i]; i++) {
 		if (!is_new(environ[i], before))
 			continue;
@@ -232,7 +208,7 @@ int cli_container(int argc, char **argv)
 	static const struct exec_kind kind = {
 		.command = {
 			.name = "container",
-			.usage = "mirrord container [OPTION]… [-t TARGET] -- podman run [OPTION]… IMAGE [COMMAND]…",
+			.usage = "mirrord container [OPTION]… [-t TARGET] -- podman|docker run [OPTION]… IMAGE [COMMAND]…",
 			.summary = "Runs a container of this machine with the network of a target.",
 			.example = "mirrord container -t deployment/shop -- podman run --rm -it my-image",
 		},

@@ -29,23 +29,43 @@ def run(p, *words, text=None, env=None, **more):
     return p.lab.run(command(p, *words, **more), env={**p.env, **(env or {})}, text=text)
 
 
+LOOK_AROUND = (f"/bin/busybox ip -o -4 addr show dev eth0 && /bin/busybox hostname && /bin/busybox cat /etc/resolv.conf && "
+               f"/bin/busybox nc payment {plan.PEER} </dev/null; /bin/busybox nc 127.0.0.1 {plan.POD_LOOPBACK} </dev/null; /bin/busybox cat; exit 7")
+
+
+def expect_look(done):
+    """What a container saw that ran LOOK_AROUND, with "typed" as its input."""
+    expect("status", done.status, 7, str(done))
+    lines = done.out.splitlines()
+    expect_in("address", lines[0], POD4, str(done))
+    expect("host name", lines[1], plan.POD_HOSTNAME, str(done))
+    expect_in("resolv.conf", done.out, plan.HOSTS["dns"][0], str(done))
+    peers = [json.loads(line) for line in lines if line.startswith("{")]
+    expect("who answered", [x["server"] for x in peers], ["payment", "loopback"], str(done))
+    expect("the client that the service saw", peers[0]["peer"]["ip"] in plan.HOSTS["pod"], True, str(done))
+    expect("input", lines[-1], "typed", str(done))
+
+
+def expect_stolen(lab, command_of, env):
+    """A container that serves one client of the target's."""
+    c = lab.start(command_of("/bin/busybox nc -l -p 7811 -e /bin/busybox echo from the container"), env=env)
+    ask = [*PYTHON, "-c", f"import socket; s = socket.create_connection(('{POD4}', 7811), 20); print(s.recv(100).decode(), end='')"]
+    try:
+        lab.wait_for("an answer", lambda: lab.run(ask, lab.cluster.services.enter_as_root).out == "from the container\n")
+        c.wait(PROMPT)
+    finally:
+        if c.poll() is None:
+            c.kill()
+        out, err = c.communicate()
+    expect("status", c.returncode, 0, out + err)
+
+
 @test("container.network", modes=MODES, needs=NEEDS)
 def network(lab):
     """Addresses, names, host name, the target's services; exit status and input."""
     with engine(lab) as p:
         build(p)
-        script = (f"/bin/busybox ip -o -4 addr show dev eth0 && /bin/busybox hostname && /bin/busybox cat /etc/resolv.conf && "
-                  f"/bin/busybox nc payment {plan.PEER} </dev/null; /bin/busybox nc 127.0.0.1 {plan.POD_LOOPBACK} </dev/null; /bin/busybox cat; exit 7")
-        done = run(p, "-i", IMAGE, "/bin/sh", "-c", script, text="typed\n")
-        expect("status", done.status, 7, str(done))
-        lines = done.out.splitlines()
-        expect_in("address", lines[0], POD4, str(done))
-        expect("host name", lines[1], plan.POD_HOSTNAME, str(done))
-        expect_in("resolv.conf", done.out, plan.HOSTS["dns"][0], str(done))
-        peers = [json.loads(line) for line in lines if line.startswith("{")]
-        expect("who answered", [x["server"] for x in peers], ["payment", "loopback"], str(done))
-        expect("the client that the service saw", peers[0]["peer"]["ip"] in plan.HOSTS["pod"], True, str(done))
-        expect("input", lines[-1], "typed", str(done))
+        expect_look(run(p, "-i", IMAGE, "/bin/sh", "-c", LOOK_AROUND, text="typed\n"))
 
 
 @test("container.incoming", modes=MODES, needs=NEEDS)
@@ -53,17 +73,7 @@ def incoming(lab):
     """What the container listens on is stolen from the target, from before the answer that it listens; and given back with its end."""
     with engine(lab) as p:
         build(p)
-        script = "/bin/busybox nc -l -p 7811 -e /bin/busybox echo from the container"
-        c = lab.start(command(p, IMAGE, "/bin/sh", "-c", script, options=("--steal",)), env=p.env)
-        ask = [*PYTHON, "-c", f"import socket; s = socket.create_connection(('{POD4}', 7811), 20); print(s.recv(100).decode(), end='')"]
-        try:
-            lab.wait_for("an answer", lambda: lab.run(ask, lab.cluster.services.enter_as_root).out == "from the container\n")
-            c.wait(PROMPT)
-        finally:
-            if c.poll() is None:
-                c.kill()
-            out, err = c.communicate()
-        expect("status", c.returncode, 0, out + err)
+        expect_stolen(lab, lambda script: command(p, IMAGE, "/bin/sh", "-c", script, options=("--steal",)), p.env)
 
 
 @test("container.detached", modes=MODES, needs=NEEDS)
@@ -111,11 +121,3 @@ def mistakes(lab):
     refused(["podman", "ps"], 'there is no "run"', "podman run IMAGE")
     refused(["podman", "run", "--network=bridge", "x"], "--network=bridge", "the container's network is the target's")
     refused(["podman", "run", "--pod", "p", "x"], "--pod", "leave it out")
-    docker = "/tmp/lab/home/docker"
-    with open(docker, "w") as f:
-        f.write("#!/bin/sh\necho Docker version 28.2.2, build e6534b4\n")
-    os.chmod(docker, 0o755)
-    try:
-        refused([docker, "run", "x"], "starts containers by a daemon", "docker save IMAGE | podman load")
-    finally:
-        os.unlink(docker)
