@@ -260,6 +260,14 @@ int address_filter_match_ip(const struct address_filter *f, int protocol, const 
 	return s.best;
 }
 
+int address_filter_match_any(const struct address_filter *f, int protocol, uint16_t port)
+{
+	struct search s = { .f = f, .protocol = protocol, .port = port, .best = -1 };
+
+	take(&s, f->any);
+	return s.best;
+}
+
 struct labels {
 	const uint8_t *at[128];
 	size_t n;

@@ -14,6 +14,8 @@ void address_filter_free(struct address_filter *f);
 
 /* The first rule, in the order of the list, that has an address or no host and speaks of @ip, @protocol and @port; -1: none. */
 int address_filter_match_ip(const struct address_filter *f, int protocol, const struct ip *ip, uint16_t port);
+/* The first rule without a host that speaks of @protocol and @port, whatever the address is. */
+int address_filter_match_any(const struct address_filter *f, int protocol, uint16_t port);
 /* The first rule with a name that speaks of @name. */
 int address_filter_match_name(const struct address_filter *f, int protocol, const struct dns_name *name, uint16_t port);
 /* The same, whatever the rule's protocol and port: for DNS, which knows neither. */

@@ -119,8 +119,7 @@ struct route_decision route_pick(const struct route_rules *r, int protocol, cons
 		route.target = true;
 		return route;
 	}
-	if (ip)
-		better(&s, address_filter_match_ip(r->filter, protocol, ip, port));
+	better(&s, ip ? address_filter_match_ip(r->filter, protocol, ip, port) : address_filter_match_any(r->filter, protocol, port));
 	for (size_t i = 0; i < n_names; i++)
 		route_each_form(r->search, &names[i], try_name, &s);
 	matched = s.best >= 0;

@@ -42,6 +42,7 @@ static const struct {
 	{ "local: ping of another", 'l', IPPROTO_ICMP, "9.9.9.9", 0, "", true, ROUTE_NO_RULE, -1 },
 	{ "local: localhost", 'l', IPPROTO_TCP, "::1", 80, "", false, ROUTE_RULE, 4 },
 	{ "local: a name alone", 'l', IPPROTO_TCP, NULL, 80, "db", false, ROUTE_RULE, 1 },
+	{ "local: a port, of a name alone", 'l', IPPROTO_UDP, NULL, 53, "example.com", false, ROUTE_RULE, 3 },
 	{ "remote: an address", 'r', IPPROTO_TCP, "10.1.0.1", 80, "", true, ROUTE_RULE, 0 },
 	{ "remote: another protocol", 'r', IPPROTO_UDP, "10.1.0.1", 80, "", false, ROUTE_NO_RULE, -1 },
 	{ "remote: a name", 'r', IPPROTO_UDP, "9.9.9.9", 80, "a.svc.test", true, ROUTE_RULE, 1 },
