@@ -41,7 +41,7 @@ static bool check_entries(const struct value_context *c, enum config_key key, co
 		value_error(c, key, e, array ? arena_format(c->config->arena, "%s[%zu]", path, i) : path, "%s", what);
 		good = false;
 	}
-	if (array && !side->child) {
+	if (array && !side->child && !is_dns(key)) {
 		value_error(c, key, side, path, "an empty list: leave the filter out, or say what it is for");
 		good = false;
 	}
@@ -116,7 +116,7 @@ void filter_value_derive(struct config *c)
 		if (!node_member(known, n->key))
 			*(char **)arena_push(c->arena, (void **)&rules->entries.items, rules->entries.n++, sizeof(char *)) =
 				arena_copy(c->arena, n->key, strlen(n->key));
-	if (rules->entries.n == 0)
+	if (rules->entries.n == 0 && c->dns_filter.side == FILTER_NONE)
 		rules->side = FILTER_NONE;
 }
 
@@ -162,6 +162,8 @@ static void check_dns(const struct config *c, struct problem_list *problems)
 		return;
 	if (!c->dns_enabled)
 		warn(c, problems, KEY_dns_filter, "has no effect: feature.network.dns is off");
+	else if (f->entries.n == 0)
+		warn(c, problems, KEY_dns_filter, "an empty list: no name is in it");
 	for (size_t i = 0; i < f->entries.n; i++) {
 		unsigned int at;
 

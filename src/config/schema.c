@@ -79,12 +79,14 @@ static struct node *pairs(struct arena *a)
 	return array_of(a, pair);
 }
 
-static struct node *one_side(struct arena *a, const char *side)
+/* An empty list of names is one that no name is in; of destinations, a mistake. */
+static struct node *one_side(struct arena *a, const char *side, bool may_be_empty)
 {
 	struct node *o = of_type(a, "object"), *properties = object(a), *required = node_new(a, NODE_ARRAY, 0), *list = array_of(a, of_type(a,
 		"string"));
 
-	set(a, list, "minItems", number(a, "1", 1));
+	if (!may_be_empty)
+		set(a, list, "minItems", number(a, "1", 1));
 	set(a, properties, side, any_of(a, of_type(a, "string"), list));
 	node_append(required, node_new_string(a, side));
 	set(a, o, "properties", properties);
@@ -148,7 +150,7 @@ static struct node *of_kind(struct arena *a, const struct key_info *k)
 	case KIND_MAP:
 		return map(a);
 	case KIND_FILTER:
-		return any_of(a, one_side(a, "local"), one_side(a, "remote"));
+		return any_of(a, one_side(a, "local", strcmp(k->extra, "dns") == 0), one_side(a, "remote", strcmp(k->extra, "dns") == 0));
 	case KIND_JSON:
 		return types(a, k->extra);
 	case KIND_SECTION:

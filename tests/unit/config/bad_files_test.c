@@ -237,6 +237,8 @@ static const struct {
 	  "warning: t.json:1:62: feature.network.dns.filter: has no effect: feature.network.dns is off" },
 	{ "port for names", NET("\"dns\": {\"filter\": {\"local\": [\":53\", \"a\"]}}"),
 	  "warning: t.json:1:44: feature.network.dns.filter: \":53\" can never match: a question for a name has no port" },
+	{ "no names, as the original allows", NET("\"dns\": {\"filter\": {\"remote\": []}}"),
+	  "warning: t.json:1:44: feature.network.dns.filter: an empty list: no name is in it" },
 	{ "opposite filters", NET("\"dns\": {\"filter\": {\"local\": \"db\"}}, \"outgoing\": {\"filter\": {\"remote\": \"db:5432\"}}"),
 	  "warning: t.json:1:44: feature.network.dns.filter: \"db\" is local here and remote in feature.network.outgoing.filter" },
 	{ "agent's namespace", "{\"agent\": {\"namespace\": \"a\", \"ephemeral\": true}}",

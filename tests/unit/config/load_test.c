@@ -114,6 +114,21 @@ static void check_languages(void)
 		config_fini(&c[i]);
 }
 
+/* What an empty list of names comes to, also where an outgoing filter of addresses has nothing to add to it. */
+static void check_no_names(void)
+{
+	static const char text[] = "{\"feature\": {\"network\": {\"dns\": {\"filter\": {\"remote\": []}}, "
+				   "\"outgoing\": {\"filter\": {\"remote\": \"10.0.0.0/8\"}}}}}";
+	struct config c = { 0 };
+	char *messages;
+
+	tap_int(loading_load("json", text, NULL, &c, &messages), 0, "no names: loads");
+	free(messages);
+	tap_int(c.dns_rules.side, FILTER_REMOTE, "no name is the target's: the rules");
+	tap_int(c.dns_rules.entries.n, 0, "no name is the target's");
+	config_fini(&c);
+}
+
 /* A value of the key's kind, as a variable and as JSON, the n-th of two. */
 static const char *sample_text(const struct key_info *k, int n)
 {
@@ -297,6 +312,7 @@ static void check_speed(void)
 int main(void)
 {
 	check_languages();
+	check_no_names();
 	check_short_forms();
 	for (int i = 0; i < CONFIG_KEYS; i++)
 		if (*key_info((enum config_key)i)->env || *key_info((enum config_key)i)->flag)
