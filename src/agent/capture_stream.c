@@ -328,21 +328,16 @@ void capture_streams_free(struct capture_streams *all)
 /* Forks one; *ret_sock is our end of its socket. Returns 0 or an errno. */
 static int start_process(struct capture_streams *all, int *ret_sock)
 {
-	int pair[2], kept;
-	pid_t pid;
+	int sock = -1, kept;
+	pid_t pid = fd_fork_connected(SOCK_STREAM | SOCK_NONBLOCK, &kept, 1, &sock);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return ENOMEM;
-	kept = pair[1];
-	pid = fd_fork(&kept, 1);
 	if (pid == 0)
 		run();
-	close(pair[1]);
 	if (pid < 0 || children_add(&all->processes, pid) < 0) {
-		close(pair[0]); /* which ends the process, too */
+		fd_closep(&sock); /* which ends the process, too */
 		return ENOMEM;
 	}
-	*ret_sock = pair[0];
+	*ret_sock = sock;
 	return 0;
 }
 

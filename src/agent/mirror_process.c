@@ -459,20 +459,11 @@ static _Noreturn void run(void)
 
 pid_t mirror_process_start(int ring, int *ret_control, struct error *err)
 {
-	int pair[2], kept[2] = { -1, ring };
-	pid_t pid;
+	int kept[] = { -1, ring };
+	/* Before it yields to everybody else: then it may be long until it runs. */
+	pid_t pid = fd_fork_connected(SOCK_SEQPACKET | SOCK_NONBLOCK, kept, 2, ret_control);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return error_set(err, errno, "start the mirroring process");
-	kept[0] = pair[1];
-	pid = fd_fork(kept, 2); /* before it yields to everybody else: then it may be long until it runs */
 	if (pid == 0)
 		run();
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		return error_set(err, errno, "start the mirroring process");
-	}
-	*ret_control = pair[0];
-	return pid;
+	return pid < 0 ? error_set(err, errno, "start the mirroring process") : pid;
 }

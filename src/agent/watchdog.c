@@ -32,22 +32,13 @@ static _Noreturn void watch(int fd)
 
 int watchdog_start(struct watchdog *w, struct error *err)
 {
-	int pair[2], kept;
+	int kept;
 
 	w->fd = -1;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set(err, errno, "start the watchdog");
-	kept = pair[1];
-	w->pid = fd_fork(&kept, 1);
+	w->pid = fd_fork_connected(SOCK_STREAM, &kept, 1, &w->fd);
 	if (w->pid == 0)
 		watch(kept);
-	close(pair[1]);
-	if (w->pid < 0) {
-		close(pair[0]);
-		return error_set(err, errno, "start the watchdog");
-	}
-	w->fd = pair[0];
-	return 0;
+	return w->pid < 0 ? error_set(err, errno, "start the watchdog") : 0;
 }
 
 void watchdog_stop(struct watchdog *w)

@@ -174,6 +174,25 @@ pid_t fd_fork(int *fds, size_t n)
 	return pid;
 }
 
+pid_t fd_fork_connected(int type, int *fds, size_t n, int *ret_sock)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	fds[0] = pair[1];
+	pid = fd_fork(fds, n);
+	if (pid == 0)
+		return 0;
+	fd_closep(&pair[1]);
+	if (pid < 0)
+		fd_closep(&pair[0]);
+	else
+		*ret_sock = pair[0];
+	return pid;
+}
+
 int fd_set_nonblocking(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

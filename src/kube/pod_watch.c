@@ -124,21 +124,10 @@ static _Noreturn void run(struct kube *k, const struct kube_place *p, enum log_l
 
 int kube_pod_watch_start(struct kube *k, const struct kube_place *p, enum log_level level, int log_fd, int *ret_fd, struct error *err)
 {
-	int pair[2], kept[2];
-	pid_t pid;
+	int kept[] = { -1, log_fd };
+	pid_t pid = fd_fork_connected(SOCK_STREAM, kept, 2, ret_fd);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set(err, errno, "watch the pod");
-	kept[0] = pair[1];
-	kept[1] = log_fd;
-	pid = fd_fork(kept, 2);
 	if (pid == 0)
 		run(k, p, level, kept);
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		return error_set(err, errno, "watch the pod");
-	}
-	*ret_fd = pair[0];
-	return 0;
+	return pid < 0 ? error_set(err, errno, "watch the pod") : 0;
 }

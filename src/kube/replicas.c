@@ -113,21 +113,10 @@ static _Noreturn void run(const struct kube_replicas_options *o, int fds[2])
 
 int kube_replicas_start(const struct kube_replicas_options *options, int *ret_fd, struct error *err)
 {
-	int pair[2], kept[2];
-	pid_t pid;
+	int kept[] = { -1, options->log_fd };
+	pid_t pid = fd_fork_connected(SOCK_SEQPACKET, kept, 2, ret_fd);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set(err, errno, "watch the target's pods");
-	kept[0] = pair[1];
-	kept[1] = options->log_fd;
-	pid = fd_fork(kept, 2);
 	if (pid == 0)
 		run(options, kept);
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		return error_set(err, errno, "watch the target's pods");
-	}
-	*ret_fd = pair[0];
-	return 0;
+	return pid < 0 ? error_set(err, errno, "watch the target's pods") : 0;
 }

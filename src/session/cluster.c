@@ -61,19 +61,12 @@ struct cluster *cluster_start(struct loop *loop, const struct kube_tunnel_option
 			      struct error *err)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
-	int pair[2] = { -1, -1 }, kept[2], r;
+	int control, kept[] = { -1, options->log_fd }, r;
 	struct kube_tunnel_options its = *options;
-	pid_t pid = -1;
+	pid_t pid = c ? fd_fork_connected(SOCK_SEQPACKET, kept, 2, &control) : -1;
 
-	if (c && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
-		kept[0] = pair[1];
-		kept[1] = options->log_fd;
-		pid = fd_fork(kept, 2);
-	}
 	if (pid < 0) {
 		error_set(err, errno, "start the process that carries the tunnel");
-		fd_closep(&pair[0]);
-		fd_closep(&pair[1]);
 		free(c);
 		return NULL;
 	}
@@ -81,8 +74,7 @@ struct cluster *cluster_start(struct loop *loop, const struct kube_tunnel_option
 		its.log_fd = kept[1];
 		kube_tunnel_run(&its, kept[0]);
 	}
-	close(pair[1]);
-	*c = (struct cluster){ .loop = loop, .control = pair[0], .events = events, .arg = arg };
+	*c = (struct cluster){ .loop = loop, .control = control, .events = events, .arg = arg };
 	r = loop_watch(loop, &c->watch, c->control, EPOLLIN, on_control);
 	if (r == 0)
 		return c;

@@ -186,19 +186,12 @@ static void on_answer(struct watch *w, uint32_t events)
 
 static int start(struct resolver *r)
 {
-	int pair[2], size = BUFFER, kept;
-	pid_t child;
+	int size = BUFFER, kept;
+	pid_t child = fd_fork_connected(SOCK_SEQPACKET, &kept, 1, &r->sock);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -1;
-	for (int i = 0; i < 2; i++)
-		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	kept = pair[1];
-	child = fd_fork(&kept, 1);
+	setsockopt(child ? r->sock : kept, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	if (child == 0)
 		serve(kept, r->uid, r->gid);
-	close(pair[1]);
-	r->sock = pair[0];
 	r->born = loop_now(r->loop);
 	r->lost = false;
 	if (child > 0 && loop_watch(r->loop, &r->watch, r->sock, EPOLLIN, on_answer) == 0)

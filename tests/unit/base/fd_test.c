@@ -95,30 +95,33 @@ static int status_of(int (*test)(void), size_t row)
 /* What the parent closes after it is closed, and the child has what it was given. */
 static void test_fork(void)
 {
-	int closed = 0, given = 0;
+	int closed = 0, given = 0, ended = 0, status;
 
 	for (int i = 0; i < 50; i++) {
-		int theirs[2], other[2], kept;
+		int own = -1, other[2], also[2], kept[2];
 		char byte = 0;
 		pid_t child;
 
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, theirs) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other) < 0)
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other) < 0 || pipe2(also, O_CLOEXEC) < 0)
 			abort();
-		kept = theirs[1];
-		child = fd_fork(&kept, 1);
+		kept[1] = also[1];
+		child = fd_fork_connected(SOCK_STREAM, kept, 2, &own);
 		if (child == 0)
-			_exit(kept != 3 || read(kept, &byte, 1) != 1 || write(kept, &byte, 1) != 1 || read(kept, &byte, 1) != 0);
+			_exit(kept[0] != 3 || kept[1] != 4 || read(3, &byte, 1) != 1 || write(4, &byte, 1) != 1 || read(3, &byte, 1) != 0);
 		close(other[1]);
 		closed += recv(other[0], &byte, 1, MSG_DONTWAIT) == 0;
-		close(theirs[1]);
-		given += write(theirs[0], "x", 1) == 1 && read(theirs[0], &byte, 1) == 1 && byte == 'x';
-		close(theirs[0]);
+		given += write(own, "x", 1) == 1 && read(also[0], &byte, 1) == 1 && byte == 'x';
+		close(own);
+		close(also[0]);
+		close(also[1]);
 		close(other[0]);
-		while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 			;
+		ended += status == 0;
 	}
 	tap_int(closed, 50, "what the parent closes is closed");
 	tap_int(given, 50, "the child has what it was given");
+	tap_int(ended, 50, "and reads the end when the parent closes its socket");
 }
 
 static int size_of(int fd)
