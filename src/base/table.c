@@ -44,6 +44,8 @@ int table_init(struct table *t, bool (*equal)(const struct table_node *, const v
 	if (getrandom(&t->seed, sizeof(t->seed), GRND_NONBLOCK) != sizeof(t->seed))
 		t->seed = (uint64_t)(uintptr_t)t * 0x9e3779b97f4a7c15ULL;
 	t->buckets = calloc(t->n_buckets, sizeof(struct table_node *));
+	if (!t->buckets)
+		t->n_buckets = 0;
 	return t->buckets ? 0 : -ENOMEM;
 }
 

@@ -19,9 +19,9 @@ struct table {
 	bool (*equal)(const struct table_node *node, const void *key);
 };
 
-/* Returns 0 or -ENOMEM. */
+/* Returns 0 or -ENOMEM; then the table is one that was ended. */
 int table_init(struct table *t, bool (*equal)(const struct table_node *, const void *));
-/* The nodes stay the caller's. */
+/* The nodes stay the caller's. table_first() of an ended table is NULL. */
 void table_fini(struct table *t);
 struct table_node *table_find(const struct table *t, const void *key, size_t key_len);
 /* @key as given to table_find. A key that is there already gets a second node. */

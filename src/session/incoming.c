@@ -7,25 +7,19 @@
  * about without a call that the keeper sees (io_uring) are found.
  *
  * A call that the keeper reports waits until the agent has subscribed its port: when listen(2) returns, clients of the target reach the
- * program. It waits for CALL_TIME at most.
- *
- * A UDP socket doesn't listen, and a client's is bound, too. One counts that has no peer and was bound to a port which the program named: the
- * keeper reports those, and outside of the range that the kernel chooses from there are no others. */
+ * program. It waits for CALL_TIME at most. */
 #include "session/incoming.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/table.h"
 #include "net/sock_diag.h"
 #include "relay/lender.h"
 #include "relay/sockets.h"
@@ -34,12 +28,13 @@
 #include "session/incoming_rules.h"
 #include "session/program_ports.h"
 #include "session/publish.h"
+#include "session/services.h"
 #include "session/sources.h"
 #include "tunnel/subscription.h"
 #include "twin/keeper.h"
 #include "twin/layout.h"
 
-enum { MAX_SOCKETS = 8192, SHARE = 4 /* of our descriptors may wait in the borrower */ };
+enum { SHARE = 4 /* of our descriptors may wait in the borrower */ };
 #define SCAN_TIME   (100 * (uint64_t)LOOP_MS)
 #define SCAN_SLOW   LOOP_SECOND
 #define UNSEEN_TIME (2 * (uint64_t)LOOP_MS)
@@ -51,13 +46,6 @@ struct call {
 	uint64_t id, due;
 	int protocol;
 	uint16_t port; /* of the target's */
-};
-
-/* A UDP socket that the keeper reported. */
-struct bound {
-	struct table_node node;
-	uint64_t cookie;
-	bool seen; /* by the scan that runs */
 };
 
 struct incoming {
@@ -77,11 +65,7 @@ struct incoming {
 	void (*on_told)(void *arg); /* NULL: counters weren't asked for */
 	void *told_arg;
 
-	/* The last scan's. */
-	struct diag_socket sockets[MAX_SOCKETS];
-	size_t n_sockets;
-	struct table bound; /* UDP sockets that the keeper reported */
-	uint16_t chosen_from, chosen_to; /* the ports that the twin's kernel chooses from */
+	struct services services; /* the last scan's */
 };
 
 static void answer(struct incoming *in, uint64_t id, int error)
@@ -114,82 +98,27 @@ static void settle_calls(struct incoming *in)
 	}
 }
 
-static bool bound_equal(const struct table_node *node, const void *key)
-{
-	return container_of(node, const struct bound, node)->cookie == *(const uint64_t *)key;
-}
-
-/* Whether the keeper has reported it. It is there still. */
-static bool is_reported(const struct incoming *in, uint64_t cookie)
-{
-	struct table_node *n = table_find(&in->bound, &cookie, sizeof(cookie));
-
-	if (n)
-		container_of(n, struct bound, node)->seen = true;
-	return n != NULL;
-}
-
-static void report(struct incoming *in, uint64_t cookie)
-{
-	struct bound *b = in->bound.n < MAX_SOCKETS && !is_reported(in, cookie) ? calloc(1, sizeof(*b)) : NULL;
-
-	if (!b)
-		return;
-	b->cookie = cookie;
-	table_add(&in->bound, &b->node, &b->cookie, sizeof(b->cookie));
-}
-
-static void keep(void *arg, const struct diag_socket *s)
-{
-	struct incoming *in = arg;
-	bool chosen = s->local.port >= in->chosen_from && s->local.port <= in->chosen_to;
-
-	bool reported = s->protocol == IPPROTO_UDP && is_reported(in, s->cookie);
-
-	if (!s->local.port || in->n_sockets == MAX_SOCKETS || (s->protocol == IPPROTO_UDP && chosen && !reported))
-		return;
-	in->sockets[in->n_sockets++] = *s;
-}
-
-/* Forgets reported sockets that are closed: that no list had since the last time. */
-static void prune_bound(struct incoming *in)
-{
-	for (struct table_node *n = table_first(&in->bound), *next; n; n = next) {
-		struct bound *b = container_of(n, struct bound, node);
-
-		next = table_after(&in->bound, n);
-		if (!b->seen) {
-			table_remove(&in->bound, n);
-			free(b);
-		} else {
-			b->seen = false;
-		}
-	}
-}
-
 static void subscribe_all(struct incoming *in)
 {
-	static struct wanted wanted[MAX_SOCKETS];
+	static struct wanted wanted[SERVICES_MAX];
 	size_t n = 0;
 
-	for (size_t i = 0; i < in->n_sockets; i++)
-		if (incoming_rules_port(in->c.options, &in->sockets[i], &wanted[n].port))
-			wanted[n++].socket = in->sockets[i];
+	for (size_t i = 0; i < in->services.n; i++)
+		if (incoming_rules_port(in->c.options, &in->services.sockets[i], &wanted[n].port))
+			wanted[n++].socket = in->services.sockets[i];
 	sources_update(&in->sources, wanted, n);
 }
 
 /* False when the kernel's list wasn't complete: all stays as it is then. */
 static bool scan(struct incoming *in)
 {
-	size_t before = in->n_sockets;
+	size_t before = in->services.n;
 
-	in->n_sockets = 0;
-	if (sock_diag_list_services(in->c.diag, IPPROTO_TCP, keep, in) < 0 || sock_diag_list_services(in->c.diag, IPPROTO_UDP, keep, in) < 0)
+	if (!services_list(&in->services))
 		return false;
-	if (in->n_sockets != before)
-		log_debug("incoming: %zu sockets are listed", in->n_sockets);
-	prune_bound(in);
-	publisher_update(in->publisher, in->sockets, in->n_sockets);
+	if (in->services.n != before)
+		log_debug("incoming: %zu sockets are listed", in->services.n);
+	publisher_update(in->publisher, in->services.sockets, in->services.n);
 	subscribe_all(in);
 	return true;
 }
@@ -205,14 +134,6 @@ static void on_scan(struct timer *t)
 	loop_arm(in->c.loop, t, loop_now(in->c.loop) + (any ? SCAN_TIME : SCAN_SLOW));
 }
 
-static bool is_listed(const struct incoming *in, uint64_t cookie)
-{
-	for (size_t i = 0; i < in->n_sockets; i++)
-		if (in->sockets[i].cookie == cookie)
-			return true;
-	return false;
-}
-
 static void on_endings(struct watch *w, uint32_t events)
 {
 	struct incoming *in = container_of(w, struct incoming, endings);
@@ -220,23 +141,9 @@ static void on_endings(struct watch *w, uint32_t events)
 	uint64_t cookie;
 
 	while (sock_diag_read_ending(in->c.endings, &cookie))
-		any |= is_listed(in, cookie);
+		any |= services_has(&in->services, cookie);
 	if (any)
 		loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop));
-}
-
-/* A socket of MPTCP's is known by where it stands. */
-static bool is_meant(const struct diag_socket *s, const struct notify_event *e)
-{
-	return s->cookie == e->cookie || (!e->protocol && s->protocol == IPPROTO_TCP && endpoint_equal(&s->local, &e->local));
-}
-
-static const struct diag_socket *find_socket(const struct incoming *in, const struct notify_event *e)
-{
-	for (size_t i = 0; i < in->n_sockets; i++)
-		if (is_meant(&in->sockets[i], e))
-			return &in->sockets[i];
-	return NULL;
 }
 
 /* A socket of a port that nothing was known of: all is as if it had been in the last scan's list. So a program that listens on a thousand
@@ -245,16 +152,16 @@ static const struct diag_socket *see(struct incoming *in, const struct notify_ev
 {
 	struct wanted w = { .socket = { .protocol = e->protocol, .local = e->local, .v6only = e->v6only, .cookie = e->cookie } };
 	bool wanted = e->protocol && incoming_rules_port(in->c.options, &w.socket, &w.port);
+	const struct diag_socket *s;
 
-	if (!e->protocol || in->n_sockets == MAX_SOCKETS || (wanted && sources_has(&in->sources, e->protocol, w.port)) ||
-	    (e->protocol == IPPROTO_TCP && publisher_has(in->publisher, e->local.port)))
+	if (!e->protocol || (wanted && sources_has(&in->sources, e->protocol, w.port)) ||
+	    (e->protocol == IPPROTO_TCP && publisher_has(in->publisher, e->local.port)) || !(s = services_add(&in->services, &w.socket)))
 		return NULL;
-	in->sockets[in->n_sockets] = w.socket;
 	log_debug("incoming: one more socket, on port %u", e->local.port);
 	publisher_add(in->publisher, &w.socket);
 	if (wanted)
 		sources_add_wanted(&in->sources, &w);
-	return &in->sockets[in->n_sockets++];
+	return s;
 }
 
 static void hold_call(struct incoming *in, uint64_t id, int protocol, uint16_t port)
@@ -279,10 +186,10 @@ void incoming_on_event(struct incoming *in, const struct notify_event *e)
 		return;
 	}
 	if (e->kind == NOTIFY_BOUND)
-		report(in, e->cookie);
+		services_report(&in->services, e->cookie);
 	s = see(in, e);
 	if (!s)
-		s = scan(in) ? find_socket(in, e) : NULL;
+		s = scan(in) ? services_find(&in->services, e) : NULL;
 	if (s && !publisher_error(in->publisher, s->local.port) && incoming_rules_port(in->c.options, s, &port)) {
 		sources_retry(&in->sources, s->protocol, port);
 		hold_call(in, e->id, s->protocol, port);
@@ -353,34 +260,22 @@ int incoming_start(struct incoming *in, int keeper, struct error *err)
 	return 0;
 }
 
-static void read_chosen_ports(struct incoming *in, const struct target_info *info)
-{
-	unsigned int from = 32768, to = 60999;
-
-	for (size_t i = 0; i < info->n_sysctls; i++)
-		if (strcmp(info->sysctls[i].name, "ipv4/ip_local_port_range") == 0)
-			sscanf(info->sysctls[i].value, "%u %u", &from, &to);
-	in->chosen_from = (uint16_t)from;
-	in->chosen_to = (uint16_t)to;
-}
-
 struct incoming *incoming_new(const struct incoming_context *c, const struct target_info *info, struct error *err)
 {
 	struct incoming *in = calloc(1, sizeof(*in));
 
-	if (in)
+	if (in) {
+		in->c = *c;
+		list_init(&in->calls);
 		sources_init(&in->sources);
-	if (!in || table_init(&in->bound, bound_equal) < 0 ||
-	    (!c->replicas && !(in->own = sources_add(&in->sources, c->mux, c->options, c->probes)))) {
-		error_set(err, ENOMEM, "prepare for incoming traffic");
-		free(in);
-		return NULL;
+		in->sources.awaited = c->replicas;
+		if (services_init(&in->services, c->diag, info) == 0 &&
+		    (c->replicas || (in->own = sources_add(&in->sources, c->mux, c->options, c->probes))))
+			return in;
 	}
-	in->c = *c;
-	in->sources.awaited = c->replicas;
-	list_init(&in->calls);
-	read_chosen_ports(in, info);
-	return in;
+	error_set(err, ENOMEM, "prepare for incoming traffic");
+	incoming_free(in);
+	return NULL;
 }
 
 void incoming_on_open(struct incoming *in, struct stream *s, const struct stream_request *request)
@@ -512,11 +407,7 @@ void incoming_free(struct incoming *in)
 	if (!in)
 		return;
 	incoming_end(in);
-	for (struct table_node *n; (n = table_first(&in->bound));) {
-		table_remove(&in->bound, n);
-		free(container_of(n, struct bound, node));
-	}
-	table_fini(&in->bound);
+	services_fini(&in->services);
 	sources_fini(&in->sources);
 	free(in);
 }
