@@ -272,7 +272,7 @@ static bool are_half_open(struct steal *s)
 bool steal_busy(struct steal *s)
 {
 	/* In this order: one that is neither half-open nor taken here can only be passed on, or over. */
-	return s->tcp && (are_half_open(s) || steal_tcp_waiting(s->tcp) || steal_http_count() || passes_busy(s->passes));
+	return s->tcp && (are_half_open(s) || steal_tcp_accept_waiting(s->tcp) || steal_http_count() || passes_busy(s->passes));
 }
 
 static void on_tidy(struct timer *t)

@@ -414,7 +414,7 @@ int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *er
 	return 0;
 }
 
-size_t steal_tcp_waiting(struct steal_tcp *t)
+size_t steal_tcp_accept_waiting(struct steal_tcp *t)
 {
 	for (int v = 0; v < 2; v++)
 		if (t->listeners[v].fd >= 0)

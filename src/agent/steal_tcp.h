@@ -28,7 +28,7 @@ uint16_t steal_tcp_port(const struct steal_tcp *t, enum steal_family family);
 int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *err);
 /* Whoever waits for this subscriber's answer goes on to the next. It is listed no more. */
 void steal_tcp_drop(struct steal_tcp *t, const struct subscriber *s);
-/* Connections that wait for an answer, those included that came in this moment. */
-size_t steal_tcp_waiting(struct steal_tcp *t);
+/* Accepts what is in the listeners' queues now. Returns how many connections are taken and in nobody else's hands yet: they wait for an answer. */
+size_t steal_tcp_accept_waiting(struct steal_tcp *t);
 /* True when there are descriptors to spare again. */
 bool steal_tcp_can_take(struct steal_tcp *t);
