@@ -15,6 +15,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/backoff.h"
 #include "base/log.h"
 #include "kube/connection.h"
 #include "kube/status.h"
@@ -244,20 +245,20 @@ static long retry_delay(const struct transfer *t, int attempt)
 {
 	const struct kube_call *c = t->call;
 	const struct kube_access *a = &t->kube->access;
-	long backoff = (long)a->retry_min_ms << (attempt < DOUBLINGS ? attempt : DOUBLINGS);
+	long pause = (long)backoff(a->retry_min_ms, (unsigned int)attempt, DOUBLINGS);
 	bool asked = (c->status == 429 || c->status == 503) && t->retry_after >= 0;
 
-	if (backoff > (long)a->retry_max_ms)
-		backoff = (long)a->retry_max_ms;
+	if (pause > (long)a->retry_max_ms)
+		pause = (long)a->retry_max_ms;
 	if ((unsigned int)attempt >= a->retries)
 		return c->status == 401 && attempt == 0 && kube_renew_credential(t->kube) ? 0 : -1;
 	if (t->code != CURLE_OK)
-		return t->kube->reached && is_get(c) && t->code != CURLE_PEER_FAILED_VERIFICATION ? backoff : -1;
+		return t->kube->reached && is_get(c) && t->code != CURLE_PEER_FAILED_VERIFICATION ? pause : -1;
 	if (c->status == 401 && attempt == 0 && kube_renew_credential(t->kube))
 		return 0;
-	if (asked && t->retry_after * 1000 > backoff)
-		backoff = t->retry_after * 1000 < (long)a->retry_max_ms ? t->retry_after * 1000 : (long)a->retry_max_ms;
-	return asked || c->status == 429 || (is_get(c) && c->status >= 500) ? backoff : -1;
+	if (asked && t->retry_after * 1000 > pause)
+		pause = t->retry_after * 1000 < (long)a->retry_max_ms ? t->retry_after * 1000 : (long)a->retry_max_ms;
+	return asked || c->status == 429 || (is_get(c) && c->status >= 500) ? pause : -1;
 }
 
 /* The transfers that are done in this turn. */

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "tunnel/info.h"
@@ -47,12 +48,12 @@ static void set_timer(struct session *s, uint64_t due)
 
 void follow_failed(struct session *s, const struct error *why)
 {
-	unsigned int n = s->search.failures++;
+	uint64_t pause = backoff(PAUSE_MIN, s->search.failures++, PAUSE_DOUBLINGS);
 
 	s->next = NULL;
 	log_warn("session: follow: %s", why->text);
 	if (loop_now(s->loop) < s->search.until) {
-		set_timer(s, loop_now(s->loop) + (PAUSE_MIN << (n < PAUSE_DOUBLINGS ? n : PAUSE_DOUBLINGS)));
+		set_timer(s, loop_now(s->loop) + pause);
 		return;
 	}
 	end_search(s);

@@ -14,10 +14,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/backoff.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "kube/replicas.h"
 #include "session/agent_link.h"
+#include "session/session_internal.h"
 #include "session/sources.h"
 #include "tunnel/info.h"
 #include "twin/layout.h"
@@ -82,12 +84,10 @@ static void drop_link(struct replica *r)
 
 static void fail(struct replica *r, const struct error *why)
 {
-	unsigned int n = r->failures++;
-
 	log_warn("session: replica %s: %s", r->who.pod, why->text);
 	if (r->link)
 		drop_link(r);
-	r->again_at = loop_now(r->owner->loop) + (PAUSE_MIN << (n < PAUSE_DOUBLINGS ? n : PAUSE_DOUBLINGS));
+	r->again_at = loop_now(r->owner->loop) + backoff(PAUSE_MIN, r->failures++, PAUSE_DOUBLINGS);
 }
 
 static void serve(struct replica *r)
@@ -170,14 +170,13 @@ static void start(struct replica *r)
 {
 	const struct session_options *o = r->owner->options;
 	struct target target = { .kind = TARGET_POD };
-	const struct kube_tunnel_options k = { .target = &target, .settings = &o->kube, .log_level = o->log_level,
-					       .agent_log_level = o->agent_log_level, .log_fd = r->owner->log_fd,
-					       .steals = o->incoming.mode == INCOMING_STEAL, .probes = o->incoming.steal_probes };
+	struct kube_tunnel_options k = session_tunnel_options(o, r->owner->log_fd);
 	struct error err = { 0 };
 
 	snprintf(target.name, sizeof(target.name), "%s", r->who.pod);
 	snprintf(target.container, sizeof(target.container), "%s", o->target.container);
 	snprintf(target.text, sizeof(target.text), "pod/%.250s", r->who.pod);
+	k.target = &target;
 	r->link = agent_link_new(r->owner->loop, &events, r);
 	if (!r->link)
 		error_set(&err, ENOMEM, "bring an agent");

@@ -344,15 +344,22 @@ static void on_lender_gone(void *arg)
 	session_fail(s, &err);
 }
 
+struct kube_tunnel_options session_tunnel_options(const struct session_options *o, int log_fd)
+{
+	return (struct kube_tunnel_options){ .target = &o->target, .settings = &o->kube, .log_level = o->log_level,
+					     .agent_log_level = o->agent_log_level, .log_fd = log_fd,
+					     .steals = o->incoming.mode == INCOMING_STEAL, .probes = o->incoming.steal_probes };
+}
+
 int session_start_in_cluster(struct session *s, struct agent_link *link, const struct search *search, struct error *err)
 {
-	const struct session_options *o = s->options;
-	const struct kube_tunnel_options k = { .target = &o->target, .settings = &o->kube, .log_level = o->log_level,
-					       .agent_log_level = o->agent_log_level, .log_fd = s->log_fd,
-					       .progress = o->progress && !search, .steals = o->incoming.mode == INCOMING_STEAL,
-					       .probes = o->incoming.steal_probes, .not_uid = search ? search->not_uid : NULL,
-					       .until_ms = search ? (int64_t)(search->until / LOOP_MS) : 0 };
+	struct kube_tunnel_options k = session_tunnel_options(s->options, s->log_fd);
 
+	k.progress = s->options->progress && !search;
+	if (search) {
+		k.not_uid = search->not_uid;
+		k.until_ms = (int64_t)(search->until / LOOP_MS);
+	}
 	return agent_link_start_in_cluster(link, &k, err);
 }
 

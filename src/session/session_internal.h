@@ -82,6 +82,8 @@ void session_fail(struct session *s, const struct error *why);
 void session_say_ending(struct session *s, uint8_t what);
 /* The configuration's part in what a target is like. */
 int session_adapt(const struct session *s, struct target_info *info, struct error *err);
+/* How an agent is brought for this session to its target; the result points into @o. */
+struct kube_tunnel_options session_tunnel_options(const struct session_options *o, int log_fd);
 /* Has an agent brought to the target, or with @search to the pod that takes the place of another. */
 int session_start_in_cluster(struct session *s, struct agent_link *link, const struct search *search, struct error *err);
 
