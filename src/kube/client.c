@@ -17,6 +17,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "kube/connection.h"
 #include "kube/status.h"
 
@@ -27,8 +28,8 @@ struct transfer {
 	struct kube_call *call;
 	CURL *handle;
 	struct curl_slist *headers;
-	char *sent, *text, why[CURL_ERROR_SIZE];
-	size_t len;
+	char *sent, why[CURL_ERROR_SIZE];
+	struct text answer;
 	long retry_after; /* seconds; -1: not said */
 	CURLcode code;
 	bool done;
@@ -136,16 +137,9 @@ void kube_path(char *out, size_t room, const char *format, ...)
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
-	char *more;
 
 	n *= size;
-	if (t->len + n > ANSWER_MAX || !(more = realloc(t->text, t->len + n + 1)))
-		return 0;
-	memcpy(more + t->len, data, n);
-	t->text = more;
-	t->len += n;
-	t->text[t->len] = '\0';
-	return n;
+	return text_add(&t->answer, data, n, ANSWER_MAX) ? n : 0;
 }
 
 /* `Warning: 299 - "would violate PodSecurity \"restricted\"…"` */
@@ -208,7 +202,7 @@ static void transfer_fini(struct transfer *t)
 	}
 	curl->slist_free_all(t->headers);
 	free(t->sent);
-	free(t->text);
+	free(t->answer.at);
 	*t = (struct transfer){ .kube = t->kube, .call = t->call };
 }
 
@@ -324,7 +318,7 @@ static void finish(struct transfer *t)
 	struct kube_call *c = t->call;
 
 	t->kube->reached = true;
-	c->answer = t->text ? json_loadb(t->text, t->len, JSON_DECODE_ANY, NULL) : NULL;
+	c->answer = t->answer.at ? json_loadb(t->answer.at, t->answer.len, JSON_DECODE_ANY, NULL) : NULL;
 	log_debug("kube: %s %s: %ld%s%s", c->method ? c->method : "GET", c->path, c->status, c->warning[0] ? ", " : "", c->warning);
 }
 

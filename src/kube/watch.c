@@ -13,19 +13,21 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/backoff.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "kube/connection.h"
 #include "kube/status.h"
 
-enum { LINE_MAX_BYTES = 16 << 20, BACKOFF_MS = 100, BACKOFF_MAX_MS = 5000, SERVER_TIMEOUT_S = 300 };
+enum { LINE_MAX_BYTES = 16 << 20, BACKOFF_MS = 100, BACKOFF_DOUBLINGS = 6, SERVER_TIMEOUT_S = 300 };
 
 struct stream {
 	struct kube *kube;
 	struct kube_watch *watch;
 	CURL *handle;
 	struct curl_slist *headers;
-	char *line, version[64], why[CURL_ERROR_SIZE];
-	size_t len, room;
+	char version[64], why[CURL_ERROR_SIZE];
+	struct text line;
 	int failures;
 	int64_t again_at; /* ms; when the next attempt is due while there is no handle */
 	bool given_up;
@@ -51,7 +53,7 @@ static void note_version(struct stream *s, const json_t *object)
 
 static void handle_line(struct stream *s)
 {
-	json_t *event = json_loadb(s->line, s->len, 0, NULL), *object = json_object_get(event, "object");
+	json_t *event = json_loadb(s->line.at, s->line.len, 0, NULL), *object = json_object_get(event, "object");
 	const char *type = json_string_value(json_object_get(event, "type"));
 
 	if (type && strcmp(type, "ERROR") == 0) {
@@ -66,22 +68,6 @@ static void handle_line(struct stream *s)
 	json_decref(event);
 }
 
-static int keep(struct stream *s, const char *data, size_t n)
-{
-	if (s->len + n > s->room) {
-		size_t room = 2 * (s->len + n);
-		char *more = room <= LINE_MAX_BYTES ? realloc(s->line, room) : NULL;
-
-		if (!more)
-			return -1;
-		s->line = more;
-		s->room = room;
-	}
-	memcpy(s->line + s->len, data, n);
-	s->len += n;
-	return 0;
-}
-
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct stream *s = arg;
@@ -90,18 +76,18 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 
 	s->kube->curl->easy_getinfo(s->handle, CURLINFO_RESPONSE_CODE, &status);
 	if (status != 200) /* one Status object, in however many lines */
-		return keep(s, data, n) < 0 ? 0 : n;
+		return text_add(&s->line, data, n, LINE_MAX_BYTES) ? n : 0;
 	while (left && !s->result) {
 		const char *end = memchr(data, '\n', left);
 		size_t part = end ? (size_t)(end - data) + 1 : left;
 
-		if (keep(s, data, part) < 0)
+		if (!text_add(&s->line, data, part, LINE_MAX_BYTES))
 			return 0;
 		data += part;
 		left -= part;
 		if (end) {
 			handle_line(s);
-			s->len = 0;
+			s->line.len = 0;
 		}
 	}
 	return n;
@@ -116,7 +102,7 @@ static void stream_stop(struct stream *s)
 	s->kube->curl->slist_free_all(s->headers);
 	s->handle = NULL;
 	s->headers = NULL;
-	s->len = 0;
+	s->line.len = 0;
 }
 
 static int stream_start(struct stream *s, struct error *err)
@@ -148,7 +134,7 @@ static int stream_ended(struct stream *s, CURLcode code, struct error *err)
 
 	s->kube->curl->easy_getinfo(s->handle, CURLINFO_RESPONSE_CODE, &status);
 	log_debug("kube: watch %s: ended: %ld, %s", s->watch->path, status, code == CURLE_OK ? "as it should" : s->why);
-	answer = status != 200 && s->len ? json_loadb(s->line, s->len, 0, NULL) : NULL;
+	answer = status != 200 && s->line.len ? json_loadb(s->line.at, s->line.len, 0, NULL) : NULL;
 	if (code != CURLE_OK && !s->kube->reached)
 		r = kube_refuse_transfer(s->kube, code, s->why, err);
 	else if (status == 401 && s->failures == 0)
@@ -161,8 +147,7 @@ static int stream_ended(struct stream *s, CURLcode code, struct error *err)
 	stream_stop(s);
 	s->again_at = now_ms();
 	if (status != 200 || code != CURLE_OK) {
-		s->again_at += s->failures < 6 ? BACKOFF_MS << s->failures : BACKOFF_MAX_MS;
-		s->failures++;
+		s->again_at += (int64_t)backoff(BACKOFF_MS, (unsigned int)s->failures++, BACKOFF_DOUBLINGS);
 	}
 	if (r < 0 && s->watch->optional) {
 		log_debug("kube: %s", err->text);
@@ -250,7 +235,7 @@ int kube_watch(struct kube *k, struct kube_watch *watches, size_t n, int64_t tim
 	r = run(k, s, n, now_ms() + timeout_ms, err);
 	for (size_t i = 0; i < n; i++) {
 		stream_stop(&s[i]);
-		free(s[i].line);
+		free(s[i].line.at);
 	}
 	free(s);
 	return r;

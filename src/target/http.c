@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "target/curl.h"
 
 void http_answer_fini(struct http_answer *a)
@@ -16,20 +17,8 @@ void http_answer_fini(struct http_answer *a)
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
-	struct http_answer *a = arg;
-	char *more;
-
 	n *= size;
-	if (a->len + n > HTTP_ANSWER_MAX)
-		return 0; /* other than n: libcurl gives up with CURLE_WRITE_ERROR */
-	more = realloc(a->body, a->len + n + 1);
-	if (!more)
-		return 0;
-	memcpy(more + a->len, data, n);
-	a->body = more;
-	a->len += n;
-	a->body[a->len] = '\0';
-	return n;
+	return text_add(arg, data, n, HTTP_ANSWER_MAX) ? n : 0; /* other than n: libcurl gives up with CURLE_WRITE_ERROR */
 }
 
 static void prepare(const struct curl_api *curl, CURL *handle, const char *socket, const char *url, long timeout_ms)
@@ -45,29 +34,29 @@ static void prepare(const struct curl_api *curl, CURL *handle, const char *socke
 int http_get(const char *socket, const char *path, long timeout_ms, struct http_answer *ret, struct error *err)
 {
 	const struct curl_api *curl = curl_load(err);
-	struct http_answer answer = { .body = calloc(1, 1) };
+	struct text body = { 0 };
 	CURL *handle = curl ? curl->easy_init() : NULL;
 	char url[512], why[CURL_ERROR_SIZE] = "";
 	CURLcode code = CURLE_OUT_OF_MEMORY;
-	long error = 0;
+	long status = 0, error = 0;
 
-	if (handle && answer.body && snprintf(url, sizeof(url), "http://localhost%s", path) < (int)sizeof(url)) {
+	if (handle && text_add(&body, "", 0, 0) && snprintf(url, sizeof(url), "http://localhost%s", path) < (int)sizeof(url)) {
 		prepare(curl, handle, socket, url, timeout_ms);
 		curl->easy_setopt(handle, CURLOPT_ERRORBUFFER, why);
-		curl->easy_setopt(handle, CURLOPT_WRITEDATA, &answer);
+		curl->easy_setopt(handle, CURLOPT_WRITEDATA, &body);
 		code = curl->easy_perform(handle);
 	}
 	if (code == CURLE_OK)
-		curl->easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &answer.status);
+		curl->easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
 	else if (code == CURLE_COULDNT_CONNECT)
 		curl->easy_getinfo(handle, CURLINFO_OS_ERRNO, &error);
 	if (handle)
 		curl->easy_cleanup(handle);
 	if (code == CURLE_OK) {
-		*ret = answer;
+		*ret = (struct http_answer){ status, body.at, body.len };
 		return 0;
 	}
-	http_answer_fini(&answer);
+	free(body.at);
 	if (!curl || error)
 		return curl ? (int)error : -1;
 	if (code == CURLE_WRITE_ERROR)
