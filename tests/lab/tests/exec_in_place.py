@@ -305,6 +305,7 @@ def job_control(lab):
         t.wait("end of jobs")
         run(command)
         t.keys("C-c")
+        t.wait("READY")  # until then what is typed may be read by the program, which then ends with it
         t.type("echo status $?")
         t.wait("status 130")
         t.type("clear; " + command + " & until jobs | grep ' Stopped '; do sleep 0.1; done")

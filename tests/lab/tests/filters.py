@@ -386,7 +386,8 @@ def client(name, argv, needs):
             expect(host, seen, side, err + lab.log())
 
 
-client("curl", ["curl", "-sN", "-m", "60", "telnet://HOST:PORT"], ("curl",))
+# With a pipe curl waits for input when an answer has taken 100 ms, and looks at nothing else.
+client("curl", ["sh", "-c", "exec curl -sN -m 60 telnet://HOST:PORT </dev/null"], ("curl",))
 client("netcat", ["nc", "-w", "60", "HOST", "PORT"], ("nc",))
 client("node", ["node", "-e", "require('net').connect(PORT, 'HOST', function () { this.on('data', d => { console.log(String(d)); process.exit() }) })"], ("node",))
 client("node_own_resolver", ["node", "-e", "require('dns').resolve4('HOST', (e, a) => e && 'HOST'.includes('.') ? console.log(e) : "
