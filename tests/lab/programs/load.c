@@ -6,6 +6,7 @@
  *   load open IP PORT N            N connections at once; then, by lines on stdin: "exchange" 64 KiB on each, "rtt", "close"
  *   load short IP PORT N AT_ONCE   N connections of one byte each way
  *   load pour IP PORT BYTES        sends (0: without end), and exits at once
+ *   load stall IP PORT N           would send 10 GiB on each of N connections; says how much when nothing was taken for three seconds
  *   load drink IP PORT SECONDS     reads for so long without looking
  *   load hold IP PORT SECONDS      reads nothing
  *   load rtt IP PORT N             the median and the longest round trip of N bytes, one by one, in microseconds
@@ -306,6 +307,34 @@ static void pour(uint64_t bytes)
 	}
 }
 
+/* Ends with its input. */
+static void stall(int n)
+{
+	uint64_t *left = calloc((size_t)n, sizeof(*left)), sent = 0;
+	int *fds = calloc((size_t)n, sizeof(*fds));
+	double last;
+
+	for (int i = 0; i < n; i++) {
+		left[i] = 10ull << 30;
+		fds[i] = dial();
+		if (fds[i] < 0)
+			die("connect");
+	}
+	for (last = now(); now() - last < 3; usleep(1000))
+		for (int i = 0; i < n; i++) {
+			ssize_t m = left[i] ? send(fds[i], data, left[i] < sizeof(data) ? (size_t)left[i] : sizeof(data), MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
+
+			if (m < 0)
+				continue;
+			left[i] -= (uint64_t)m;
+			sent += (uint64_t)m;
+			last = now();
+		}
+	printf("sent %llu\n", (unsigned long long)sent);
+	fflush(stdout);
+	getchar();
+}
+
 static int by_size(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -427,6 +456,8 @@ int main(int argc, char **argv)
 		short_ones((int)n, atoi(argv[5]));
 	else if (!strcmp(what, "pour"))
 		pour((uint64_t)n);
+	else if (!strcmp(what, "stall"))
+		stall((int)n);
 	else if (!strcmp(what, "drink") || !strcmp(what, "hold"))
 		wait_at((double)n, what[0] == 'd');
 	else if (!strcmp(what, "rtt"))

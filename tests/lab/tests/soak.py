@@ -181,6 +181,69 @@ def unread(lab):
     talk.end()
 
 
+# What may be kept of what nobody reads, in KiB. In the tunnel (tunnel/mux.h) MUX_WINDOW for a stream and MUX_BUDGET in all, by the side that receives, and what
+# is on its way, MUX_SEND_QUEUE and MUX_TAIL. By lent sockets (relay/pump.h) PUMP_BUFFER for a connection, and PUMP_LEAN from PUMP_KEPT in all on.
+MUX_WINDOW, MUX_BUDGET, MUX_SEND_QUEUE, MUX_TAIL = 1 << 10, 64 << 10, 1 << 10, 4 << 10
+PUMP_BUFFER, PUMP_KEPT, PUMP_LEAN = 512, 64 << 10, 32
+GIB = 1 << 30
+
+
+def most_kept(count, tunnel):
+    if tunnel:
+        return min(count * MUX_WINDOW, MUX_BUDGET) + MUX_SEND_QUEUE + MUX_TAIL
+    return min(count * PUMP_BUFFER, PUMP_KEPT + count * PUMP_LEAN)
+
+
+def unread_uploads(lab, count, tunnel):
+    """Programs that would send 10 GiB each stand still, and memory stays below what the constants say."""
+    with server(lab):
+        warm = " ".join(load("open", PORT, 1)) + " </dev/null; read x; exec " + " ".join(load("stall", PORT + 1, count))
+        talk = Talk(lab, ["sh", "-c", warm], env=lab.environment(**({"MIRRORD_TUNNEL": "1"} if tunnel else {})))
+        talk.hear()
+        pids = ours(lab)
+        memory = measure(pids)[0]
+        talk.say("")
+        sent = int(talk.hear()[1])
+        grown = measure(pids)[0] - memory
+        expect_rest(lab, pids)
+        talk.say("")
+        talk.p.wait(PROMPT)
+        talk.end()
+    expect("bytes that were taken of 10 GiB each", sent, lambda n: 0 < n < count * (GIB >> 4))
+    most = most_kept(count, tunnel or lab.tunnel)
+    expect(f"KiB more of session and agent, which may be {most}, for {count} connections", grown, lambda kib: kib <= most + GROWN_KIB)
+
+
+@test("soak.ten_gib_unread")
+def ten_gib_unread(lab):
+    for count in (1, 200):
+        for tunnel in (False, True):
+            unread_uploads(lab, count, tunnel)
+
+
+def ten_gib(lab, tunnel):
+    """All of it arrives, and memory is the same all the time."""
+    with server(lab) as s:
+        script = " ".join(load("pour", PORT + 3, GIB >> 4)) + "; read x; exec " + " ".join(load("pour", PORT + 3, 10 * GIB))
+        talk = Talk(lab, ["sh", "-c", script], env=lab.environment(**({"MIRRORD_TUNNEL": "1"} if tunnel else {})))
+        expect("what the server got to begin with", s.stdout.readline(), f"took {GIB >> 4}\n", lab.log())
+        pids = ours(lab)
+        memory, most = measure(pids)[0], 0
+        talk.say("")
+        while talk.p.poll() is None:
+            most = max(most, measure(pids)[0])
+            time.sleep(0.1)
+        expect("what the server got", s.stdout.readline(), f"took {10 * GIB}\n", lab.log())
+        talk.end()
+    expect("most KiB more of session and agent", most - memory, lambda kib: kib <= GROWN_KIB)
+
+
+@test("soak.ten_gib", long=True, timeout=1200)
+def ten_gib_read(lab):
+    for tunnel in (False, True):
+        ten_gib(lab, tunnel)
+
+
 @test("soak.many_questions")
 def many_questions(lab):
     """Each from a socket of its own, as a resolver does."""
