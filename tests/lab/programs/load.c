@@ -322,7 +322,8 @@ static void stall(int n)
 	}
 	for (last = now(); now() - last < 3; usleep(1000))
 		for (int i = 0; i < n; i++) {
-			ssize_t m = left[i] ? send(fds[i], data, left[i] < sizeof(data) ? (size_t)left[i] : sizeof(data), MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
+			size_t len = left[i] < sizeof(data) ? (size_t)left[i] : sizeof(data);
+			ssize_t m = len ? send(fds[i], data, len, MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
 
 			if (m < 0)
 				continue;
