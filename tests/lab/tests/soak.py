@@ -195,6 +195,12 @@ def most_kept(count, tunnel):
     return min(count * PUMP_BUFFER, PUMP_KEPT + count * PUMP_LEAN)
 
 
+def expect_gone(lab):
+    """The next measurement is not of these."""
+    for name in ("session", "agent"):
+        lab.wait_for(f"the {name}'s end", lambda name=name: not lab.processes("mirrord-" + name))
+
+
 def unread_uploads(lab, count, tunnel):
     """Programs that would send 10 GiB each stand still, and memory stays below what the constants say."""
     with server(lab):
@@ -210,6 +216,7 @@ def unread_uploads(lab, count, tunnel):
         talk.say("")
         talk.p.wait(PROMPT)
         talk.end()
+    expect_gone(lab)
     expect("bytes that were taken of 10 GiB each", sent, lambda n: 0 < n < count * (GIB >> 4))
     most = most_kept(count, tunnel or lab.tunnel)
     expect(f"KiB more of session and agent, which may be {most}, for {count} connections", grown, lambda kib: kib <= most + GROWN_KIB)
@@ -236,6 +243,7 @@ def ten_gib(lab, tunnel):
             time.sleep(0.1)
         expect("what the server got", s.stdout.readline(), f"took {10 * GIB}\n", lab.log())
         talk.end()
+    expect_gone(lab)
     expect("most KiB more of session and agent", most - memory, lambda kib: kib <= GROWN_KIB)
 
 
