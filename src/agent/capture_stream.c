@@ -231,8 +231,9 @@ static int start_taking(struct taker *t, struct capture_request *request, struct
 		plan.n[p] = request->n[p];
 	}
 	n = capture_filter(&plan, program);
-	t->ring_fd = ring_socket("showing packets", err);
-	if (t->ring_fd < 0 || !(t->ring = ring_map(t->ring_fd, err)) || ring_filter(t->ring_fd, program, n, err) < 0)
+	t->ring_fd = ring_open("showing packets", err);
+	if (t->ring_fd < 0 || ring_make(t->ring_fd, err) < 0 || !(t->ring = ring_map(t->ring_fd, err)) || ring_bind(t->ring_fd, err) < 0 ||
+	    ring_filter(t->ring_fd, program, n, err) < 0)
 		return -1;
 	if (loop_watch(t->loop, &t->packets, t->ring_fd, EPOLLIN, on_ring) < 0)
 		return error_set(err, ENOMEM, "watch the ring");

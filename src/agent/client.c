@@ -181,6 +181,12 @@ static void on_asked(struct client *c)
 	send_totals(c);
 }
 
+static void on_expect(struct client *c, const uint8_t *data, size_t len)
+{
+	if (c->services->target && len)
+		subscriptions_expect(c->services->subscriptions, c, (enum subscription_mode)data[0]);
+}
+
 static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 {
 	struct client *c = arg;
@@ -193,6 +199,8 @@ static void on_info(void *arg, uint16_t topic, const uint8_t *data, size_t len)
 		on_unsubscribe(c, data, len);
 	else if (topic == INFO_COUNTERS)
 		on_asked(c);
+	else if (topic == INFO_EXPECT)
+		on_expect(c, data, len);
 }
 
 /* The session may come back (where it can: in a cluster). Until then nothing moves, and nothing is lost. */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* The agent's side of mirroring.
  *
+ * The process and its ring take some ten milliseconds until they are there (ring.h), and a listen() waits for its subscription. So they are made
+ * when a session says that it will mirror, and anew a while after its last subscription; until one comes, the target's packets don't meet them.
+ *
  * A subscription: the process is told of it first, then the kernel's filter lets its port's packets in; so what the process reads is always
  * of a port that it knows, and what reaches the port after the subscription was answered is in the ring. When it ends, copies that the
  * program has accepted go on until their clients' connections are over (a program may close its listener and serve what it has), and the
@@ -20,6 +23,7 @@
 #include <unistd.h>
 
 #include "agent/client.h"
+#include "agent/client_set.h"
 #include "agent/layout.h"
 #include "agent/mirror_datagrams.h"
 #include "agent/mirror_link.h"
@@ -34,6 +38,7 @@
 enum { PORTS = 65536 };
 #define LOST_STEP LOOP_SECOND
 #define RESTART_PAUSE LOOP_SECOND
+#define REST_AFTER (2 * LOOP_SECOND)
 
 /* A subscription that mirrors. */
 struct followed {
@@ -60,10 +65,11 @@ struct mirror {
 	struct subscriptions_watcher watcher;
 	struct loop *loop;
 	struct list followed, dials;
+	struct list expected; /* sessions that will mirror */
 	struct mirror_datagrams *datagrams;
 	struct mirror_link link;
 	uint32_t last_key;
-	struct timer lost, restart;
+	struct timer lost, restart, rest;
 };
 
 /* A file with @text. -1 with errno. */
@@ -132,7 +138,7 @@ static void drop_dial(struct asked_dial *d)
 
 static int start(struct mirror *m, struct error *err)
 {
-	if (mirror_link_start(&m->link, err) < 0)
+	if ((!mirror_link_is_up(&m->link) && mirror_link_start(&m->link, err) < 0) || mirror_link_bind(&m->link, err) < 0)
 		return -1;
 	loop_arm(m->loop, &m->lost, loop_now(m->loop) + LOST_STEP);
 	return 0;
@@ -145,6 +151,14 @@ static void stop(struct mirror *m)
 	loop_disarm(m->loop, &m->lost);
 	while (!list_empty(&m->dials))
 		drop_dial(container_of(m->dials.next, struct asked_dial, node));
+}
+
+static void make_ready(struct mirror *m)
+{
+	struct error err = { 0 };
+
+	if (!list_empty(&m->expected) && !mirror_link_is_up(&m->link) && mirror_link_start(&m->link, &err) < 0)
+		log_debug("mirror: %s", err.text); /* the subscription will be told */
 }
 
 /* Subscriptions. */
@@ -208,10 +222,23 @@ static void forget(struct mirror *m, struct followed *f)
 	mirror_datagrams_drop(m->datagrams, f->key);
 	list_remove(&f->node);
 	free(f);
-	if (list_empty(&m->followed))
+	if (list_empty(&m->followed) && list_empty(&m->expected))
 		stop(m);
-	else if (mirror_link_is_up(&m->link) && set_filter(m, &err) < 0)
+	else if (m->link.bound && set_filter(m, &err) < 0)
 		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
+	if (list_empty(&m->followed) && m->link.bound)
+		loop_arm(m->loop, &m->rest, loop_now(m->loop) + REST_AFTER);
+}
+
+/* A program that listens anew does it soon, and would have to wait for another ring. */
+static void on_rest(struct timer *t)
+{
+	struct mirror *m = container_of(t, struct mirror, rest);
+
+	if (!list_empty(&m->followed))
+		return;
+	stop(m);
+	make_ready(m);
 }
 
 /* 1: there is one; 0; or -1 with @err. */
@@ -249,7 +276,7 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *s, struct 
 		return 0;
 	filtered = check_filter(&s->want, err);
 	body_max = filtered < 0 ? -1 : read_body_max(&s->want, err);
-	if (body_max < 0 || (!mirror_link_is_up(&m->link) && start(m, err) < 0))
+	if (body_max < 0 || start(m, err) < 0)
 		return -1;
 	f = calloc(1, sizeof(*f));
 	if (!f)
@@ -288,10 +315,20 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *s)
 		forget(m, f);
 }
 
+static void on_expect(struct subscriptions_watcher *w, const struct client *c, enum subscription_mode mode)
+{
+	struct mirror *m = container_of(w, struct mirror, watcher);
+
+	if (mode == SUBSCRIPTION_MIRROR && client_set_add(&m->expected, c))
+		make_ready(m);
+}
+
 static void on_client_end(struct subscriptions_watcher *w, const struct client *c)
 {
 	struct mirror *m = container_of(w, struct mirror, watcher);
 
+	if (client_set_remove(&m->expected, c) && list_empty(&m->expected) && list_empty(&m->followed))
+		stop(m);
 	for (struct list *n = m->followed.next; n != &m->followed; n = n->next) {
 		struct followed *f = container_of(n, struct followed, node);
 		const struct mirror_message message = { .kind = MIRROR_CUT, .key = f->key };
@@ -424,7 +461,7 @@ static void on_restart(struct timer *t)
 	struct mirror *m = container_of(t, struct mirror, restart);
 	struct error err = { 0 };
 
-	if (list_empty(&m->followed) || mirror_link_is_up(&m->link))
+	if (list_empty(&m->followed) || m->link.bound)
 		return;
 	if (start(m, &err) < 0) {
 		log_limited(LOG_LEVEL_WARN, "mirror: %s", err.text);
@@ -454,9 +491,12 @@ struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions
 	m->watcher.on_add = on_add;
 	m->watcher.on_remove = on_remove;
 	m->watcher.on_client_end = on_client_end;
+	m->watcher.on_expect = on_expect;
 	m->lost.on_due = on_lost;
 	m->restart.on_due = on_restart;
+	m->rest.on_due = on_rest;
 	list_init(&m->followed);
+	list_init(&m->expected);
 	list_init(&m->dials);
 	subscriptions_watch(subscriptions, &m->watcher);
 	return m;
@@ -469,6 +509,7 @@ void mirror_free(struct mirror *m)
 	stop(m);
 	mirror_link_fini(&m->link);
 	loop_disarm(m->loop, &m->restart);
+	loop_disarm(m->loop, &m->rest);
 	mirror_datagrams_free(m->datagrams);
 	while (!list_empty(&m->followed))
 		free(container_of(list_pop(&m->followed), struct followed, node));

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* The agent never waits for the process. What it has to say and what finds no room in the socket waits in the outbox; since all but what
+/* Until it is wanted (mirror_link_bind()) the process has one thing to say, that its ring is there, which stays unread until then.
+ *
+ * From then on the agent never waits for the process. What it has to say and what finds no room in the socket waits in the outbox; since all but what
  * comes of subscriptions is an answer, the process bounds that itself. */
 #include "agent/mirror_link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,7 +15,7 @@
 #include "agent/ring.h"
 #include "base/fd.h"
 
-enum { MESSAGES_A_TURN = 64 };
+enum { MESSAGES_A_TURN = 64, READY_MS = 10000 };
 
 struct outgoing {
 	struct list node;
@@ -85,6 +88,10 @@ static void on_control(struct watch *w, uint32_t events)
 {
 	struct mirror_link *l = container_of(w, struct mirror_link, control);
 
+	if (!l->bound) { /* it has ended */
+		mirror_link_stop(l);
+		return;
+	}
 	if (events & EPOLLOUT)
 		send_outbox(l);
 	for (int i = 0; i < MESSAGES_A_TURN && mirror_link_is_up(l) && read_message(l); i++)
@@ -93,7 +100,7 @@ static void on_control(struct watch *w, uint32_t events)
 
 static int watch_process(struct mirror_link *l, int control)
 {
-	int rc = loop_watch(l->loop, &l->control, control, EPOLLIN, on_control);
+	int rc = loop_watch(l->loop, &l->control, control, 0, on_control);
 
 	if (rc < 0)
 		close(control);
@@ -105,7 +112,7 @@ int mirror_link_start(struct mirror_link *l, struct error *err)
 {
 	int control, rc;
 
-	l->ring = ring_socket("mirroring", err);
+	l->ring = ring_open("mirroring", err);
 	if (l->ring < 0)
 		return -1;
 	l->pid = mirror_process_start(l->ring, &control, err);
@@ -122,6 +129,40 @@ int mirror_link_start(struct mirror_link *l, struct error *err)
 	return 0;
 }
 
+/* What the process says first. */
+static int await_ready(struct mirror_link *l, struct error *err)
+{
+	struct pollfd word = { .fd = l->control.fd, .events = POLLIN };
+	const struct mirror_message *m = (const void *)l->buffer;
+	ssize_t len;
+	size_t n = 0;
+	int r;
+
+	while ((r = poll(&word, 1, READY_MS)) < 0 && errno == EINTR)
+		;
+	if (r == 0)
+		return error_set(err, ETIMEDOUT, "start the mirroring process");
+	len = fd_receive(l->control.fd, l->buffer, sizeof(l->buffer), NULL, 0, &n, MSG_DONTWAIT) - (ssize_t)sizeof(*m);
+	if (len < 0 || m->kind != MIRROR_READY)
+		return error_set(err, 0, "the mirroring process ended as it began");
+	return len ? error_set(err, 0, "%.*s", (int)len, (const char *)(m + 1)) : 0;
+}
+
+int mirror_link_bind(struct mirror_link *l, struct error *err)
+{
+	int r;
+
+	if (l->bound)
+		return 0;
+	if (await_ready(l, err) < 0 || ring_bind(l->ring, err) < 0) {
+		mirror_link_stop(l);
+		return -1;
+	}
+	l->bound = true;
+	r = loop_rewatch(l->loop, &l->control, EPOLLIN);
+	return r < 0 ? error_set(err, -r, "watch the mirroring process") : 0;
+}
+
 void mirror_link_stop(struct mirror_link *l)
 {
 	if (!mirror_link_is_up(l))
@@ -130,6 +171,7 @@ void mirror_link_stop(struct mirror_link *l)
 	loop_unwatch(l->loop, &l->control);
 	close(l->control.fd);
 	fd_closep(&l->ring);
+	l->bound = false;
 	while (!list_empty(&l->outbox))
 		drop_outgoing(container_of(l->outbox.next, struct outgoing, node));
 }

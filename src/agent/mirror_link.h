@@ -25,13 +25,17 @@ struct mirror_link {
 	struct children children; /* the process, and those before it until they are gone */
 	struct watch control;
 	int ring; /* -1: there is no process */
+	bool bound; /* the ring is there and sees packets */
 	pid_t pid;
 	uint8_t buffer[MIRROR_MESSAGE_MAX];
 };
 
 void mirror_link_init(struct mirror_link *l, struct loop *loop, const struct mirror_link_events *events, void *arg);
 void mirror_link_fini(struct mirror_link *l);
+/* Starts the process and waits for nothing: it makes the ring, which sees no packet. */
 int mirror_link_start(struct mirror_link *l, struct error *err);
+/* Now it sees packets; waits for the process where that isn't as far. -1 with @err: then there is none. */
+int mirror_link_bind(struct mirror_link *l, struct error *err);
 /* With what was to be told to it. */
 void mirror_link_stop(struct mirror_link *l);
 bool mirror_link_is_up(const struct mirror_link *l);

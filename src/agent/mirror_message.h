@@ -15,6 +15,7 @@ enum mirror_message_kind {
 	MIRROR_CUT,    /* the copies of @key, removed before, end now: the program has */
 	MIRROR_DIALED, /* @copy is connected: the socket is beside it; or @value is the errno */
 	/* From the mirroring process. */
+	MIRROR_READY,	 /* the first one: the ring is there; or why it is not, as text behind the struct */
 	MIRROR_DIAL,	 /* @copy of @key: a connection of @client to @destination, please */
 	MIRROR_ABANDON,	 /* @copy is not wanted any more */
 	MIRROR_COUNT,	 /* @value more of the counter @copy for @key */

@@ -411,14 +411,13 @@ static void settle_priority(void)
 		setpriority(PRIO_PROCESS, 0, 19);
 }
 
-void mirror_process_settle(void)
+static void settle(void)
 {
 	int nothing;
 
 	log_init("mirrord-agent", LOG_LEVEL_ERROR, -1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "mirrord-mirror");
-	settle_priority();
 	for (int i = 0; i <= STDERR_FILENO; i++)
 		close(i);
 	nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -427,17 +426,37 @@ void mirror_process_settle(void)
 			dup2(nothing < 0 ? CONTROL : nothing, i);
 }
 
+void mirror_process_settle(void)
+{
+	settle();
+	settle_priority();
+}
+
+/* The agent may be waiting for it: before the process yields to everybody else. */
+static struct ring *make_ring(void)
+{
+	struct {
+		struct mirror_message message;
+		struct error why;
+	} ready = { .message.kind = MIRROR_READY };
+	struct ring *ring = ring_make(RING, &ready.why) < 0 ? NULL : ring_map(RING, &ready.why);
+
+	send(CONTROL, &ready, sizeof(ready.message) + strlen(ready.why.text), MSG_NOSIGNAL);
+	return ring;
+}
+
 static _Noreturn void run(void)
 {
 	static const bool wanted[SIDES] = { [SIDE_CLIENT] = true };
 	struct process *p = calloc(1, sizeof(*p));
 	struct error err = { 0 };
 
-	mirror_process_settle();
+	settle();
 	if (!p || table_init(&p->asked, is_asked) < 0)
 		_exit(1);
 	p->loop = loop_new(&err);
-	p->ring = ring_map(RING, &err);
+	p->ring = make_ring();
+	settle_priority();
 	p->intake = intake_new(&intake_events, p);
 	p->reassembly = reassembly_new(wanted, &reassembly_events, p);
 	p->addresses = local_addresses_new();

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-/* Forks it. @ring (agent/ring.h) stays the caller's; *ret_control is the agent's end of the socket pair (non-blocking), whose end ends the
+/* Forks it. @ring is ring_open()'s and stays the caller's; the process makes the ring. *ret_control is the agent's end of the socket pair (non-blocking), whose end ends the
  * process. Returns its pid, or -1 with @err. To be called while the process has one thread. */
 pid_t mirror_process_start(int ring, int *ret_control, struct error *err);
 

@@ -27,24 +27,28 @@ struct ring {
 	size_t at; /* the block that is next */
 };
 
-static int set_up(int fd, struct error *err)
+int ring_make(int fd, struct error *err)
 {
-	const struct sock_filter none = { .code = BPF_RET | BPF_K };
-	const struct sockaddr_ll all = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
 	const struct tpacket_req3 request = { .tp_block_size = RING_BLOCK, .tp_block_nr = RING_BLOCKS, .tp_frame_size = 2048,
 					      .tp_frame_nr = RING_BLOCK / 2048 * RING_BLOCKS, .tp_retire_blk_tov = RING_RETIRE_MS };
 	int version = TPACKET_V3;
 
-	if (ring_filter(fd, &none, 1, err) < 0)
-		return -1;
 	if (setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) < 0 ||
 	    setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof(request)) < 0)
 		return error_set(err, errno, "make a ring for captured packets");
+	return 0;
+}
+
+int ring_bind(int fd, struct error *err)
+{
+	const struct sockaddr_ll all = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
+
 	return bind(fd, (const struct sockaddr *)&all, sizeof(all)) < 0 ? error_set(err, errno, "capture on all interfaces") : 0;
 }
 
-int ring_socket(const char *what, struct error *err)
+int ring_open(const char *what, struct error *err)
 {
+	const struct sock_filter none = { .code = BPF_RET | BPF_K };
 	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 && errno == EPERM)
@@ -53,7 +57,7 @@ int ring_socket(const char *what, struct error *err)
 		error_set(err, errno, "open a packet socket in the target");
 		return error_hint(err, "the kernel needs CONFIG_PACKET to show packets; stealing does not need it");
 	}
-	return set_up(fd, err) < 0 ? -1 : fd_steal(&fd);
+	return ring_filter(fd, &none, 1, err) < 0 ? -1 : fd_steal(&fd);
 }
 
 int ring_filter(int fd, const struct sock_filter *filter, size_t n, struct error *err)

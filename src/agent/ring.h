@@ -14,9 +14,13 @@
 /* A packet waits up to RING_RETIRE_MS for others that fill its block; a reader may sleep for RING_BLOCKS times that before any is lost. */
 enum { RING_BLOCK = 128 << 10, RING_BLOCKS = 96, RING_RETIRE_MS = 25 };
 
-/* The socket with its ring; nothing is taken before ring_filter(). -1 with @err, which names the capability that @what needs when that is
- * missing. */
-int ring_socket(const char *what, struct error *err);
+/* In three steps, of which processes that share the socket may each do one. The socket; -1 with @err, which names the capability that @what
+ * needs when that is missing. */
+int ring_open(const char *what, struct error *err);
+/* Its ring. The kernel waits here until no packet is on its way that could know of another one: some ten milliseconds. */
+int ring_make(int fd, struct error *err);
+/* From here on it sees packets; none is taken before ring_filter(). */
+int ring_bind(int fd, struct error *err);
 /* Puts a filter in the place of the one before; no packet is lost in between. */
 int ring_filter(int fd, const struct sock_filter *filter, size_t n, struct error *err);
 /* Packets that the filter wanted and that found no room, since the last call (from whatever process). */

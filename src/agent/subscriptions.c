@@ -291,6 +291,16 @@ void subscriptions_end_client(struct subscriptions *r, const struct client *clie
 	}
 }
 
+void subscriptions_expect(struct subscriptions *r, const struct client *client, enum subscription_mode mode)
+{
+	for (struct list *n = r->watchers.next; n != &r->watchers; n = n->next) {
+		struct subscriptions_watcher *w = container_of(n, struct subscriptions_watcher, node);
+
+		if (w->on_expect)
+			w->on_expect(w, client, mode);
+	}
+}
+
 struct subscriber *subscribers_of(const struct subscriptions *r, uint8_t protocol, uint16_t port)
 {
 	const struct place *p = place_find(r, protocol, port);

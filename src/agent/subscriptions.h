@@ -41,6 +41,8 @@ struct subscriptions_watcher {
 	void (*on_remove)(struct subscriptions_watcher *w, struct subscriber *s);
 	/* All of the client's are gone, and its programs have ended: nobody reads any more what was handed over. */
 	void (*on_client_end)(struct subscriptions_watcher *w, const struct client *c);
+	/* It will have subscriptions of that mode: what takes a while may be made ready until its end. */
+	void (*on_expect)(struct subscriptions_watcher *w, const struct client *c, enum subscription_mode mode);
 };
 
 /* A subscription that the registry itself ends, since another takes its place. It has gone when this is called. */
@@ -65,6 +67,8 @@ void subscriptions_drop(struct subscriptions *r, struct subscriber_set *set, uin
 void subscriptions_drop_all(struct subscriptions *r, struct subscriber_set *set);
 /* The same when @client's programs have ended, too. */
 void subscriptions_end_client(struct subscriptions *r, const struct client *client, struct subscriber_set *set);
+/* @client says what it will want. */
+void subscriptions_expect(struct subscriptions *r, const struct client *client, enum subscription_mode mode);
 
 /* The first subscriber of a port, NULL when there is none; and the one after @s. */
 struct subscriber *subscribers_of(const struct subscriptions *r, uint8_t protocol, uint16_t port);

@@ -57,6 +57,28 @@ static bool id_equal(const struct table_node *node, const void *key)
 	return container_of(node, const struct entry, by_id)->wire.id == *(const uint32_t *)key;
 }
 
+static enum subscription_mode mode_of(const struct incoming_options *o)
+{
+	return o->mode == INCOMING_STEAL ? SUBSCRIPTION_STEAL : SUBSCRIPTION_MIRROR;
+}
+
+static void tell(struct wants *s, uint16_t topic, const uint8_t *data, size_t len)
+{
+	int r = *s->mux && data ? mux_send_info(*s->mux, topic, data, len) : 0;
+
+	if (r < 0)
+		log_warn("incoming: talk to the agent: %s", strerror(-r));
+}
+
+/* So that the program's first listen() needn't wait for what can be made before. */
+static void expect(struct wants *s)
+{
+	const uint8_t mode = (uint8_t)mode_of(s->options);
+
+	if (s->options->mode != INCOMING_OFF)
+		tell(s, INFO_EXPECT, &mode, sizeof(mode));
+}
+
 struct wants *wants_new(struct mux **mux, const struct incoming_options *options, const struct kube_probes *probes)
 {
 	struct wants *s = calloc(1, sizeof(*s));
@@ -71,6 +93,7 @@ struct wants *wants_new(struct mux **mux, const struct incoming_options *options
 	s->options = options;
 	s->probes = probes;
 	list_init(&s->all);
+	expect(s);
 	return s;
 }
 
@@ -133,7 +156,7 @@ static struct entry *entry_new(struct wants *s, int protocol, uint16_t port)
 	e->wire = (struct subscription){ .id = ++s->last_id,
 					 .protocol = (uint8_t)protocol,
 					 .port = port,
-					 .mode = o->mode == INCOMING_STEAL ? SUBSCRIPTION_STEAL : SUBSCRIPTION_MIRROR,
+					 .mode = mode_of(o),
 					 .on_concurrent = concurrent[o->on_concurrent],
 					 .flush = o->flush,
 					 .who = (char *)o->who,
@@ -147,14 +170,6 @@ static struct entry *entry_new(struct wants *s, int protocol, uint16_t port)
 	table_add(&s->by_id, &e->by_id, &e->wire.id, sizeof(e->wire.id));
 	list_append(&s->all, &e->all);
 	return e;
-}
-
-static void tell(struct wants *s, uint16_t topic, const uint8_t *data, size_t len)
-{
-	int r = *s->mux && data ? mux_send_info(*s->mux, topic, data, len) : 0;
-
-	if (r < 0)
-		log_warn("incoming: talk to the agent: %s", strerror(-r));
 }
 
 static void subscribe(struct wants *s, struct entry *e)
@@ -302,6 +317,7 @@ void wants_retry(struct wants *s, int protocol, uint16_t port)
 
 void wants_move(struct wants *s)
 {
+	expect(s);
 	for (struct list *l = s->all.next; l != &s->all; l = l->next) {
 		struct entry *e = container_of(l, struct entry, all);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* What a session wants of the target's incoming traffic, and what the agent says to it (docs/protocol.md, INFO topics 4 to 8).
+/* What a session wants of the target's incoming traffic, and what the agent says to it (docs/protocol.md, INFO topics 4 to 9).
  *
  * A subscription stands for one port of the target's. The session sends SUBSCRIBE when the program begins to listen, again with the same
- * id when its listeners change, and UNSUBSCRIBE when the last one is gone. The agent answers each SUBSCRIBE with SUBSCRIBED. */
+ * id when its listeners change, and UNSUBSCRIBE when the last one is gone. The agent answers each SUBSCRIBE with SUBSCRIBED. EXPECT, a byte, may
+ * come before: the mode of those that will follow. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,7 +13,7 @@
 #include "base/error.h"
 #include "net/addr.h"
 
-enum { INFO_SUBSCRIBE = 4, INFO_UNSUBSCRIBE = 5, INFO_SUBSCRIBED = 6, INFO_COUNTERS = 7, INFO_NOTICE = 8 };
+enum { INFO_SUBSCRIBE = 4, INFO_UNSUBSCRIBE = 5, INFO_SUBSCRIBED = 6, INFO_COUNTERS = 7, INFO_NOTICE = 8, INFO_EXPECT = 9 };
 
 /* SUBSCRIPTION_CHECK: nothing is subscribed, the agent only says whether it could use the filter and the options, those for all ports. */
 enum subscription_mode { SUBSCRIPTION_MIRROR = 1, SUBSCRIPTION_STEAL = 2, SUBSCRIPTION_CHECK = 3 };
