@@ -10,6 +10,7 @@
 #include "tunnel/mux.h"
 
 struct agent_link;
+struct source;
 
 /* @arg is agent_link_new()'s. No call comes from the functions below. */
 struct agent_link_events {
@@ -31,6 +32,7 @@ struct agent_link {
 	struct cluster *cluster; /* NULL on this machine */
 	struct mux *mux;	 /* NULL before it is up */
 	struct egress *egress;	 /* over it; NULL before agent_link_open_egress() */
+	struct source *source;	 /* incoming traffic's, when the session has moved away from here; the owner's */
 	bool gone;
 	bool going; /* on_going was called */
 	/* In a cluster. */

@@ -119,6 +119,7 @@ void follow_on_going(void *arg, struct agent_link *link)
 static void change_links(struct session *s, struct egress *egress)
 {
 	struct agent_link *old = s->link;
+	struct source *moved;
 	bool lost = !s->mux;
 
 	background_move(s->background);
@@ -132,8 +133,9 @@ static void change_links(struct session *s, struct egress *egress)
 	s->mux = s->link->mux;
 	s->probes = s->link->probes;
 	s->tunnel = s->exits[EXIT_TARGET] = egress;
-	if (s->incoming)
-		incoming_move(s->incoming);
+	moved = s->incoming ? incoming_move(s->incoming, lost ? NULL : &old->mux) : NULL;
+	if (!lost)
+		old->source = moved;
 }
 
 static int readdress(struct session *s, const struct target_info *info, struct error *err)

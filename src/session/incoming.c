@@ -378,10 +378,9 @@ void incoming_say_counters(const struct incoming *in)
 	}
 }
 
-void incoming_move(struct incoming *in)
+struct source *incoming_move(struct incoming *in, struct mux **old)
 {
-	if (in->own)
-		sources_move(&in->sources);
+	return in->own ? sources_move(&in->sources, in->own, old) : NULL;
 }
 
 void incoming_drain(struct incoming *in)

@@ -53,8 +53,9 @@ bool incoming_on_packet(struct incoming *in, const struct packet *p);
 
 /* The agent is lost: every connection is reset, and no call of the program's waits any more. */
 void incoming_end(struct incoming *in);
-/* The target is another one, with another agent behind the mux. */
-void incoming_move(struct incoming *in);
+/* The target is another one, with another agent behind the mux. The agent before, which is behind @old (NULL: it is gone), counts still: what is
+ * returned says so to incoming_on_info(), until it is dropped; NULL: there is nothing to count. */
+struct source *incoming_move(struct incoming *in, struct mux **old);
 /* The last process of the twin is gone: what is on its way may go on. */
 void incoming_drain(struct incoming *in);
 /* Asks for what the agents have counted. False: none can be asked, or all have answered; else @on_told follows, unless one is lost meanwhile. */

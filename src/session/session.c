@@ -285,6 +285,9 @@ static void on_gone(void *arg, struct agent_link *link, const struct error *why)
 		follow_failed(s, why);
 	} else {
 		list_remove(&link->node);
+		if (link->source)
+			incoming_drop(s->incoming, link->source);
+		link->source = NULL;
 	}
 	agent_link_retire(link);
 }
@@ -296,8 +299,11 @@ static void on_info(void *arg, struct agent_link *link, uint16_t topic, const ui
 
 	if (link == s->next)
 		follow_on_info(s, topic, data, len);
-	if (link != s->link)
+	if (link != s->link) {
+		if (link->source && topic == INFO_COUNTERS)
+			incoming_on_info(s->incoming, link->source, topic, data, len);
 		return;
+	}
 	if ((s->incoming && incoming_on_info(s->incoming, NULL, topic, data, len)) || s->state != STARTING)
 		return;
 	if (topic == INFO_TARGET) {

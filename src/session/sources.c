@@ -8,7 +8,8 @@
 
 #include "base/log.h"
 
-#define FOR_EACH(s, l) for (struct list *l = (s)->all.next; l != &(s)->all; l = l->next)
+#define FOR_EACH_IN(head, l) for (struct list *l = (head)->next; l != (head); l = l->next)
+#define FOR_EACH(s, l) FOR_EACH_IN(&(s)->all, l)
 
 static struct source *of(const struct list *l)
 {
@@ -19,6 +20,7 @@ void sources_init(struct sources *s)
 {
 	*s = (struct sources){ 0 };
 	list_init(&s->all);
+	list_init(&s->left);
 }
 
 struct source *sources_add(struct sources *s, struct mux **mux, const struct incoming_options *options, const struct kube_probes *probes)
@@ -29,8 +31,10 @@ struct source *sources_add(struct sources *s, struct mux **mux, const struct inc
 		free(source);
 		return NULL;
 	}
-	if (source)
+	if (source) {
+		source->mux = mux;
 		list_append(&s->all, &source->node);
+	}
 	return source;
 }
 
@@ -44,9 +48,10 @@ static void settle_counters(struct sources *s, struct source *source)
 void sources_drop(struct sources *s, struct source *source)
 {
 	settle_counters(s, source);
-	s->used |= wants_used(source->wants);
+	s->used |= source->wants && wants_used(source->wants);
 	list_remove(&source->node);
-	wants_free(source->wants);
+	if (source->wants)
+		wants_free(source->wants);
 	free(source);
 }
 
@@ -54,6 +59,8 @@ void sources_fini(struct sources *s)
 {
 	while (!list_empty(&s->all))
 		sources_drop(s, of(s->all.next));
+	while (!list_empty(&s->left))
+		sources_drop(s, of(s->left.next));
 }
 
 void sources_update(struct sources *s, struct wanted *wanted, size_t n)
@@ -74,13 +81,22 @@ void sources_retry(struct sources *s, int protocol, uint16_t port)
 		wants_retry(of(l)->wants, protocol, port);
 }
 
-void sources_move(struct sources *s)
+struct source *sources_move(struct sources *s, struct source *source, struct mux **old)
 {
-	FOR_EACH(s, l) {
-		settle_counters(s, of(l));
-		of(l)->asked = 0;
-		wants_move(of(l)->wants);
+	struct source *left = old ? calloc(1, sizeof(*left)) : NULL;
+
+	if (left) {
+		left->mux = old;
+		left->asked = source->asked;
+		memcpy(left->counters, source->counters, sizeof(left->counters));
+		memset(source->counters, 0, sizeof(source->counters));
+		list_append(&s->left, &left->node);
+	} else {
+		settle_counters(s, source);
 	}
+	source->asked = 0;
+	wants_move(source->wants);
+	return left;
 }
 
 bool sources_has(const struct sources *s, int protocol, uint16_t port)
@@ -141,16 +157,31 @@ void sources_on_counters(struct source *source, const uint8_t *data, size_t len)
 		log_warn("incoming: %s", err.text);
 }
 
+static void ask(struct source *source)
+{
+	source->asked += *source->mux && mux_send_info(*source->mux, INFO_COUNTERS, "", 0) == 0;
+}
+
 void sources_ask_counters(struct sources *s)
 {
 	FOR_EACH(s, l)
-		of(l)->asked += wants_ask_counters(of(l)->wants);
+		ask(of(l));
+	FOR_EACH_IN(&s->left, l)
+		ask(of(l));
+}
+
+static bool has_told(const struct source *source)
+{
+	return source->counters[COUNTER_ASKED] >= source->asked;
 }
 
 bool sources_have_told(const struct sources *s)
 {
 	FOR_EACH(s, l)
-		if (of(l)->counters[COUNTER_ASKED] < of(l)->asked)
+		if (!has_told(of(l)))
+			return false;
+	FOR_EACH_IN(&s->left, l)
+		if (!has_told(of(l)))
 			return false;
 	return true;
 }
@@ -160,6 +191,8 @@ uint64_t sources_counter(const struct sources *s, unsigned int counter)
 	uint64_t total = s->before[counter];
 
 	FOR_EACH(s, l)
+		total += of(l)->counters[counter];
+	FOR_EACH_IN(&s->left, l)
 		total += of(l)->counters[counter];
 	return total;
 }

@@ -9,13 +9,15 @@
 
 struct source {
 	struct list node;
-	struct wants *wants;
+	struct wants *wants; /* NULL: it was left, and only counts */
+	struct mux **mux;
 	uint64_t counters[COUNTERS]; /* the agent's last word */
 	uint64_t asked;		     /* how often that was asked for */
 };
 
 struct sources {
 	struct list all;
+	struct list left; /* agents that others follow: what is open there goes on */
 	uint64_t before[COUNTERS]; /* counted by agents that are gone */
 	bool awaited;		   /* there will be more: until then what is wanted is asked for */
 	bool used;		   /* something was subscribed at one that is gone */
@@ -28,11 +30,14 @@ struct source *sources_add(struct sources *s, struct mux **mux, const struct inc
 void sources_drop(struct sources *s, struct source *source);
 void sources_fini(struct sources *s);
 
+/* Another agent is behind @source's mux. The one before is behind @old still, and what is returned stands for it until it is dropped; NULL: it is
+ * gone (@old is NULL), or there is no memory. */
+struct source *sources_move(struct sources *s, struct source *source, struct mux **old);
+
 /* As in wants.h, for all of them. */
 void sources_update(struct sources *s, struct wanted *wanted, size_t n);
 void sources_add_wanted(struct sources *s, const struct wanted *wanted);
 void sources_retry(struct sources *s, int protocol, uint16_t port);
-void sources_move(struct sources *s);
 /* All have it. */
 bool sources_has(const struct sources *s, int protocol, uint16_t port);
 bool sources_listens(const struct sources *s, int protocol, uint16_t local_port);

@@ -287,11 +287,6 @@ bool wants_listens(const struct wants *s, int protocol, uint16_t local_port)
 	return false;
 }
 
-bool wants_ask_counters(const struct wants *s)
-{
-	return *s->mux && mux_send_info(*s->mux, INFO_COUNTERS, "", 0) == 0;
-}
-
 size_t wants_count(const struct wants *s)
 {
 	return s->table.n;

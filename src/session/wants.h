@@ -32,8 +32,6 @@ bool wants_listens(const struct wants *s, int protocol, uint16_t local_port);
 /* Something was subscribed at some time. */
 bool wants_used(const struct wants *s);
 
-/* Asks the agent for its counters. False: there is none. */
-bool wants_ask_counters(const struct wants *s);
 /* There is another agent, who knows nothing: it is asked for everything. */
 void wants_move(struct wants *s);
 /* Asks again for a port that was refused before. */

@@ -81,7 +81,7 @@ static void test_states(struct mux **mux)
 static void test_counters(struct mux **mux)
 {
 	uint64_t totals[COUNTERS] = { 0 };
-	struct source *source[2];
+	struct source *source[2], *left;
 	struct sources s;
 	uint8_t data[512];
 
@@ -96,18 +96,26 @@ static void test_counters(struct mux **mux)
 	tap_int(sources_counter(&s, 0), 202, "each one's last word");
 	sources_drop(&s, source[0]);
 	tap_int(sources_counter(&s, 0), 202, "also of one that is gone");
-	sources_move(&s);
+	left = sources_move(&s, source[1], mux);
 	tap_int(sources_counter(&s, 0), 202, "and of an agent that another one follows");
 	sources_on_counters(source[1], data, counters_encode(totals, data, sizeof(data)));
 	tap_int(sources_counter(&s, 0), 402, "which counts from the start");
+	totals[0] = 207;
+	sources_on_counters(left, data, counters_encode(totals, data, sizeof(data)));
+	tap_int(sources_counter(&s, 0), 409, "while the one before counts on");
+	sources_drop(&s, left);
+	tap_int(sources_counter(&s, 0), 409, "until it is gone");
+	tap_ok(!sources_move(&s, source[1], NULL), "one that is gone isn't heard any more");
+	tap_int(sources_counter(&s, 0), 409, "but counts");
 	sources_fini(&s);
 }
 
 static void test_asked_for_counters(struct mux **mux)
 {
 	static const uint64_t once[COUNTERS] = { [COUNTER_ASKED] = 1, [COUNTER_STOLEN] = 5 }, before[COUNTERS] = { [COUNTER_STOLEN] = 4 };
+	static const uint64_t twice[COUNTERS] = { [COUNTER_ASKED] = 2, [COUNTER_STOLEN] = 6 };
 	struct mux *lost = NULL;
-	struct source *source;
+	struct source *source, *left;
 	struct sources s;
 	uint8_t data[512];
 
@@ -119,6 +127,12 @@ static void test_asked_for_counters(struct mux **mux)
 	tap_ok(!sources_have_told(&s), "what was on its way is no answer");
 	sources_on_counters(source, data, counters_encode(once, data, sizeof(data)));
 	tap_ok(sources_have_told(&s) && sources_counter(&s, COUNTER_STOLEN) == 5, "an answer; nobody waits for one that is lost");
+	left = sources_move(&s, source, mux);
+	sources_ask_counters(&s);
+	sources_on_counters(source, data, counters_encode(once, data, sizeof(data)));
+	tap_ok(!sources_have_told(&s), "one that was left is asked, too");
+	sources_on_counters(left, data, counters_encode(twice, data, sizeof(data)));
+	tap_ok(sources_have_told(&s) && sources_counter(&s, COUNTER_STOLEN) == 5 + 6, "and all have answered");
 	sources_fini(&s);
 }
 
