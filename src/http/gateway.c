@@ -147,7 +147,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 static bool is_grpc(const struct h2_block *b)
 {
-	struct span type = h2_block_value(b, "content-type");
+	struct span type = h2_block_known(b, H2_CONTENT_TYPE);
 
 	return type.len >= 16 && strncasecmp(type.at, "application/grpc", 16) == 0;
 }
@@ -167,7 +167,7 @@ static void begin(struct exchange *x, bool end)
 	x->headed = true;
 	x->websocket = translate_is_websocket(&x->block);
 	x->ended = end;
-	x->is_head = span_equal(h2_block_value(&x->block, ":method"), span_of("HEAD"));
+	x->is_head = span_equal(h2_block_known(&x->block, H2_METHOD), span_of("HEAD"));
 	if (is_grpc(&x->block)) {
 		refuse_grpc(x);
 	} else if (!translate_request(&x->block, end, &x->request, &x->body)) {

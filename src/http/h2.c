@@ -40,19 +40,22 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	struct h2_link *l = arg;
 	struct h2_stream *s;
 
-	if (!l->client || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+	if (!l->client || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+		l->heading = half_of(session, frame->hd.stream_id);
 		return 0;
+	}
 	s = h2_stream_new(l->h2, frame->hd.stream_id);
 	if (!s)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, &s->halves[H2_CLIENT_HALF]);
+	l->heading = &s->halves[H2_CLIENT_HALF];
+	nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, l->heading);
 	return 0;
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len, const uint8_t *value,
 		     size_t value_len, uint8_t flags, void *arg)
 {
-	struct h2_half *half = half_of(session, frame->hd.stream_id);
+	struct h2_half *half = ((struct h2_link *)arg)->heading;
 	struct span n = { (const char *)name, name_len }, v = { (const char *)value, value_len };
 
 	if (half && !h2_block_add(&half->block, n, v, flags & NGHTTP2_NV_FLAG_NO_INDEX))
@@ -72,15 +75,18 @@ static void pass_settings(struct h2_link *l)
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct h2_link *l = arg;
-	struct h2_half *half = half_of(session, frame->hd.stream_id);
+	struct h2_half *half;
 	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
 	l->spoken = true;
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
+		half = l->heading;
+		l->heading = NULL;
 		return half ? h2_on_block(half, end) : 0;
 	case NGHTTP2_DATA:
-		if (half && end)
+		half = end ? half_of(session, frame->hd.stream_id) : NULL;
+		if (half)
 			h2_on_end(half);
 		break;
 	case NGHTTP2_SETTINGS:
@@ -95,6 +101,15 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	default:
 		break;
 	}
+	return 0;
+}
+
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+	struct h2_half *half = frame->hd.type == NGHTTP2_HEADERS ? half_of(session, frame->hd.stream_id) : NULL;
+
+	if (half)
+		h2_on_head_sent(half, &frame->headers);
 	return 0;
 }
 
@@ -131,6 +146,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
 	nghttp2_session_callbacks_set_on_begin_headers_callback(made, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(made, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(made, on_frame);
+	nghttp2_session_callbacks_set_on_frame_send_callback(made, on_frame_sent);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(made, on_stream_close);
 	return made;
@@ -193,9 +209,9 @@ static struct h2_link *link_new(struct h2 *h, bool client, bool greeted)
 	l->client = client;
 	l->last_id = -1;
 	if (client)
-		rc = nghttp2_session_server_new2(&l->session, callbacks, l, options);
+		rc = nghttp2_session_server_new3(&l->session, callbacks, l, options, h2_pool_mem());
 	else
-		rc = nghttp2_session_client_new2(&l->session, callbacks, l, options);
+		rc = nghttp2_session_client_new3(&l->session, callbacks, l, options, h2_pool_mem());
 	if (rc == 0 && (!greeted || greet(l)))
 		return l;
 	nghttp2_session_del(l->session);

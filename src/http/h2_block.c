@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Header blocks and queues of bytes: memory that grows to a bound. */
-#include <stdlib.h>
-
 #include "http/h2_internal.h"
 
-bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool sensitive)
+static bool make_room(struct h2_block *b, size_t len)
 {
-	size_t len = name.len + 2 + value.len;
-	char *line;
-
-	if (b->too_large || b->len + len > HTTP_HEAD_MAX || b->n == HTTP_FIELDS_MAX) {
-		b->too_large = true;
-		return true;
-	}
 	if (b->len + len > b->room) {
-		size_t room = 2 * b->room + len + 512;
-		char *text = realloc(b->text, room);
+		size_t room = 2 * b->room + len + 448;
+		char *text = h2_pool_resize(b->text, room);
 
 		if (!text)
 			return false;
@@ -24,13 +15,50 @@ bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool 
 	}
 	if (b->n == b->fields_room) {
 		size_t room = 2 * b->fields_room + 16;
-		void *fields = realloc(b->fields, room * sizeof(*b->fields));
+		void *fields = h2_pool_resize(b->fields, room * sizeof(*b->fields));
 
 		if (!fields)
 			return false;
 		b->fields = fields;
 		b->fields_room = room;
 	}
+	return true;
+}
+
+static enum h2_name name_of(struct span name)
+{
+	switch (name.len) {
+	case 4:
+		return memcmp(name.at, "host", 4) == 0 ? H2_HOST : H2_NAMES;
+	case 5:
+		return memcmp(name.at, ":path", 5) == 0 ? H2_PATH : H2_NAMES;
+	case 7:
+		if (memcmp(name.at, ":method", 7) == 0)
+			return H2_METHOD;
+		return memcmp(name.at, ":status", 7) == 0 ? H2_STATUS : H2_NAMES;
+	case 10:
+		return memcmp(name.at, ":authority", 10) == 0 ? H2_AUTHORITY : H2_NAMES;
+	case 12:
+		return memcmp(name.at, "content-type", 12) == 0 ? H2_CONTENT_TYPE : H2_NAMES;
+	default:
+		return H2_NAMES;
+	}
+}
+
+bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool sensitive)
+{
+	size_t len = name.len + 2 + value.len;
+	enum h2_name known = name_of(name);
+	char *line;
+
+	if (b->too_large || b->len + len > HTTP_HEAD_MAX || b->n == HTTP_FIELDS_MAX) {
+		b->too_large = true;
+		return true;
+	}
+	if (!make_room(b, len))
+		return false;
+	if (known < H2_NAMES && !b->known[known])
+		b->known[known] = (uint32_t)b->n + 1;
 	line = b->text + b->len;
 	memcpy(line, name.at, name.len);
 	line[name.len] = ':';
@@ -47,23 +75,36 @@ bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool 
 
 void h2_block_fini(struct h2_block *b)
 {
-	free(b->text);
-	free(b->fields);
+	if (!b->text && !b->too_large)
+		return;
+	h2_pool_free(b->text);
+	h2_pool_free(b->fields);
 	*b = (struct h2_block){ 0 };
 }
 
-nghttp2_nv *h2_block_nv(const struct h2_block *b)
+static nghttp2_nv *fill_nv(const struct h2_block *b, uint8_t flags)
 {
 	static nghttp2_nv nv[HTTP_FIELDS_MAX + 2]; /* and marks */
 
 	for (size_t i = 0; i < b->n; i++) {
 		uint8_t *line = (uint8_t *)b->text + b->fields[i].at;
+		size_t name_len = b->fields[i].name_len;
 
-		nv[i] = (nghttp2_nv){ line, line + b->fields[i].name_len + 2, b->fields[i].name_len,
-				      b->fields[i].len - b->fields[i].name_len - 2,
-				      b->fields[i].sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE };
+		nv[i] = (nghttp2_nv){ line, line + name_len + 2, name_len, b->fields[i].len - name_len - 2, flags };
+		if (b->fields[i].sensitive)
+			nv[i].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
 	}
 	return nv;
+}
+
+nghttp2_nv *h2_block_nv(const struct h2_block *b)
+{
+	return fill_nv(b, NGHTTP2_NV_FLAG_NONE);
+}
+
+nghttp2_nv *h2_block_nv_kept(const struct h2_block *b)
+{
+	return fill_nv(b, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE);
 }
 
 static nghttp2_nv nv_of(const char *name, const char *value)
@@ -101,12 +142,22 @@ struct span h2_block_value(const struct h2_block *b, const char *name)
 	return (struct span){ NULL, 0 };
 }
 
+struct span h2_block_known(const struct h2_block *b, enum h2_name name)
+{
+	struct http_field f;
+
+	if (!b->known[name])
+		return (struct span){ NULL, 0 };
+	f = field_at(b, b->known[name] - 1);
+	return http_field_value(&f);
+}
+
 void h2_block_view(const struct h2_block *b, struct http_request *ret)
 {
 	static struct http_field fields[HTTP_FIELDS_MAX + 1];
 	static char host[HTTP_HEAD_MAX + 8] = "host: ";
-	struct span authority = h2_block_value(b, ":authority");
-	bool add = authority.at && !h2_block_value(b, "host").at;
+	struct span authority = h2_block_known(b, H2_AUTHORITY);
+	bool add = authority.at && !h2_block_known(b, H2_HOST).at;
 	size_t n = 0;
 
 	*ret = (struct http_request){ .fields = fields, .body_state = HTTP_BODY_AHEAD };
@@ -127,9 +178,9 @@ void h2_block_view(const struct h2_block *b, struct http_request *ret)
 		fields[n++] = (struct http_field){ host, 4, (uint32_t)(6 + authority.len) };
 	}
 	ret->n_fields = n;
-	ret->method = h2_block_value(b, ":method");
-	ret->target = h2_block_value(b, ":path");
-	ret->authority = authority.at ? authority : h2_block_value(b, "host");
+	ret->method = h2_block_known(b, H2_METHOD);
+	ret->target = h2_block_known(b, H2_PATH);
+	ret->authority = authority.at ? authority : h2_block_known(b, H2_HOST);
 }
 
 size_t h2_queue_len(const struct h2_queue *q)
@@ -148,7 +199,7 @@ bool h2_queue_add(struct h2_queue *q, const uint8_t *data, size_t len)
 	}
 	if (q->room - q->end < len) {
 		size_t room = q->end + len > 2 * q->room ? q->end + len : 2 * q->room;
-		uint8_t *more = realloc(q->data, room);
+		uint8_t *more = h2_pool_resize(q->data, room);
 
 		if (!more)
 			return false;
@@ -175,7 +226,7 @@ size_t h2_queue_take(struct h2_queue *q, uint8_t *out, size_t len)
 
 void h2_queue_fini(struct h2_queue *q)
 {
-	free(q->data);
+	h2_pool_free(q->data);
 	*q = (struct h2_queue){ 0 };
 }
 

@@ -6,6 +6,10 @@
 
 #include "base/list.h"
 #include "http/h2.h"
+#include "http/h2_pool.h"
+
+/* Fields that are asked for by name with each request. */
+enum h2_name { H2_METHOD, H2_PATH, H2_AUTHORITY, H2_STATUS, H2_HOST, H2_CONTENT_TYPE, H2_NAMES };
 
 /* A header block as it comes: lines "name: value", and where they are in it. */
 struct h2_block {
@@ -16,6 +20,7 @@ struct h2_block {
 		bool sensitive; /* never to be put into a compression table */
 	} * fields;
 	size_t n, fields_room;
+	uint32_t known[H2_NAMES]; /* the number of the first such field, from 1 on */
 	bool too_large;
 };
 
@@ -34,6 +39,7 @@ struct h2_half {
 	struct h2_queue queue;
 	size_t paid; /* of that, what its sender has got credit for already */
 	struct h2_block block;	 /* that comes from its peer */
+	struct h2_block head;	 /* on its way to its peer; nghttp2 looks at it when it sends */
 	struct h2_block trailer; /* to go behind the queue */
 	bool index;
 	bool headed;   /* a head was sent */
@@ -58,6 +64,7 @@ struct h2_link {
 	nghttp2_session *session;
 	bool client, home, spoken, leaving, broken;
 	struct http_marks marks;
+	struct h2_half *heading; /* whose header block comes, or NULL */
 	size_t streams;
 	int32_t last_id, gap, gap_end; /* of the client's streams: the highest number, and the last row of numbers left out */
 };
@@ -76,9 +83,12 @@ bool h2_block_add(struct h2_block *b, struct span name, struct span value, bool 
 void h2_block_fini(struct h2_block *b);
 /* As nghttp2 wants it: a static array, good until the next call. */
 nghttp2_nv *h2_block_nv(const struct h2_block *b);
+/* The same of one that stays until it was sent, and whose names are in lower case: nghttp2 makes no copy. */
+nghttp2_nv *h2_block_nv_kept(const struct h2_block *b);
 /* What of that is left when marks take its place, behind it; returns the new number. */
 size_t h2_block_mark(nghttp2_nv *nv, size_t n, const struct http_marks *m);
 struct span h2_block_value(const struct h2_block *b, const char *name);
+struct span h2_block_known(const struct h2_block *b, enum h2_name name);
 /* The request for filters; points into the block and static memory. */
 void h2_block_view(const struct h2_block *b, struct http_request *ret);
 bool h2_queue_add(struct h2_queue *q, const uint8_t *data, size_t len);
@@ -96,6 +106,8 @@ struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);
 struct h2_stream *h2_stream_of(struct h2_half *half);
 /* The first stream after an upgrade: its request was sent to @server already. NULL without memory. */
 struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server);
+/* A head or a trailer of this half's has been sent. */
+void h2_on_head_sent(struct h2_half *half, const nghttp2_headers *head);
 /* A head or a trailer has come whole. @end: nothing follows. */
 int h2_on_block(struct h2_half *half, bool end);
 int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len);

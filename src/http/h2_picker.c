@@ -255,7 +255,7 @@ static bool wants(struct h2_picker *p, const struct h2_block *head, enum http_bo
 	struct http_request r;
 	enum http_verdict v;
 
-	if (head->too_large || !h2_block_value(head, ":method").len)
+	if (head->too_large || !h2_block_known(head, H2_METHOD).len)
 		return false; /* the target refuses it */
 	h2_block_view(head, &r);
 	r.client = p->client;

@@ -28,7 +28,7 @@ static struct h2_half *other(struct h2_half *half)
 
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 {
-	struct h2_stream *s = calloc(1, sizeof(*s));
+	struct h2_stream *s = h2_pool_new_zeroed(sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -56,6 +56,14 @@ struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server)
 	return s;
 }
 
+static void leave_link(struct h2_half *half)
+{
+	half->link->streams--;
+	if (half->link->heading == half)
+		half->link->heading = NULL;
+	half->link = NULL;
+}
+
 void h2_stream_free(struct h2_stream *s)
 {
 	for (int i = 0; i < 2; i++) {
@@ -63,14 +71,15 @@ void h2_stream_free(struct h2_stream *s)
 
 		if (half->link) {
 			nghttp2_session_set_stream_user_data(half->link->session, half->id, NULL);
-			half->link->streams--;
+			leave_link(half);
 		}
 		h2_queue_fini(&half->queue);
 		h2_block_fini(&half->block);
+		h2_block_fini(&half->head);
 		h2_block_fini(&half->trailer);
 	}
 	list_remove(&s->node);
-	free(s);
+	h2_pool_free(s);
 }
 
 static void reset(struct h2_half *half, uint32_t error)
@@ -102,6 +111,19 @@ static void wake(struct h2_half *half)
 	h2_queue_wake(&half->queue, half->link ? half->link->session : NULL, half->id);
 }
 
+static void move_block(struct h2_block *to, struct h2_block *from)
+{
+	h2_block_fini(to);
+	*to = *from;
+	*from = (struct h2_block){ 0 };
+}
+
+void h2_on_head_sent(struct h2_half *half, const nghttp2_headers *head)
+{
+	if (head->nvlen && (char *)head->nva->name == half->head.text)
+		h2_block_fini(&half->head);
+}
+
 /* The request goes to its server. */
 static int forward_request(struct h2_stream *s, struct h2_link *to)
 {
@@ -110,8 +132,8 @@ static int forward_request(struct h2_stream *s, struct h2_link *to)
 	int32_t id;
 
 	s->undecided = false;
-	id = nghttp2_submit_request(to->session, NULL, h2_block_nv(&from->block), from->block.n, s->no_body ? NULL : &body, half);
-	h2_block_fini(&from->block);
+	move_block(&half->head, &from->block);
+	id = nghttp2_submit_request(to->session, NULL, h2_block_nv_kept(&half->head), half->head.n, s->no_body ? NULL : &body, half);
 	if (id < 0)
 		return -1;
 	half->link = to;
@@ -186,7 +208,7 @@ static int decide(struct h2_stream *s, enum http_body body_state)
 static int on_request(struct h2_stream *s, bool end)
 {
 	struct h2_half *from = &s->halves[H2_CLIENT_HALF];
-	struct span type = h2_block_value(&from->block, "content-type");
+	struct span type = h2_block_known(&from->block, H2_CONTENT_TYPE);
 
 	s->no_body = end;
 	s->grpc = type.len >= 16 && strncasecmp(type.at, "application/grpc", 16) == 0;
@@ -212,48 +234,62 @@ void h2_on_end(struct h2_half *half)
 
 static void forward_trailer(struct h2_half *half)
 {
-	other(half)->trailer = half->block;
-	half->block = (struct h2_block){ 0 };
+	move_block(&other(half)->trailer, &half->block);
 }
 
-/* An answer's head, or an interim one. */
+static void give_up_answer(struct h2_stream *s)
+{
+	reset(&s->halves[H2_CLIENT_HALF], NGHTTP2_INTERNAL_ERROR);
+	reset(&s->halves[H2_SERVER_HALF], NGHTTP2_CANCEL);
+}
+
+/* An answer's head. */
 static void forward_answer(struct h2_stream *s, bool end)
 {
 	struct h2_half *from = &s->halves[H2_SERVER_HALF], *to = &s->halves[H2_CLIENT_HALF];
-	struct span status = h2_block_value(&from->block, ":status");
 	nghttp2_data_provider body = { .source.ptr = to, .read_callback = on_read };
+	bool good = to->link && !from->block.too_large;
+	nghttp2_nv *nv;
+	size_t n;
+
+	to->headed = s->answered = true;
+	s->h2->answers++;
+	move_block(&to->head, &from->block);
+	if (good) {
+		nv = h2_block_nv_kept(&to->head);
+		n = to->head.n;
+		if (from->link)
+			n = h2_block_mark(nv, n, &from->link->marks);
+		to->said = end;
+		good = nghttp2_submit_response(to->link->session, to->id, nv, n, end ? NULL : &body) == 0;
+	}
+	if (!good)
+		give_up_answer(s);
+}
+
+/* 1xx: others may follow before it was sent. */
+static void forward_interim(struct h2_stream *s)
+{
+	struct h2_half *from = &s->halves[H2_SERVER_HALF], *to = &s->halves[H2_CLIENT_HALF];
 	nghttp2_nv *nv = h2_block_nv(&from->block);
-	size_t n = from->block.n;
-	int rc = -1;
 
-	if (status.len && *status.at != '1' && from->link)
-		n = h2_block_mark(nv, n, &from->link->marks);
-
-	if (!to->link || from->block.too_large)
-		rc = -1;
-	else if (status.len && *status.at == '1')
-		rc = nghttp2_submit_headers(to->link->session, NGHTTP2_FLAG_NONE, to->id, NULL, nv, from->block.n, NULL);
-	else
-		rc = nghttp2_submit_response(to->link->session, to->id, nv, n, (to->said = end) ? NULL : &body);
-	if (status.len && *status.at != '1') {
-		to->headed = s->answered = true;
-		s->h2->answers++;
-	}
+	if (!to->link || from->block.too_large ||
+	    nghttp2_submit_headers(to->link->session, NGHTTP2_FLAG_NONE, to->id, NULL, nv, from->block.n, NULL) < 0)
+		give_up_answer(s);
 	h2_block_fini(&from->block);
-	if (rc < 0) {
-		reset(to, NGHTTP2_INTERNAL_ERROR);
-		reset(from, NGHTTP2_CANCEL);
-	}
 }
 
 int h2_on_block(struct h2_half *half, bool end)
 {
 	struct h2_stream *s = h2_stream_of(half);
 	struct h2_block *b = &half->block;
+	struct span status = h2_block_known(b, H2_STATUS);
 
-	if (half->index == H2_CLIENT_HALF && h2_block_value(b, ":method").at)
+	if (half->index == H2_CLIENT_HALF && h2_block_known(b, H2_METHOD).at)
 		on_request(s, end);
-	else if (half->index == H2_SERVER_HALF && h2_block_value(b, ":status").at)
+	else if (half->index == H2_SERVER_HALF && status.len && *status.at == '1')
+		forward_interim(s);
+	else if (half->index == H2_SERVER_HALF && status.at)
 		forward_answer(s, end);
 	else if (b->too_large)
 		reset(half, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -307,8 +343,7 @@ void h2_on_close(struct h2_half *half, uint32_t error)
 	struct h2_stream *s = h2_stream_of(half);
 	struct h2_half *to = other(half);
 
-	half->link->streams--;
-	half->link = NULL;
+	leave_link(half);
 	if (half->index == H2_CLIENT_HALF && !s->answered)
 		s->h2->resets++;
 	if (!to->link) {

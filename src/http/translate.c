@@ -70,7 +70,7 @@ static bool needs_length(struct span method)
 
 bool translate_is_websocket(const struct h2_block *b)
 {
-	return span_equal(h2_block_value(b, ":method"), span_of("CONNECT")) && span_is(h2_block_value(b, ":protocol"), "websocket");
+	return span_equal(h2_block_known(b, H2_METHOD), span_of("CONNECT")) && span_is(h2_block_value(b, ":protocol"), "websocket");
 }
 
 /* What HTTP/1 has and HTTP/2 hasn't: the key is 16 bytes in base64 (RFC 6455 §4.1), which nobody needs to know. */
@@ -91,7 +91,7 @@ static bool add_upgrade(const struct h2_block *b, struct h2_queue *out)
 
 bool translate_request(const struct h2_block *b, bool no_body, struct h2_queue *out, enum translate_body *ret_body)
 {
-	struct span method = h2_block_value(b, ":method"), path = h2_block_value(b, ":path"), authority = h2_block_value(b, ":authority");
+	struct span method = h2_block_known(b, H2_METHOD), path = h2_block_known(b, H2_PATH), authority = h2_block_known(b, H2_AUTHORITY);
 	bool length = h2_block_value(b, "content-length").at, websocket = translate_is_websocket(b);
 	const nghttp2_nv *nv = h2_block_nv(b);
 
