@@ -5,7 +5,7 @@
  *   SNIFFS ────┤                                                                                            ▼
  *              └─ HTTP/1 ─► DIVIDES ── upgrade, CONNECT, the last request, a half-close, an unsafe message ─► RELAYS ─► a pump
  *                              └── the program failed ─► LINGERS ─► OVER
- *   SNIFFS ─── HTTP/2 ─► MULTIPLEXES ─► OVER
+ *   SNIFFS ─── HTTP/2 ─► MULTIPLEXES ── it is over, or not HTTP/2 any more ─► LINGERS
  *
  * `home` is where everything goes that no filter wants: the target's app, or the program of a session that steals all. It is connected when
  * the client is. A program is connected when a request first matches its filter, and kept. So a client connection has one
@@ -363,6 +363,11 @@ void http_fail(struct http_conn *c, struct http_upstream *u, const char *what, i
 	snprintf(body, sizeof(body), "mirrord: %s\n", reason);
 	snprintf(text, sizeof(text), answer_502, strlen(body), reason, head ? "" : body);
 	http_end_write(c, &c->client, text, strlen(text));
+	http_linger(c);
+}
+
+void http_linger(struct http_conn *c)
+{
 	while (!list_empty(&c->upstreams))
 		http_upstream_drop(container_of(c->upstreams.next, struct http_upstream, node));
 	c->stage = HTTP_LINGERS;

@@ -265,11 +265,19 @@ static bool move_client(struct http_conn *c)
 	return give(c, &c->client, client) || moved;
 }
 
+/* A client that has ended is heard to its end, and then nothing is left to wait for: not for what the app will say it can do either. */
+static void hear_the_end(struct http_conn *c)
+{
+	if (c->client.more && !h2_has_greeted(c->h2) && c->current && c->current->end.watch.fd >= 0)
+		h2_greet(c->h2);
+}
+
 void http_multiplex(struct http_conn *c)
 {
 	struct h2_link *client = h2_client(c->h2);
 	bool moved;
 
+	hear_the_end(c);
 	if (c->leaving && h2_has_greeted(c->h2))
 		h2_leave(client);
 	do {
@@ -278,6 +286,8 @@ void http_multiplex(struct http_conn *c)
 	} while (moved && !c->client.broken);
 	if (c->client.broken)
 		http_reset(c);
-	else if ((c->client.ended && !c->client.readable) || (h2_is_over(client) && !backlog_len(&c->client.out)))
+	else if (c->client.ended && !c->client.readable)
 		http_end(c);
+	else if (h2_is_over(client))
+		http_linger(c);
 }

@@ -70,7 +70,7 @@ enum http_stage {
 	HTTP_DIVIDES,	 /* HTTP/1, message by message */
 	HTTP_MULTIPLEXES, /* HTTP/2, stream by stream */
 	HTTP_RELAYS,  /* to `current` for good, as soon as what is kept has gone out */
-	HTTP_LINGERS, /* told 502, until the client has heard it */
+	HTTP_LINGERS, /* told 502, or that its HTTP/2 is over, until the client has heard it */
 	HTTP_OVER,
 };
 
@@ -140,6 +140,8 @@ void http_relay(struct http_conn *c, struct http_upstream *u);
 void http_reset(struct http_conn *c);
 /* Ends what is over. */
 void http_end(struct http_conn *c);
+/* The same when the client may still be sending: it hears our last words first. */
+void http_linger(struct http_conn *c);
 /* The program can't answer: 502, or a reset when the answer has begun. */
 void http_fail(struct http_conn *c, struct http_upstream *u, const char *what, int error);
 /* Where all goes that no filter wants; NULL: to the app. */

@@ -654,6 +654,36 @@ def a_client_that_ends_before_it_is_known_what_it_speaks():
         d.wait_closed()
 
 
+def frames(data):
+    """The types of HTTP/2's frames."""
+    types = []
+    while len(data) >= 9:
+        types.append(data[3])
+        data = data[9 + int.from_bytes(data[:3], "big"):]
+    return types
+
+
+@test
+def a_client_of_http2_that_ends_before_its_server_has_said_a_word():
+    """What it said goes to the server nevertheless, and nothing is left of it."""
+    preface, settings, get = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0\0\0\4\0\0\0\0\0", b"\0\0\6\1\5\0\0\0\1\x82\x84\x86\x41\1a"
+
+    with scene(lambda c, number: c.rest()) as (d, app, program):
+        for at_once in True, False:
+            c = d.connect()
+            if at_once:
+                d.process.send_signal(signal.SIGSTOP)
+            c.send(preface + settings + get)
+            if not at_once:
+                wait_for("how HTTP/2 begins", lambda: app.received[1:] and len(app.received[1]) > len(preface))
+                expect("the app got nothing else", 1 in frames(app.received[1][len(preface):]), False)
+            c.end()
+            d.process.send_signal(signal.SIGCONT)
+            c.rest()
+            d.wait_closed()
+        wait_for("both requests at the app", lambda: [1 in frames(r[len(preface):]) for r in app.received] == [True, True])
+
+
 @test
 def the_last_request_of_a_client():
     with scene() as (d, app, program):
