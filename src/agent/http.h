@@ -16,6 +16,7 @@
 
 struct http_port;
 struct http_taker;
+struct tls_codec;
 struct tls_delivery;
 
 /* A session's side. */
@@ -62,8 +63,8 @@ struct http_peers {
 	/* The same to a session's program by way of @e; @alpn: what to speak with it, else what the client speaks. NULL: plainly. */
 	int (*dial_program)(void *app, struct egress *e, const struct endpoint *local, const struct endpoint *remote,
 			    const struct tls_delivery *delivery, struct span alpn, dial_done_fn done, void *arg, struct dial **ret_dial);
-	/* Nothing will be dialled any more. @relays: what is connected is relayed on, and what happens to it passed on. May be NULL. */
-	void (*release)(void *app, bool relays);
+	/* Nothing will be dialled any more. May be NULL. */
+	void (*release)(void *app);
 	void *app;
 };
 /* Dials where all goes that no filter wants, as egress_ops.dial. */
@@ -72,8 +73,8 @@ int http_dial_home(struct http_port *p, const struct http_peers *peers, dial_don
 bool http_port_takes_rest(const struct http_port *p);
 /* Has whoever was dialled so refused the connection, and is it the app's then? */
 bool http_refusal_passes(int error);
-/* Takes the client's connection over (non-blocking, SO_LINGER 0), and connects to the app at once. */
-void http_serve(struct http_port *p, int fd, const struct http_peers *peers);
+/* Takes the client's connection over (non-blocking, SO_LINGER 0), decrypted with @tls unless that is NULL, and connects to the app at once. */
+void http_serve(struct http_port *p, int fd, struct tls_codec *tls, const struct http_peers *peers);
 /* Resets every connection of every port. */
 void http_reset_all(void);
 /* Connections that are served, also those that are plain relayed ones by now. */

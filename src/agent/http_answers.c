@@ -171,7 +171,7 @@ static bool take_ends(struct http_conn *c)
 		struct http_upstream *u = container_of(n, struct http_upstream, node);
 
 		next = n->next;
-		if ((u == c->current && c->n_waiting) || u->end.watch.fd < 0 || !http_end_has_something(&u->end))
+		if ((u == c->current && c->n_waiting) || u->end.watch.fd < 0 || !http_end_has_something(c, &u->end))
 			continue;
 		moved = true;
 		if (u == c->current && (c->in_body || u->taker == http_home(c)))

@@ -56,7 +56,7 @@ static void upstream_free(struct http_upstream *u)
 	struct http_conn *c = u->conn;
 
 	if (u->end.watch.fd >= 0 && !backlog_len(&u->end.out) && (u != c->current || (!c->n_waiting && !c->in_body)))
-		http_end_in_peace(&u->end);
+		http_end_in_peace(&u->end, true);
 	if (u->dial)
 		u->dial->egress->ops->abandon(u->dial);
 	http_gateway_free(u->gateway);
@@ -87,8 +87,6 @@ static void undecide(struct http_conn *c)
 /* Everything goes; whatever is open then is reset, since SO_LINGER is 0. */
 void http_reset(struct http_conn *c)
 {
-	bool relays = c->client.watch.fd < 0; /* both sockets are a pump's by now */
-
 	if (c->stage == HTTP_OVER)
 		return;
 	c->stage = HTTP_OVER;
@@ -106,15 +104,13 @@ void http_reset(struct http_conn *c)
 	list_remove(&c->of_all);
 	count--;
 	if (c->peers.release)
-		c->peers.release(c->peers.app, relays);
+		c->peers.release(c->peers.app);
 	loop_defer(c->port->loop, &c->reap, on_reap);
 }
 
 void http_end(struct http_conn *c)
 {
-	static const struct linger off = { 0 };
-
-	setsockopt(c->client.watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	http_end_in_peace(&c->client, false);
 	http_reset(c);
 }
 
@@ -152,13 +148,11 @@ static void on_upstream(struct watch *w, uint32_t events)
 
 static void on_dialed(struct http_upstream *u)
 {
-	int fd = egress_dial_take(u->dial);
+	int r = http_end_take(u->conn, &u->end, u->dial, on_upstream);
 
 	u->dial = NULL;
-	if (fd < 0 || (fd = http_end_open(u->conn, &u->end, fd, on_upstream)) < 0)
-		u->failed = -fd;
-	else
-		http_end_flush(u->conn, &u->end);
+	if (r < 0)
+		u->failed = -r;
 }
 
 static void dial(struct http_upstream *u);
@@ -261,7 +255,7 @@ struct http_upstream *http_upstream_new(struct http_conn *c, struct http_taker *
 /* A connection that has ended, or isn't asked for an answer and says something all the same: the next request needs a new one. */
 static bool is_stale(struct http_upstream *u)
 {
-	return u->failed || http_end_has_something(&u->end);
+	return u->failed || http_end_has_something(u->conn, &u->end);
 }
 
 struct http_upstream *http_upstream_to(struct http_conn *c, struct http_taker *t)
@@ -309,15 +303,6 @@ static void on_pump_end(void *arg)
 	count--;
 }
 
-static int take_fd(struct http_conn *c, struct http_end *e)
-{
-	int fd = e->watch.fd;
-
-	loop_unwatch(c->port->loop, &e->watch);
-	e->watch.fd = -1;
-	return fd;
-}
-
 /* Hands both sockets to a pump when all that is kept has gone out. */
 static void relay(struct http_conn *c)
 {
@@ -331,10 +316,12 @@ static void relay(struct http_conn *c)
 	}
 	if (u->end.watch.fd < 0 || backlog_len(&c->client.out) || backlog_len(&u->end.out))
 		return;
-	a = take_fd(c, &c->client);
-	b = take_fd(c, &u->end);
+	a = http_end_take_fd(c, &c->client);
+	b = http_end_take_fd(c, &u->end);
 	http_reset(c);
-	if (pump_start(loop, a, b, &pumps, on_pump_end, NULL) == 0)
+	if (a < 0 || b < 0)
+		close(a < 0 ? b : a);
+	else if (pump_start(loop, a, b, &pumps, on_pump_end, NULL) == 0)
 		count++;
 }
 
@@ -377,10 +364,8 @@ void http_linger(struct http_conn *c)
 /* What the client sends still is read, since a close with bytes unread is a reset, which would overtake the answer. */
 static void linger(struct http_conn *c)
 {
-	if (!backlog_len(&c->client.out) && !c->shut) {
-		shutdown(c->client.watch.fd, SHUT_WR);
-		c->shut = true;
-	}
+	if (!backlog_len(&c->client.out) && !c->shut)
+		c->shut = http_end_shut(c, &c->client);
 	while (http_end_read(c, &c->client))
 		;
 	if (c->client.broken)
@@ -412,14 +397,14 @@ static void sniff_tls(struct http_conn *c)
 }
 
 /* A server that speaks first, or has ended, isn't kept waiting, unless its words can be HTTP/2's: then the client's will follow. */
-static bool server_is_first(struct http_end *e)
+static bool server_is_first(struct http_conn *c, struct http_end *e)
 {
 	uint8_t data[SNIFF_SETTINGS];
 	ssize_t n;
 
-	if (!http_end_has_something(e))
+	if (!http_end_has_something(c, e))
 		return false;
-	n = recv(e->watch.fd, data, sizeof(data), MSG_PEEK | MSG_DONTWAIT);
+	n = http_end_peek(c, e, data, sizeof(data));
 	return n <= 0 || !sniff_server_is_http2(data, (size_t)n);
 }
 
@@ -454,7 +439,7 @@ static bool sniff(struct http_conn *c)
 		n = http_end_read(c, &c->client);
 		if (n && !http_keep(&c->held, http_buffer, n))
 			http_reset(c);
-		else if (!n && server_is_first(&c->current->end))
+		else if (!n && server_is_first(c, &c->current->end))
 			http_relay(c, NULL);
 		else
 			recognize(c);
@@ -506,14 +491,15 @@ static void on_client(struct watch *w, uint32_t events)
 	http_run(c);
 }
 
-void http_serve(struct http_port *p, int fd, const struct http_peers *peers)
+void http_serve(struct http_port *p, int fd, struct tls_codec *tls, const struct http_peers *peers)
 {
 	struct http_conn *c = calloc(1, sizeof(*c));
 
 	if (!c) {
 		close(fd);
+		tls_codec_free(tls);
 		if (peers->release)
-			peers->release(peers->app, false);
+			peers->release(peers->app);
 		return;
 	}
 	c->port = p;
@@ -525,7 +511,7 @@ void http_serve(struct http_port *p, int fd, const struct http_peers *peers)
 	list_append(&p->conns, &c->node);
 	list_append(&conns, &c->of_all);
 	count++;
-	if (http_end_open(c, &c->client, fd, on_client) == 0)
+	if (http_end_open(c, &c->client, fd, tls, on_client) == 0)
 		c->current = http_upstream_to(c, peers->probing ? NULL : http_home(c));
 	if (c->current)
 		http_run(c);

@@ -56,7 +56,7 @@ static void channel_free(struct channel *ch)
 	if (ch->dial)
 		ch->dial->egress->ops->abandon(ch->dial);
 	if (ch->end.watch.fd >= 0 && !ch->job && !backlog_len(&ch->end.out))
-		http_end_in_peace(&ch->end);
+		http_end_in_peace(&ch->end, true);
 	http_end_close(ch->owner->conn, &ch->end);
 	list_remove(&ch->node);
 	ch->owner->n_channels -= ch->counted;
@@ -75,11 +75,11 @@ static void on_ready(struct watch *w, uint32_t events)
 
 static void on_connected(struct channel *ch)
 {
-	int fd = egress_dial_take(ch->dial);
+	int r = http_end_take(ch->owner->conn, &ch->end, ch->dial, on_ready);
 
 	ch->dial = NULL;
-	if (fd < 0 || (fd = http_end_open(ch->owner->conn, &ch->end, fd, on_ready)) < 0)
-		ch->failed = -fd;
+	if (r < 0)
+		ch->failed = -r;
 }
 
 static void on_dial_done(void *arg, int error)
@@ -124,7 +124,7 @@ static struct channel *channel_for(struct http_gateway *g)
 		next = n->next;
 		if (ch->job)
 			continue;
-		if (!ch->failed && !http_end_has_something(&ch->end))
+		if (!ch->failed && !http_end_has_something(g->conn, &ch->end))
 			return ch;
 		channel_free(ch);
 	}
@@ -309,10 +309,8 @@ static bool move_channel(struct channel *ch)
 	if (ch->end.watch.fd < 0)
 		return false;
 	moved = send_request(ch);
-	if (exchange_wants_end(ch->job->exchange) && !backlog_len(&ch->end.out) && !ch->shut) {
-		shutdown(ch->end.watch.fd, SHUT_WR);
-		ch->shut = true;
-	}
+	if (exchange_wants_end(ch->job->exchange) && !backlog_len(&ch->end.out) && !ch->shut)
+		ch->shut = http_end_shut(ch->owner->conn, &ch->end);
 	return take_answer(ch) || moved;
 }
 

@@ -2,20 +2,7 @@
 /* A program that serves one connection after the other serves nobody while one is kept for a client that asks the app meanwhile, or asks nothing.
  * So a connection to a program that was not used for a while is ended, and made again when it is needed. One look in a while at all of a port's
  * is enough for that, and costs a request nothing. Where all goes that no filter wants, the program's connection is as the client's. */
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include "agent/http_internal.h"
-
-void http_end_in_peace(struct http_end *e)
-{
-	static const struct linger off = { 0 };
-	static const int second = 1;
-
-	setsockopt(e->watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
-	setsockopt(e->watch.fd, IPPROTO_TCP, TCP_LINGER2, &second, sizeof(second));
-}
 
 static bool is_idle(const struct http_conn *c, const struct http_upstream *u)
 {

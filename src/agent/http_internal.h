@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/http.h"
+#include "agent/tls_codec.h"
 #include "http/h1_wait.h"
 #include "http/h2.h"
 #include "http/h2c.h"
@@ -41,8 +42,9 @@ struct http_taker {
 /* One socket. */
 struct http_end {
 	struct watch watch; /* fd -1: not there */
+	struct tls_codec *tls; /* NULL: none */
 	struct backlog out; /* what it didn't take yet */
-	bool readable, more, ended, broken;
+	bool readable, more, ended, broken, in_peace;
 	size_t turn;
 };
 
@@ -115,9 +117,17 @@ enum { HTTP_WAITS_HEAD = 1, HTTP_WAITS_CONNECT = 2, HTTP_WAITS_LAST = 4 };
 
 extern uint8_t http_buffer[HTTP_BUFFER];
 
-/* http_end.c */
-int http_end_open(struct http_conn *c, struct http_end *e, int fd, void (*on_ready)(struct watch *, uint32_t));
+/* http_end.c. Both own what they are given; -errno. @tls may be NULL. What was written before goes out. */
+int http_end_open(struct http_conn *c, struct http_end *e, int fd, struct tls_codec *tls, void (*on_ready)(struct watch *, uint32_t));
+int http_end_take(struct http_conn *c, struct http_end *e, struct dial *d, void (*on_ready)(struct watch *, uint32_t));
+/* For somebody else to go on with, in the clear. A descriptor or -errno; the end is not there any more. */
+int http_end_take_fd(struct http_conn *c, struct http_end *e);
+/* When it is closed, which is a reset otherwise, there will be a plain end; with TLS what is kept goes out before that. @brief: the kernel is to
+ * wait for the peer's own end for a second only. */
+void http_end_in_peace(struct http_end *e, bool brief);
 void http_end_close(struct http_conn *c, struct http_end *e);
+/* Says that nothing follows. False: not yet, what is kept has to go first. */
+bool http_end_shut(struct http_conn *c, struct http_end *e);
 /* Takes note of what an event says. */
 void http_end_note(struct http_end *e, uint32_t events);
 /* One read into http_buffer. Bytes, 0 when there is nothing now (or the end, or an error: see the flags). */
@@ -129,8 +139,10 @@ void http_end_flush(struct http_conn *c, struct http_end *e);
 bool http_keep(struct backlog *b, const void *data, size_t len);
 void http_kept_take(struct backlog *b, size_t len);
 
-/* Is there anything to read, an end included? */
-bool http_end_has_something(struct http_end *e);
+/* Is there anything to read, an end included? http_buffer stays as it is. */
+bool http_end_has_something(struct http_conn *c, struct http_end *e);
+/* As recv() with MSG_PEEK. */
+ssize_t http_end_peek(struct http_conn *c, struct http_end *e, uint8_t *data, size_t room);
 
 /* http_conn.c */
 void http_run(struct http_conn *c);
@@ -179,8 +191,6 @@ bool http_gateway_is_broken(const struct http_gateway *g);
 
 /* http_idle.c. A connection to a program was made. */
 void http_idle_watch(struct http_port *p);
-/* The socket, which owes nothing, will be closed with a plain end, no reset. */
-void http_end_in_peace(struct http_end *e);
 
 /* http_port.c */
 enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT, HTTP_PROBE };

@@ -237,6 +237,6 @@ bool steal_http_take(struct steal_http *h, struct passes *passes, const struct s
 	if (keys)
 		tls_serve(p->http, h->loop, t->fd, &peers, keys);
 	else
-		http_serve(p->http, t->fd, &peers);
+		http_serve(p->http, t->fd, NULL, &peers);
 	return true;
 }

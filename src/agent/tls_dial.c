@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/tls_link.h"
 #include "base/log.h"
 
 #define HANDSHAKE_TIME (30 * LOOP_SECOND)
@@ -21,7 +20,6 @@ struct tls_dial {
 	struct watch watch;
 	struct timer timer;
 	struct deferred reap;
-	struct list *links;
 	dial_done_fn done;
 	void *arg;
 };
@@ -66,30 +64,7 @@ static void tls_abandon(struct dial *dial)
 	dial_free(d);
 }
 
-static int tls_take(struct dial *dial)
-{
-	struct tls_dial *d = of(dial);
-	SSL *ssl = d->ssl;
-	int pair[2], fd = d->watch.fd;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
-		int error = errno;
-
-		dial_free(d);
-		return -error;
-	}
-	loop_unwatch(d->loop, &d->watch);
-	d->watch.fd = -1;
-	d->ssl = NULL;
-	if (tls_link_start(d->loop, ssl, fd, pair[1], d->links) < 0) {
-		close(pair[0]);
-		pair[0] = -ENOMEM;
-	}
-	dial_free(d);
-	return pair[0];
-}
-
-static const struct egress_ops tls_ops = { .take = tls_take, .abandon = tls_abandon };
+static const struct egress_ops tls_ops = { .abandon = tls_abandon };
 static struct egress tls_egress = { &tls_ops };
 
 static void say_why(const struct tls_dial *d)
@@ -181,7 +156,7 @@ static bool set_up(SSL *ssl, const struct tls_wish *wish)
 	return ok;
 }
 
-struct tls_dial *tls_dial_new(struct loop *loop, const struct tls_wish *wish, struct list *links, dial_done_fn done, void *arg)
+struct tls_dial *tls_dial_new(struct loop *loop, const struct tls_wish *wish, dial_done_fn done, void *arg)
 {
 	struct tls_dial *d = calloc(1, sizeof(*d));
 
@@ -191,7 +166,6 @@ struct tls_dial *tls_dial_new(struct loop *loop, const struct tls_wish *wish, st
 	d->loop = loop;
 	d->watch.fd = -1;
 	d->timer.on_due = on_late;
-	d->links = links;
 	d->done = done;
 	d->arg = arg;
 	d->ssl = ossl.SSL_new(wish->context);
@@ -226,6 +200,19 @@ int tls_dial_begin(struct tls_dial *d, int result, struct dial **ret_dial)
 bool tls_dial_is(const struct dial *d)
 {
 	return d->egress == &tls_egress;
+}
+
+int tls_dial_take(struct dial *dial, struct tls_codec **ret)
+{
+	struct tls_dial *d = of(dial);
+	int fd = d->watch.fd;
+
+	*ret = tls_codec_new(d->ssl);
+	d->ssl = NULL;
+	if (*ret)
+		d->watch.fd = -1;
+	dial_free(d);
+	return *ret ? fd : -ENOMEM;
 }
 
 struct span tls_dial_alpn(const struct dial *dial)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* Moving bytes through OpenSSL.
+/* Moving bytes through OpenSSL, for a pump that knows nothing of it.
  *
  *   TLS ── SSL_read ──► down ──► plain        close_notify or FIN ──► half-close
  *   TLS ◄── up ◄── SSL_write ── plain         half-close ──► close_notify, FIN
  *
- * Either direction keeps at most one read, and reads no more before that has gone: a slow side slows the other. When the plain side is closed,
- * what it wrote still goes out; what the peer sends then is read and dropped, so that no reset overtakes the last bytes. */
+ * Either direction keeps at most one read, and reads no more before that has gone: a slow side slows the other. A plain side that is closed before
+ * it has heard the peer's end is a reset. */
 #include "agent/tls_link.h"
 
 #include <errno.h>
@@ -13,12 +13,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/openssl.h"
 #include "relay/backlog.h"
 
-enum { BUFFER = 64 << 10, TURN = 1 << 20, LINGER_MS = 2000 };
+enum { BUFFER = 64 << 10, TURN = 1 << 20 };
 
 struct tls_link {
-	struct list node, all;
+	struct list node;
 	struct loop *loop;
 	SSL *ssl;
 	struct watch tls, plain;
@@ -26,8 +27,7 @@ struct tls_link {
 	bool tls_ended, plain_ended; /* what comes from there */
 	bool tls_shut, plain_shut;   /* … and goes there */
 	bool closed;		     /* nobody is behind the plain side any more */
-	bool relays, over;
-	struct timer linger;
+	bool over;
 	struct deferred reap;
 };
 
@@ -35,11 +35,6 @@ static struct list links = { &links, &links };
 static size_t count;
 /* Of all links: it holds bytes only between a read and the write behind it. */
 static uint8_t buffer[BUFFER];
-
-struct tls_link *tls_link_of(struct list *node)
-{
-	return container_of(node, struct tls_link, node);
-}
 
 size_t tls_link_count(void)
 {
@@ -56,9 +51,7 @@ static void end(struct tls_link *l)
 {
 	l->over = true;
 	count--;
-	loop_disarm(l->loop, &l->linger);
 	list_remove(&l->node);
-	list_remove(&l->all);
 	loop_unwatch(l->loop, &l->tls);
 	loop_unwatch(l->loop, &l->plain);
 	ossl.SSL_free(l->ssl);
@@ -195,16 +188,11 @@ static size_t move_up(struct tls_link *l)
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	l->plain_ended = true;
-	if (l->relays && (n < 0 || (l->closed && !l->plain_shut)))
+	if (n < 0 || (l->closed && !l->plain_shut))
 		end(l);
 	else
 		say_end(l);
 	return 0;
-}
-
-static void on_linger(struct timer *t)
-{
-	end_gently(container_of(t, struct tls_link, linger));
 }
 
 static void run(struct tls_link *l)
@@ -225,8 +213,6 @@ static void run(struct tls_link *l)
 		return; /* others have their turn */
 	else if (l->plain_shut && l->tls_shut)
 		end_gently(l);
-	else if (l->closed && l->tls_shut && !l->linger.index)
-		loop_arm(l->loop, &l->linger, loop_now(l->loop) + LINGER_MS * (uint64_t)LOOP_MS);
 }
 
 static void on_tls(struct watch *w, uint32_t events)
@@ -254,35 +240,49 @@ static int watch_both(struct tls_link *l, int fd, int plain)
 	return -1;
 }
 
-int tls_link_start(struct loop *loop, SSL *ssl, int fd, int plain, struct list *owner)
+/* -errno; all is the caller's still. */
+static int set_up(struct tls_link *l, int fd, int pair[2])
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	if (ossl.SSL_set_fd(l->ssl, fd) == 1 && watch_both(l, fd, pair[1]) == 0)
+		return 0;
+	ossl.ERR_clear_error();
+	close(pair[0]);
+	close(pair[1]);
+	return -ENOMEM;
+}
+
+int tls_link_start(struct loop *loop, struct tls_codec *codec, int fd)
 {
 	struct tls_link *l = calloc(1, sizeof(*l));
+	int r = -ENOMEM, pair[2];
 
 	if (l) {
 		l->loop = loop;
-		l->ssl = ssl;
-		l->linger.on_due = on_linger;
+		l->down = *tls_codec_early(codec);
+		*tls_codec_early(codec) = (struct backlog){ 0 };
+		l->ssl = tls_codec_undo(codec);
+		r = set_up(l, fd, pair);
+	} else {
+		tls_codec_free(codec);
 	}
-	if (!l || watch_both(l, fd, plain) < 0) {
-		free(l);
-		ossl.SSL_free(ssl);
-		close(fd);
-		close(plain);
-		return -1;
+	if (r == 0) {
+		list_append(&links, &l->node);
+		count++;
+		return pair[0];
 	}
-	list_append(owner, &l->node);
-	list_append(&links, &l->all);
-	count++;
-	return 0;
-}
-
-void tls_link_relays(struct tls_link *l)
-{
-	l->relays = true;
+	close(fd);
+	if (l) {
+		ossl.SSL_free(l->ssl);
+		backlog_fini(&l->down);
+	}
+	free(l);
+	return r;
 }
 
 void tls_link_reset_all(void)
 {
 	while (!list_empty(&links))
-		end(container_of(links.next, struct tls_link, all));
+		end(container_of(links.next, struct tls_link, node));
 }

@@ -7,7 +7,7 @@
  *      │ what it has chosen (without it: what we would) is what the client gets
  *   SHAKES ── handshake with the client
  *      │
- *   SERVED ── http_serve() has one end of a socket pair, a tls_link the other; connections to the app and to programs are made by us, in TLS
+ *   SERVED ── http_serve() has the socket, and a codec for what comes by it; connections to the app and to programs are made by us, in TLS
  *      │
  *   (http_peers.release) nobody needs us any more
  */
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "agent/tls_dial.h"
+#include "agent/tls_farewell.h"
 #include "agent/tls_link.h"
 #include "base/log.h"
 #include "http/sniff.h"
@@ -42,7 +43,6 @@ struct tls_conn {
 	unsigned char offered[256], chosen[256]; /* lists as on the wire; of @chosen it is one name, or none */
 	size_t offered_len, chosen_len;
 	char server_name[256];
-	struct list links;
 	struct timer timer;
 	struct deferred reap;
 };
@@ -52,7 +52,7 @@ static size_t count;
 
 size_t tls_count(void)
 {
-	return count + tls_link_count();
+	return count + tls_link_count() + tls_farewell_count();
 }
 
 static void on_reap(struct deferred *d)
@@ -74,20 +74,14 @@ static void conn_free(struct tls_conn *t)
 	}
 	if (t->ssl)
 		ossl.SSL_free(t->ssl);
-	while (!list_empty(&t->links))
-		list_remove(t->links.next);
 	http_port_unref(t->port);
 	tls_keys_unref(t->keys);
 	loop_defer(t->loop, &t->reap, on_reap);
 }
 
-static void release(void *arg, bool relays)
+static void release(void *arg)
 {
-	struct tls_conn *t = arg;
-
-	for (struct list *n = t->links.next; relays && n != &t->links; n = n->next)
-		tls_link_relays(tls_link_of(n));
-	conn_free(t);
+	conn_free(arg);
 }
 
 /* Towards servers */
@@ -119,7 +113,7 @@ static int on_dial_app(void *app, const struct endpoint *client, const struct en
 
 	if (take_home(t, ret_dial))
 		return 0;
-	d = tls_dial_new(t->loop, &wish, &t->links, done, arg);
+	d = tls_dial_new(t->loop, &wish, done, arg);
 	if (!d)
 		return ENOMEM;
 	return tls_dial_begin(d, t->outer.dial_app(t->outer.app, client, destination, tls_dial_on_connected, d, tls_dial_inner(d)), ret_dial);
@@ -150,7 +144,7 @@ static int on_dial_program(void *app, struct egress *e, const struct endpoint *l
 		return 0;
 	if (!delivery->program)
 		return e->ops->dial(e, local, remote, done, arg, ret_dial);
-	d = tls_dial_new(t->loop, &wish, &t->links, done, arg);
+	d = tls_dial_new(t->loop, &wish, done, arg);
 	if (!d)
 		return ENOMEM;
 	return tls_dial_begin(d, e->ops->dial(e, local, remote, tls_dial_on_connected, d, tls_dial_inner(d)), ret_dial);
@@ -160,25 +154,20 @@ static int on_dial_program(void *app, struct egress *e, const struct endpoint *l
 
 static void serve(struct tls_conn *t)
 {
-	SSL *ssl = t->ssl;
-	int pair[2], fd = t->watch.fd;
+	struct tls_codec *codec = tls_codec_new(t->ssl);
+	int fd = t->watch.fd;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
+	t->ssl = NULL;
+	if (!codec) {
 		conn_free(t);
 		return;
 	}
 	loop_disarm(t->loop, &t->timer);
 	loop_unwatch(t->loop, &t->watch);
 	t->watch.fd = -1;
-	t->ssl = NULL;
-	if (tls_link_start(t->loop, ssl, fd, pair[1], &t->links) < 0) {
-		close(pair[0]);
-		conn_free(t);
-		return;
-	}
 	t->served = true;
 	count--;
-	http_serve(t->port, pair[0], &t->peers);
+	http_serve(t->port, fd, codec, &t->peers);
 }
 
 /* It has been told why. What it still sends is read, or a reset would overtake that. */
@@ -328,7 +317,7 @@ static void serve_plain(struct tls_conn *t)
 
 	loop_unwatch(t->loop, &t->watch);
 	t->watch.fd = -1;
-	http_serve(t->port, fd, &t->outer);
+	http_serve(t->port, fd, NULL, &t->outer);
 	conn_free(t);
 }
 
@@ -392,7 +381,6 @@ void tls_serve(struct http_port *p, struct loop *loop, int fd, const struct http
 	t->peers.app = t;
 	t->keys = tls_keys_ref(keys);
 	t->timer.on_due = on_late;
-	list_init(&t->links);
 	list_append(&conns, &t->all);
 	http_port_ref(p);
 	count++;
@@ -430,4 +418,5 @@ void tls_reset_all(void)
 			conn_free(t);
 	}
 	tls_link_reset_all();
+	tls_farewell_reset_all();
 }

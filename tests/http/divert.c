@@ -91,7 +91,7 @@ static void on_accept(struct watch *w, uint32_t events)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		endpoint_from_sockaddr(&sa, &peers.client);
-		http_serve(port, fd, &peers);
+		http_serve(port, fd, NULL, &peers);
 	}
 }
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""serve_http.py NAME PORT[,PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes. With ROOTS
-clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
+"""serve_http.py NAME PORT[,PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes, /cut a part of
+an answer, and, when a byte of the request's body has come, a reset. With ROOTS clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
 
 import hashlib
 import http.server
 import json
+import os
 import signal
+import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -19,7 +22,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         h, length = hashlib.sha256(), int(self.headers.get("content-length", 0))
-        left = length
+        left = 0 if self.path == "/cut" else length
         while left:
             data = self.rfile.read(min(left, 65536))
             left -= len(data)
@@ -33,6 +36,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-length", str(len(text)))
         self.end_headers()
+        if self.path == "/cut":
+            self.wfile.write(text[:10])
+            self.rfile.read(1)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())  # at once, whoever refers to it still
+            return
         self.wfile.write(text)
 
     do_GET = do_POST = answer

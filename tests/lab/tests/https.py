@@ -369,10 +369,10 @@ def trusted_program(lab):
             expect(str(delivery), out.splitlines()[-1], "200" if good else "502", out + lab.log())
 
 
-# A request whose client says that nothing follows it before it reads; then all that comes, and how it ended.
-HALF_CLOSE = """
+# A request, then all that comes, and how it ended.
+ASKER = """
 import socket, ssl, sys
-ip, port, roots = sys.argv[1:4]
+ip, port, roots, path, headers = sys.argv[1:]
 c = ssl.create_default_context(cafile=roots)
 inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
 t = c.wrap_bio(inward, outward, server_hostname="shop.test")
@@ -390,20 +390,34 @@ while True:
     except ssl.SSLWantReadError:
         flush()
         pull()
-t.write(b"GET /last HTTP/1.1\\r\\nhost: shop.test\\r\\nconnection: close\\r\\n" + sys.argv[4].encode() + b"\\r\\n")
+t.write(b"GET " + path.encode() + b" HTTP/1.1\\r\\nhost: shop.test\\r\\n" + headers.encode() + b"\\r\\n")
 flush()
 got, how = b"", ""
-while not how:
+def listen():
+    global got
     try:
         data = t.read(65536)
+        if path == "/cut" and not got:
+            t.write(b"x")
+            flush()
         got += data
-        if not data: how = "close_notify"
-    except ssl.SSLWantReadError: pull()
-    except ssl.SSLZeroReturnError: how = "close_notify"
-    except (ssl.SSLEOFError, ssl.SSLError): how = "cut"
-    except OSError as e: how = repr(e)
+        return "" if data else "close_notify"
+    except ssl.SSLWantReadError:
+        pull()
+    except ssl.SSLZeroReturnError:
+        return "close_notify"
+    except (ssl.SSLEOFError, ssl.SSLError):
+        return "cut"
+try:
+    while not how: how = listen()
+except ConnectionResetError:
+    how = "reset"
 print(how, got.split(b"\\r\\n")[0].decode())
 """
+
+
+def how_it_ended(lab, path, headers):
+    return lab.cluster.nodes["services"].run([*PYTHON, "-c", ASKER, POD, str(PORT), f"{KEYS}/ca.pem", path, headers]).strip()
 
 
 @test("https.ends", needs=("openssl",))
@@ -411,8 +425,15 @@ def ends(lab):
     """An answer ends with TLS's own end, so that nobody takes a cut one for a whole."""
     with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[port_with("shop")]):
         for header in ("x-user: alice\r\n", ""):
-            out = lab.cluster.nodes["services"].run([*PYTHON, "-c", HALF_CLOSE, POD, str(PORT), f"{KEYS}/ca.pem", header])
-            expect("how it ended", out.strip(), "close_notify HTTP/1.1 200 OK", lab.log())
+            expect("how it ended", how_it_ended(lab, "/last", f"connection: close\r\n{header}"), "close_notify HTTP/1.1 200 OK", lab.log())
+
+
+@test("https.cut", needs=("openssl",))
+def cut(lab):
+    """What fails in the middle of its answer: a reset, as without TLS."""
+    with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[port_with("shop")]):
+        for header in ("x-user: alice\r\n", ""):
+            expect("how it ended", how_it_ended(lab, "/cut", "content-length: 1\r\n" + header), "reset HTTP/1.1 200 OK", lab.log())
 
 
 @test("https.something_else", needs=("openssl",))
