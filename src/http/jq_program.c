@@ -5,8 +5,11 @@
  *          ◄── one byte: '0', '1'                  ◄──
  *
  * The runner is a fork of this process with all descriptors closed but its socket, a limit of memory, and the death of its parent as its
- * own. When it doesn't answer in time it is killed, and the next request starts another one. Requests that make it fail again and
- * again would keep the caller waiting again and again: after JQ_STRIKES in a row there is a rest, in which every request is trouble at once.
+ * own. When it doesn't answer in time it is killed, and another one is started at once, which compiles the program while nobody waits for it.
+ *
+ * The caller waits for the answer. So that requests which make the program fail again and again can't keep it waiting again and again, there is a
+ * rest after JQ_STRIKES failures in a row, in which every request is trouble at once; then a single failure is enough for the next rest, which is
+ * twice as long, up to JQ_REST_MAX_MS. An answer in time ends all that.
  *
  * libjq is loaded when a program is first compiled (most sessions have none). Its header alone is needed here. */
 #include "http/jq_program.h"
@@ -32,6 +35,7 @@
 enum {
 	JQ_STRIKES = 3,
 	JQ_REST_MS = 1000,
+	JQ_REST_MAX_MS = 64 * JQ_REST_MS,
 	JQ_START_MS = 2000,
 	JQ_WAIT_MS = 3000,
 	JQ_STEP_MS = 10,
@@ -42,7 +46,8 @@ struct jq {
 	char *text;
 	pid_t pid; /* 0: no runner */
 	int sock;
-	unsigned int strikes;
+	bool ready; /* the runner has said that it is */
+	unsigned int strikes, rest_ms;
 	uint64_t rest_until;
 };
 
@@ -178,6 +183,7 @@ static void stop(struct jq *jq)
 	while (waitpid(jq->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	jq->pid = 0;
+	jq->ready = false;
 	fd_closep(&jq->sock);
 }
 
@@ -312,14 +318,13 @@ static char wait_for_answer(const struct jq *jq, uint64_t limit)
 	return 0;
 }
 
-static bool start(struct jq *jq)
+/* A runner that isn't ready yet. */
+static void start(struct jq *jq)
 {
 	int pair[2];
 
-	if (jq->pid)
-		return true;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return false;
+	if (jq->pid || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
 	jq->pid = fork();
 	if (jq->pid == 0) {
 		run(jq->text, pair[1]);
@@ -330,12 +335,15 @@ static bool start(struct jq *jq)
 	if (jq->pid < 0) {
 		jq->pid = 0;
 		fd_closep(&jq->sock);
-		return false;
 	}
-	if (wait_for_answer(jq, JQ_START_MS) == '!' && fd_set_nonblocking(jq->sock, true) == 0)
-		return true;
-	stop(jq);
-	return false;
+}
+
+static bool get_ready(struct jq *jq)
+{
+	start(jq);
+	if (jq->pid && !jq->ready)
+		jq->ready = wait_for_answer(jq, JQ_START_MS) == '!' && fd_set_nonblocking(jq->sock, true) == 0;
+	return jq->ready;
 }
 
 /* The runner reads all before it answers, so a socket that is full is one that will not be. */
@@ -376,9 +384,10 @@ static size_t build_question(char *out, const struct http_field *fields, size_t 
 static int trouble(struct jq *jq)
 {
 	stop(jq);
+	start(jq);
 	if (++jq->strikes >= JQ_STRIKES) {
-		jq->strikes = 0;
-		jq->rest_until = now_ms() + JQ_REST_MS;
+		jq->rest_ms = !jq->rest_ms ? JQ_REST_MS : jq->rest_ms < JQ_REST_MAX_MS ? 2 * jq->rest_ms : JQ_REST_MAX_MS;
+		jq->rest_until = now_ms() + jq->rest_ms;
 	}
 	return JQ_TROUBLE;
 }
@@ -392,7 +401,7 @@ int jq_any(struct jq *jq, const struct http_field *fields, size_t n)
 	if (jq->rest_until && now_ms() < jq->rest_until)
 		return JQ_TROUBLE;
 	jq->rest_until = 0;
-	if (!start(jq))
+	if (!get_ready(jq))
 		return trouble(jq);
 	end = now_ms() + JQ_WAIT_MS;
 	if (!send_until(jq->sock, question, build_question(question, fields, n), end))
@@ -400,6 +409,6 @@ int jq_any(struct jq *jq, const struct http_field *fields, size_t n)
 	answer = wait_for_answer(jq, JQ_LIMIT_MS);
 	if (answer != '0' && answer != '1')
 		return trouble(jq);
-	jq->strikes = 0;
+	jq->strikes = jq->rest_ms = 0;
 	return answer == '1';
 }

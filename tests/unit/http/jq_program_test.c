@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "make_request.h"
 #include "tap.h"
@@ -51,6 +52,15 @@ static void test_rest(void)
 		if (jq_any(jq, m.request.fields, 2) != JQ_TROUBLE)
 			tap_ok(false, "an endless program is trouble each time");
 	tap_ok(spent_ms() - begin < 50 * JQ_LIMIT_MS, "after that it isn't tried for a while");
+	begin = spent_ms();
+	while (spent_ms() - begin < JQ_LIMIT_MS) {
+		usleep(10000);
+		jq_any(jq, m.request.fields, 2);
+	}
+	begin = spent_ms();
+	for (int i = 0; i < 100; i++)
+		jq_any(jq, m.request.fields, 2);
+	tap_ok(spent_ms() - begin < 2 * JQ_LIMIT_MS, "then once, and not for a longer while");
 	jq_free(jq);
 }
 
