@@ -16,6 +16,7 @@ static void ask(struct http_filter *f, const char *text, struct span body)
 	make_request(&m, text);
 	ip_parse("10.1.2.3", &m.request.client);
 	m.request.sni = span_of("shop.example");
+	m.request.alpn = span_of("\x02h2\x08http/1.1");
 	before = http_filter_match(f, &m.request);
 	m.request.body_state = HTTP_BODY_WHOLE;
 	m.request.body = body;

@@ -57,7 +57,7 @@ struct http_peers {
 	bool keeps_probes; /* the kubelet's requests are the app's, whatever the filters say */
 	bool home_refused; /* who takes what no filter wants has refused the connection: all that is the app's */
 	bool probing;	   /* and this is most likely one: a program is connected when it proves to be none */
-	struct span sni; /* of a connection that was decrypted */
+	struct span sni, alpn; /* of a connection that was decrypted, as in struct tls_hello */
 	int (*dial_app)(void *app, const struct endpoint *client, const struct endpoint *destination, dial_done_fn done, void *arg,
 			struct dial **ret_dial);
 	/* The same to a session's program by way of @e; @alpn: what to speak with it, else what the client speaks. NULL: plainly. */

@@ -379,7 +379,7 @@ static void linger(struct http_conn *c)
 /* A TLS connection that a filter wants for its server name or its client goes to the program as it is. */
 static struct http_upstream *tls_upstream(struct http_conn *c, const struct tls_hello *hello)
 {
-	struct http_request r = { .client = c->peers.client.ip, .sni = hello->sni, .body_state = HTTP_BODY_UNKNOWN };
+	struct http_request r = { .client = c->peers.client.ip, .sni = hello->sni, .alpn = hello->alpn, .body_state = HTTP_BODY_UNKNOWN };
 	struct http_taker *t;
 
 	return http_choose(c, &r, &t) == HTTP_TAKEN ? http_upstream_to(c, t) : NULL;

@@ -61,6 +61,7 @@ static struct h2_link *choose(void *arg, struct http_request *r, bool *ret_wait)
 
 	r->client = c->peers.client.ip;
 	r->sni = c->peers.sni;
+	r->alpn = c->peers.alpn;
 	choice = http_choose(c, r, &t);
 	if (choice == HTTP_WAIT) {
 		*ret_wait = true;

@@ -49,6 +49,7 @@ static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 
 	view.request.client = c->peers.client.ip;
 	view.request.sni = c->peers.sni;
+	view.request.alpn = c->peers.alpn;
 	if (!c->wants_body)
 		choice = http_choose(c, &view.request, &t);
 	if (choice == HTTP_WAIT) {

@@ -307,6 +307,7 @@ static void on_hello(struct tls_conn *t, const struct tls_hello *hello)
 		memcpy(t->server_name, hello->sni.at ? hello->sni.at : "", hello->sni.len);
 	note_offer(t, hello->alpn);
 	t->peers.sni = span_of(t->server_name);
+	t->peers.alpn = (struct span){ (const char *)t->offered, t->offered_len };
 	dial_home(t);
 }
 

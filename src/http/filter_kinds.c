@@ -131,7 +131,7 @@ static enum http_verdict match_header(struct http_filter *f, const struct condit
 	return HTTP_NO;
 }
 
-/* path, host, sni, client */
+/* path, host, sni, alpn, client */
 
 static enum http_verdict match_path(struct http_filter *f, const struct condition *c, const struct http_request *r)
 {
@@ -162,6 +162,20 @@ static enum http_verdict match_host(struct http_filter *f, const struct conditio
 static enum http_verdict match_sni(struct http_filter *f, const struct condition *c, const struct http_request *r)
 {
 	return verdict(r->sni.len && matches(f, c->regex, r->sni));
+}
+
+static enum http_verdict match_alpn(struct http_filter *f, const struct condition *c, const struct http_request *r)
+{
+	for (struct span rest = r->alpn; rest.len;) {
+		struct span name = { rest.at + 1, (uint8_t)*rest.at };
+
+		if (name.len >= rest.len)
+			return HTTP_NO;
+		if (matches(f, c->regex, name))
+			return HTTP_YES;
+		rest = (struct span){ name.at + name.len, rest.len - 1 - name.len };
+	}
+	return HTTP_NO;
 }
 
 static int compile_network(struct condition *c, const json_t *value, const char *where, struct error *err)
@@ -477,5 +491,6 @@ const struct condition_kind CONDITION_KINDS[] = {
 	{ "cookie", "cookie", OF_REQUEST, compile_named, match_cookie },
 	{ "client", "client", OF_CONNECTION, compile_client, match_client },
 	{ "sni", "sni", OF_CONNECTION, compile_caseless, match_sni },
+	{ "alpn", "alpn", OF_CONNECTION, compile_caseless, match_alpn },
 };
 const size_t CONDITION_KINDS_COUNT = sizeof(CONDITION_KINDS) / sizeof(*CONDITION_KINDS);

@@ -38,7 +38,7 @@ struct h1_message {
 
 /* Where the parts of a request go, for filters. Large; one is enough for all. */
 struct h1_view {
-	struct http_request request; /* client, sni and body are the caller's */
+	struct http_request request; /* client, sni, alpn and body are the caller's */
 	struct http_field fields[HTTP_FIELDS_MAX];
 	char text[HTTP_HEAD_MAX];
 };

@@ -101,6 +101,7 @@ static void sniff_tls(struct picker *p, const uint8_t *data, size_t len)
 	if (!n)
 		return;
 	r.sni = hello.sni;
+	r.alpn = hello.alpn;
 	p->stage = IGNORES;
 	if (n > 0 && wants(p, &r)) {
 		p->stage = COPIES;

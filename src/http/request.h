@@ -64,7 +64,7 @@ struct http_request {
 	enum http_body body_state;
 	struct span body;
 	struct ip client;
-	struct span sni; /* empty without TLS */
+	struct span sni, alpn; /* as in struct tls_hello; empty without TLS */
 };
 
 enum {

@@ -173,12 +173,14 @@ def a_session_that_goes():
 
 
 @test
-def tls_goes_by_its_server_name():
+def tls_goes_by_its_server_name_and_protocols():
     import ssl
 
-    def hello(name):
+    def hello(name, *protocols):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = ssl.create_default_context()
+        if protocols:
+            context.set_alpn_protocols(protocols)
         o = context.wrap_bio(incoming, outgoing, server_hostname=name)
         try:
             o.do_handshake()
@@ -202,6 +204,11 @@ def tls_goes_by_its_server_name():
             time.sleep(0.02)
             c.send(bytes_[50:])
             expect(name, c.exactly(1), who)
+    with scene(handler(b"A"), handler(b"P"), filter={"alpn": "^h2$"}) as (d, app, program):
+        for protocols, who in ((("http/1.1", "h2"), b"P"), (("http/1.1",), b"A"), ((), b"A")):
+            c = d.connect()
+            c.send(hello("any.test", *protocols))
+            expect(protocols, c.exactly(1), who)
     with scene(handler(b"A"), handler(b"P"), filter={"not": {"header": "x"}}) as (d, app, program):
         c = d.connect()
         c.send(hello("mine.test"))

@@ -194,11 +194,12 @@ def keys_of_this_machine(lab):
 
 @test("https.several_names", needs=("curl", "openssl"))
 def several_names(lab):
-    """Each client is shown the certificate that is for its server name; the name can be filtered on."""
-    with Pair(lab, python_server("real"), python_server("here", "tcp"), http_filter={"all_of": [{"sni": "^other\\.test$"}, {"path": "^/x"}]},
+    """Each client is shown the certificate that is for its server name; the name and what the client can speak can be filtered on."""
+    with Pair(lab, python_server("real"), python_server("here", "tcp"), http_filter={"all_of": [{"sni": "^other\\.test$"}, {"alpn": "^h2$"}, {"path": "^/x"}]},
               steal_tls=[port_with("shop"), port_with("other")], tls_delivery={"protocol": "tcp"}):
-        for host, path, who in (("shop.test", "/x", "real"), ("a.shop.test", "/x", "real"), ("other.test", "/x", "here"), ("other.test", "/y", "real")):
-            expect(f"{host}{path}", ask(lab, host=host, path=path)["name"], who, lab.log())
+        for host, path, words, who in (("shop.test", "/x", (), "real"), ("a.shop.test", "/x", (), "real"), ("other.test", "/x", ("--http2",), "here"),
+                                       ("other.test", "/y", ("--http2",), "real"), ("other.test", "/x", ("--http1.1",), "real")):
+            expect(f"{host}{path}", ask(lab, *words, host=host, path=path)["name"], who, lab.log())
 
 
 @test("https.bodies", needs=("curl", "openssl"))

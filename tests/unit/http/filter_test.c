@@ -76,6 +76,10 @@ static const struct {
 	{ "client, everything of IPv4", "{\"client\": \"0.0.0.0/0\"}", HTTP_YES },
 	{ "client, everything of IPv6 isn't IPv4", "{\"client\": \"fd00::/8\"}", HTTP_NO },
 	{ "sni", "{\"sni\": \"^tls\\\\.example$\"}", HTTP_YES },
+	{ "alpn, the first", "{\"alpn\": \"^h2$\"}", HTTP_YES },
+	{ "alpn, the last", "{\"alpn\": \"^HTTP/1\\\\.1$\"}", HTTP_YES },
+	{ "alpn, across two", "{\"alpn\": \"h2.*http\"}", HTTP_NO },
+	{ "alpn, other", "{\"alpn\": \"^h3$\"}", HTTP_NO },
 	{ "sni, other", "{\"sni\": \"^other\"}", HTTP_NO },
 	{ "inside a list",
 	  "{\"all_of\": [{\"host\": \"shop\"}, {\"query\": {\"user\": \"7\"}}, {\"cookie\": {\"a\": \"1\"}}, {\"client\": "
@@ -123,6 +127,7 @@ static void set_peers(struct http_request *r)
 {
 	ip_parse("10.1.2.3", &r->client);
 	r->sni = span_of("tls.example");
+	r->alpn = span_of("\x02h2\x08http/1.1");
 }
 
 static enum http_verdict verdict_of(const char *filter, struct http_request *r)
