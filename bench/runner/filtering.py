@@ -7,8 +7,11 @@
     all        a filter that matches all: an nginx under `mirrord exec` answers
     haproxy    HTTP mode, an ACL on the same header        nginx      proxy_pass with keep-alive
     nghttpx    HTTP/2                                      haproxy-tcp  for bulk: a plain pass-through
+    hop        receives and sends and does nothing else: what no proxy can do without (bench/hop.c)
 
 TLS is decrypted and made anew by who decides; protocols.py has it, gRPC and WebSocket.
+
+Clients and session have one CPU, the target and all that stands in it the other.
 
 "Between" is the processor time of whoever stands between client and server, for a request or a GiB: it says the same on a busy machine.
 """
@@ -20,14 +23,15 @@ import subprocess
 from statistics import median
 
 from . import protocols
-from .box import RUN, TARGET
+from .box import RUN, TARGET, bring
 from .mirror import nginx
-from .process import Problem, Service, named, need, tree
+from .process import CLIENT_CPU, Problem, Service, cpus_of, named, need, pin, pin_services, tree
 from .servers import write
 
 HOST = TARGET["haproxy"]
 H1, H2, RAW, PEERS, BULK = 8100, 8101, 8102, 8110, 1 << 30
 PEERS_MORE = PEERS + 6
+HOP = {"h1": PEERS + 9, "ws": PEERS + 10}
 IDLE = 2000  # connections
 HEADER = "x-bench-user: nobody"
 
@@ -105,7 +109,7 @@ class Program:
 
 
 def sh(t, argv, seconds):
-    done = subprocess.run(t.client.within(argv), capture_output=True, text=True, timeout=seconds + 60)
+    done = subprocess.run(t.client.within(["taskset", "-c", str(CLIENT_CPU), *argv]), capture_output=True, text=True, timeout=seconds + 60)
     if done.returncode:
         raise Problem(f"{argv[0]}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
     return done.stdout
@@ -216,10 +220,11 @@ CASES = {
     "haproxy-tcp": ({"bulk": PEERS + 2, "raw": PEERS + 5}, []),
     "nginx": ({"h1": PEERS + 3}, []),
     "nghttpx": ({"h2": PEERS + 4}, []),
+    "hop": (HOP, []),
 }
 
 
-PEER_OF = {"haproxy": "haproxy", "haproxy-tcp": "haproxy", "nginx": "nginx", "nghttpx": "nghttpx"}
+PEER_OF = {"haproxy": "haproxy", "haproxy-tcp": "haproxy", "nginx": "nginx", "nghttpx": "nghttpx", "hop": "hop"}
 
 
 def one_case(t, mirrord, case, seconds, services):
@@ -228,6 +233,9 @@ def one_case(t, mirrord, case, seconds, services):
     try:
         for n, f in enumerate(filters):
             programs.append(Program(t, mirrord, f"{case}-{n}", f))
+        pin_services(True)
+        pin(named("mirrord"), cpus_of("client", True))
+        pin(named("mirrord-agent"), cpus_of("server", True))
         between = named("mirrord-agent") if programs else []
         if case in PEER_OF:
             between = tree(services[f"filter-{PEER_OF[case]}"].process.pid)
@@ -262,7 +270,7 @@ def lines_of(samples):
             yield f"{case}: " + ", ".join(parts)
 
 
-def start_peers(t):
+def start_peers(t, hop):
     protocols.prepare()
     write(f"{RUN}/filter.haproxy", HAPROXY.format(host=HOST, p=PEERS, p2=PEERS + 1, p3=PEERS + 2, p4=PEERS + 5, h1=H1, h2=H2, raw=RAW)
           + protocols.haproxy(HOST, PEERS_MORE))
@@ -274,6 +282,7 @@ def start_peers(t):
                 "filter-raw": (["iperf3", "-s", "-B", HOST, "-p", str(RAW)], RAW),
                 "filter-haproxy": (["haproxy", "-f", f"{RUN}/filter.haproxy"], PEERS),
                 "filter-nginx": (nginx("proxy", PROXY.format(host=HOST, h1=H1, port=PEERS + 3)), PEERS + 3),
+                "filter-hop": ([bring(hop), HOST, *(str(p) for kind in HOP for p in (HOP[kind], OURS[kind]))], HOP["h1"]),
                 "filter-nghttpx": (["nghttpx", "-s", "--workers=1", "--no-ocsp", f"--frontend={HOST},{PEERS + 4};no-tls", f"--backend={HOST},{H2};;proto=h2",
                                     "--errorlog-file=/dev/null", "--accesslog-file=/dev/null"], PEERS + 4)}
     return {name: Service(name, t.target, argv, "server").wait_for_port(port) for name, (argv, port) in commands.items()}
@@ -282,7 +291,7 @@ def start_peers(t):
 def report(t, mirrord, rounds, seconds):
     """Text lines and data; the cases of a round follow each other."""
     need("nginx", "haproxy", "nghttpx", "nghttpd", "wrk", "h2load", "curl", "iperf3", "openssl")
-    services = start_peers(t)
+    services = start_peers(t, os.path.join(os.path.dirname(mirrord), "bench", "bench-hop"))
     samples, problems = [], {}
     for _ in range(rounds):
         samples.append({})
