@@ -3,7 +3,7 @@
  *
  * Every stream has a credit window of its own in each direction, so a slow peer stops its own stream only. What the receiver
  * grants it must be able to hold: the sum of what it granted never exceeds MUX_BUDGET. What waits to be sent is bounded by
- * MUX_SEND_QUEUE; streams take turns for room in it. */
+ * MUX_SEND_QUEUE, or, where it is datagrams, MUX_BURST more; streams take turns for room in it. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,6 +25,7 @@ enum {
 	MUX_WINDOW = 1 << 20,	   /* most credit of one stream */
 	MUX_WINDOW_MIN = 1 << 10,  /* least credit that a new stream gets; when the budget has less, it is refused with ENOBUFS */
 	MUX_SEND_QUEUE = 1 << 20,  /* bytes waiting for the transport; streams take turns from a quarter of it on */
+	MUX_BURST = 4 << 20,	   /* so many bytes of datagrams more, at most, where the transport has shown that it is quick */
 	MUX_STREAMS = 65536,	   /* open at a time */
 	MUX_INFO_MAX = 4 << 20,	   /* one INFO message */
 	MUX_TAIL = 4 << 20,	   /* bytes kept for a resumption until the peer acknowledges them; bulk waits beyond */

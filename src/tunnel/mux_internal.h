@@ -7,6 +7,7 @@
 #include "base/table.h"
 #include "tunnel/greeting.h"
 #include "tunnel/mux.h"
+#include "tunnel/pace.h"
 #include "tunnel/tail.h"
 
 enum {
@@ -86,6 +87,7 @@ struct mux {
 
 	struct timer timer;
 	struct mux_times times;
+	struct pace pace;      /* of the way out */
 	uint64_t heard, moved; /* when a byte last came in, went out */
 	uint64_t ping_sent, ping_cookie, round_trip;
 

@@ -11,7 +11,8 @@
 
 #include "tunnel/writing.h"
 
-enum { VECTORS = 16 };
+enum { VECTORS = 16, BULK_MAX = MUX_SEND_QUEUE + MUX_BURST + MUX_INFO_MAX };
+static const uint64_t PACE_TICK = LOOP_SECOND / 20;
 
 bool mux_is_stalled(const struct mux *m)
 {
@@ -35,7 +36,7 @@ void mux_put(struct mux *m, struct queue *q, const struct frame *f)
 	head = frame_encode(f, p);
 	write_bytes(p + head, f->payload, f->payload_len);
 	queue_commit(q, head + f->payload_len);
-	if (queue_len(&m->urgent) > URGENT_MAX || tail_len(&m->tail) > MUX_TAIL + MUX_SEND_QUEUE + MUX_INFO_MAX + URGENT_MAX)
+	if (queue_len(&m->urgent) > URGENT_MAX || tail_len(&m->tail) > MUX_TAIL + BULK_MAX + URGENT_MAX)
 		mux_fail(m, 0, "the %s doesn't read what is sent to it", mux_peer_name(m));
 	mux_schedule_flush(m);
 }
@@ -68,6 +69,7 @@ static void batch_take(struct mux *m, const struct batch *b, size_t len)
 	size_t urgent = len - partial < b->urgent ? len - partial : b->urgent;
 
 	m->moved = loop_now(m->loop);
+	pace_add(&m->pace, m->moved, PACE_TICK, len);
 	if (b->again) {
 		tail_repeat(&m->tail, len);
 		return;
@@ -146,7 +148,7 @@ int mux_send_info(struct mux *m, uint16_t topic, const void *data, size_t len)
 		return -EMSGSIZE;
 	if (m->failed || (m->broken && !m->keeping))
 		return -EPIPE;
-	if (queue_len(&m->bulk) > MUX_SEND_QUEUE + MUX_INFO_MAX)
+	if (queue_len(&m->bulk) > BULK_MAX)
 		return -ENOMEM;
 	do {
 		f.payload_len = len < FRAME_INFO_MAX ? len : FRAME_INFO_MAX;

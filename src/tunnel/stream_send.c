@@ -142,6 +142,15 @@ void stream_commit_urgent(struct stream *s)
 	commit(s, 1, FRAME_URGENT);
 }
 
+/* How long the bulk queue may be with a datagram at its end. Beside MUX_SEND_QUEUE it is what the transport took in 50 ms of late: that is no
+ * more than 50 ms to whoever comes behind it, on a slow transport too, and for as long a quick one's reader may be without a processor. */
+static size_t datagram_room(const struct mux *m)
+{
+	size_t burst = pace_of_late(&m->pace);
+
+	return MUX_SEND_QUEUE + (burst < MUX_BURST ? burst : MUX_BURST);
+}
+
 /* Datagrams are dropped where a stream would wait. */
 static void send_datagram(struct stream *s, struct frame *f)
 {
@@ -155,7 +164,7 @@ static void send_datagram(struct stream *s, struct frame *f)
 		s->urgent_len = (uint16_t)(s->urgent_len + len);
 		m->urgent_share += len;
 		put(s, &m->urgent, f);
-	} else if (queue_len(&m->bulk) + len <= MUX_SEND_QUEUE) {
+	} else if (queue_len(&m->bulk) + len <= datagram_room(m)) {
 		put(s, &m->bulk, f);
 	}
 }
