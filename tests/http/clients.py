@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import re
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 
-from kit import Divert, PATIENCE, expect, main, nobody, test, wait_for
+from kit import Divert, PATIENCE, expect, is_ended, main, nobody, test, wait_for
 from real import Node, USER, curl, run, servers, upgrading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -170,7 +172,6 @@ c.on('remoteSettings', settings => { if (!settings.enableConnectProtocol || done
 def a_websocket_client():
     """Node's own client has no plain-text door to the bytes, so frames are made here (RFC 6455)."""
     import base64
-    import struct
 
     def frame(payload, opcode=1):
         mask = os.urandom(4)
@@ -239,6 +240,37 @@ s.listen(0, '127.0.0.1', () => console.log('ready ' + s.address().port));
         d.close()
         process.kill()
         process.wait()
+
+
+@test
+def a_client_that_leaves_has_its_answer():
+    """GOAWAY behind a request, and a PING after all of the answer was sent: closed with that unread, the connection would be reset in front of the answer."""
+    def frame(kind, stream, body, flags=0):
+        return struct.pack(">IBI", len(body) << 8 | kind, flags, stream) + body
+
+    def rest(s):
+        got = b""
+        while data := s.recv(65536):
+            got += data
+        return got
+    path, mine = b"/stream/1", b"\x00\x06x-user\x05alice"
+    window = 1 << 20
+    with servers() as (d, app, program):
+        for user in (b"", mine):
+            with socket.socket() as s:
+                s.settimeout(PATIENCE)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # most of the answer waits at the other side
+                s.connect(("127.0.0.1", d.port))
+                s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, struct.pack(">HI", 4, window)) + frame(8, 0, struct.pack(">I", window))
+                          + frame(1, 1, b"\x82\x86\x41\x01a\x04" + bytes([len(path)]) + path + user, flags=5) + frame(7, 0, bytes(8)))
+                wait_for("the end is sent", lambda: is_ended(d.port, s.getsockname()[1]))
+                s.sendall(frame(6, 0, b"12345678"))
+                got = rest(s)
+            sizes, at = [], 0
+            while at < len(got):
+                head, at = got[at:at + 9], at + 9 + int.from_bytes(got[at:at + 3], "big")
+                sizes.append(int.from_bytes(head[:3], "big") * (head[3] == 0))
+            expect("the whole answer", (sum(sizes), at), (65536, len(got)))
 
 
 @test

@@ -120,6 +120,13 @@ def wait_for(what, condition):
         time.sleep(0.002)
 
 
+def is_ended(port, client):
+    """The end at @port of the connection of @client's has sent its FIN, or will when all before it is sent."""
+    with open("/proc/net/tcp") as f:
+        rows = [line.split()[1:4] for line in f][1:]
+    return [f"0100007F:{port:04X}", f"0100007F:{client:04X}", ESTABLISHED] not in rows
+
+
 def nobody_at(server):
     """Each connection to @server that there was is over for both sides."""
     with open("/proc/net/tcp") as f:
@@ -127,7 +134,7 @@ def nobody_at(server):
     return not [r for r in rows if f"0100007F:{server.port:04X}" in r[1:3] and r[3] not in (LISTEN, TIME_WAIT)]
 
 
-LISTEN, TIME_WAIT = "0A", "06"
+ESTABLISHED, TIME_WAIT, LISTEN = "01", "06", "0A"
 
 
 class Connection:
