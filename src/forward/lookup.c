@@ -301,7 +301,7 @@ struct lookup *lookup_new(struct loop *loop, struct egress *target, const struct
 	l->target = target;
 	l->hosts = info->hosts ? strdup(info->hosts) : NULL;
 	l->ndots = read_ndots(info->resolv_conf);
-	routing_read_name_servers(&l->routing, info->resolv_conf);
+	l->routing.n_name_servers = routing_read_name_servers(info->resolv_conf, l->routing.name_servers);
 	route_rules_set_search(&l->routing.rules, info->resolv_conf);
 	list_init(&l->questions);
 	return l;

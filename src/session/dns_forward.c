@@ -10,7 +10,6 @@
 #include "session/dns_forward.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +22,7 @@
 #include "net/bytes.h"
 #include "session/routing.h"
 
-enum { MAX_FORWARDS = 4096, FILE_MAX = 1 << 20, HEAD = 2 };
+enum { MAX_FORWARDS = 4096, HEAD = 2 };
 #define FORWARD_TIME (5 * LOOP_SECOND)
 
 /* One question that waits for its answer. */
@@ -187,15 +186,14 @@ static void on_timeout(struct timer *t)
 /* The one of this machine's name servers whose turn it is. */
 static void pick_server(const struct dns_forwarder *d, struct endpoint *ret)
 {
-	_cleanup_fd_ int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
-	char *text = fd < 0 ? NULL : fd_read_all(fd, FILE_MAX, NULL);
-	struct routing servers = { 0 };
+	char *text = routing_host_resolv_conf();
+	struct ip servers[MAX_NAME_SERVERS];
+	size_t n = routing_read_name_servers(text, servers);
 
-	routing_read_name_servers(&servers, text);
 	free(text);
 	*ret = (struct endpoint){ .ip = ip_from_v4((const uint8_t[]){ 127, 0, 0, 1 }), .port = 53 };
-	if (servers.n_name_servers)
-		ret->ip = servers.name_servers[d->server % servers.n_name_servers];
+	if (n)
+		ret->ip = servers[d->server % n];
 }
 
 static struct port *port_for(struct dns_forwarder *d, const struct ip *server)

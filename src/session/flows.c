@@ -4,7 +4,6 @@
 #include "session/session_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 
@@ -41,8 +40,7 @@ static const struct gate_events gate_events = { .on_packet = on_packet, .on_conn
 /* Without the target's names, the twin uses the host's resolv.conf. */
 static int open_routing(struct session *s, const struct target_info *info, struct error *err)
 {
-	_cleanup_fd_ int fd = s->options->config->dns_enabled ? -1 : open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
-	char *host = fd < 0 ? NULL : fd_read_all(fd, INFO_FILE_MAX, NULL);
+	char *host = s->options->config->dns_enabled ? NULL : routing_host_resolv_conf();
 	int rc = routing_init(&s->routing, s->options->config, s->options->config->dns_enabled ? info->resolv_conf : host);
 
 	free(host);

@@ -3,27 +3,38 @@
 #include "session/routing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/table.h"
 
 enum { DNS_PORT = 53, MAX_LOGGED = 4096 };
 
-void routing_read_name_servers(struct routing *r, const char *resolv_conf)
+char *routing_host_resolv_conf(void)
 {
+	_cleanup_fd_ int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? NULL : fd_read_all(fd, INFO_FILE_MAX, NULL);
+}
+
+size_t routing_read_name_servers(const char *resolv_conf, struct ip ret[MAX_NAME_SERVERS])
+{
+	size_t n = 0;
+
 	for (const char *line = resolv_conf; line && *line; line = strchr(line, '\n')) {
 		char text[64];
 
 		line += *line == '\n';
-		if (r->n_name_servers < MAX_NAME_SERVERS && sscanf(line, "nameserver %63[0-9a-fA-F.:]", text) == 1 &&
-		    ip_parse(text, &r->name_servers[r->n_name_servers]))
-			r->n_name_servers++;
+		if (n < MAX_NAME_SERVERS && sscanf(line, "nameserver %63[0-9a-fA-F.:]", text) == 1 && ip_parse(text, &ret[n]))
+			n++;
 	}
+	return n;
 }
 
 int routing_set_own(struct routing *r, const struct target_info *info)
@@ -91,7 +102,7 @@ int routing_init(struct routing *r, const struct config *c, const char *resolv_c
 	r->logged = calloc(1, sizeof(*r->logged));
 	if (!r->names || !r->logged || table_init(r->logged, logged_equal) < 0 || route_rules_init(&r->rules, c) < 0)
 		return -ENOMEM;
-	routing_read_name_servers(r, resolv_conf);
+	r->n_name_servers = routing_read_name_servers(resolv_conf, r->name_servers);
 	route_rules_set_search(&r->rules, resolv_conf);
 	return 0;
 }

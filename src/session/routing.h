@@ -34,8 +34,10 @@ int routing_set_own(struct routing *r, const struct target_info *info);
 /* Whether a packet to @ip came by way of the twin's lo: to a loopback address, or one of the target's own. */
 bool routing_is_local(const struct routing *r, const struct ip *ip);
 
-/* Reads the "nameserver" lines of a resolv.conf (resolv.conf(5)); NULL has none. */
-void routing_read_name_servers(struct routing *r, const char *resolv_conf);
+/* The addresses of the "nameserver" lines of a resolv.conf (resolv.conf(5)); returns how many. NULL has none. */
+size_t routing_read_name_servers(const char *resolv_conf, struct ip ret[MAX_NAME_SERVERS]);
+/* This machine's, which is the twin's without feature.network.dns; NULL when it can't be read. The caller frees it. */
+char *routing_host_resolv_conf(void);
 /* Reads the configuration, and the resolv.conf that is in force in the twin (NULL: none). Returns 0 or -ENOMEM. */
 int routing_init(struct routing *r, const struct config *c, const char *resolv_conf);
 void routing_fini(struct routing *r);

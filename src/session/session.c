@@ -222,7 +222,9 @@ static int send_ready(struct session *s, const struct target_info *info, struct 
 
 int session_adapt(const struct session *s, struct target_info *info, struct error *err)
 {
-	return target_info_adapt(info, s->options->config, host_families()) < 0 ? error_set(err, ENOMEM, "note the target's routes") : 0;
+	const struct host_network host = host_network();
+
+	return target_info_adapt(info, s->options->config, &host) < 0 ? error_set(err, ENOMEM, "note the target's routes") : 0;
 }
 
 static void on_target(struct session *s, const uint8_t *data, size_t len)

@@ -140,18 +140,18 @@ def ignore_localhost(lab):
 
 
 @contextlib.contextmanager
-def dnsmasq(lab, *options):
-    """The host's own resolver: on its loopback, as systemd-resolved is, with other answers than its upstream's."""
+def dnsmasq(lab, *options, address="127.0.0.53"):
+    """The host's own resolver: on its loopback, as systemd-resolved is, or on @address, with other answers than its upstream's."""
     with open("/etc/resolv.conf") as f:
         before = f.read()
     server = lab.start(["dnsmasq", "-d", "--conf-file=/dev/null", "--user=root", "--no-hosts", "--pid-file=", "--no-resolv", "--server=192.0.2.1",
-                        "--bind-interfaces", "--listen-address=127.0.0.53", "--port=53", *options], where=lambda: None, stdout=subprocess.DEVNULL)
+                        "--bind-interfaces", f"--listen-address={address}", "--port=53", *options], where=lambda: None, stdout=subprocess.DEVNULL)
     try:
         for line in server.stderr:
             if "started" in line or "using nameserver" in line:
                 break
         with open("/etc/resolv.conf", "w") as f:
-            f.write("nameserver 127.0.0.53\n")
+            f.write(f"nameserver {address}\n")
         yield server
     finally:
         with open("/etc/resolv.conf", "w") as f:
@@ -296,16 +296,41 @@ def target_without_ipv6(lab):
     expect_both_families(lab, f"pid/{lab.cluster.nodes['calico'].pid}", plan.HOSTS["calico"][0])
 
 
-@test("filters.target_with_lo_alone")
-def target_with_lo_alone(lab):
-    """As in a container that has no network."""
+@contextlib.contextmanager
+def lo_alone(lab):
+    """A target as a container that has no network."""
     target = lab.cluster.pod.start(["unshare", "-n", "sh", "-c", "ip link set lo up; echo up; exec sleep infinity"], stdout=subprocess.PIPE, text=True)
     try:
         expect("the target", target.stdout.readline(), "up\n")
-        expect_both_families(lab, f"pid/{target.pid}", REMOTE_FAILS)
+        yield f"pid/{target.pid}"
     finally:
         target.kill()
         target.communicate()
+
+
+@test("filters.target_with_lo_alone")
+def target_with_lo_alone(lab):
+    with lo_alone(lab) as target:
+        expect_both_families(lab, target, REMOTE_FAILS)
+
+
+@test("filters.addresses_alone_open_their_way_alone")
+def way_to_addresses(lab):
+    """A rule for addresses: what else the target can't reach fails as there, also for a datagram, of which no error would tell."""
+    configure(outgoing("local", f"[{OUTSIDE6}]"))
+    questions = {T6: "here", U6: "here", PAY6: REMOTE_FAILS, f"udp {PAYMENT6} {plan.UDP_PEER}": REMOTE_FAILS, PAY4: plan.HOSTS["calico"][0]}
+    seen, detail = ask(lab, questions, ["-t", f"pid/{lab.cluster.nodes['calico'].pid}"])
+    expect("seen", dict(zip(questions, seen)), questions, detail)
+
+
+@test("filters.name_servers_out_of_the_targets_reach", modes=("root",), needs=("dnsmasq", "dig"))
+def name_servers_out_of_reach(lab):
+    """Without feature.network.dns this machine's name servers are asked, where the target has no way to them, too."""
+    configure({"dns": False})
+    for address in plan.HOSTS["host"]:
+        with dnsmasq(lab, "--host-record=git.vpn.test,10.77.0.1", address=address), lo_alone(lab) as target:
+            done = lab.mirrord([*DIG, "git.vpn.test"], options=["-f", CONFIG, "-t", target])
+            expect(address, done.out.strip(), "10.77.0.1", str(done) + lab.log())
 
 
 UNTIL = r"""

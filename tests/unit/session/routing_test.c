@@ -41,10 +41,9 @@ int main(void)
 	struct routing r;
 
 	tap_int(routing_init(&r, &none, NULL), 0, "without a resolv.conf");
-	routing_read_name_servers(&r, NULL);
-	routing_read_name_servers(&r, "");
 	tap_int(r.n_name_servers, 0, "none");
-	routing_read_name_servers(&r, resolv_conf);
+	tap_int(routing_read_name_servers("", r.name_servers), 0, "none in an empty one");
+	r.n_name_servers = routing_read_name_servers(resolv_conf, r.name_servers);
 	tap_int(r.n_name_servers, 3, "comments, tabs and rubbish");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct endpoint remote = { .port = rows[i].port };
