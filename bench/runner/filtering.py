@@ -50,12 +50,7 @@ defaults
   timeout connect 5s
   timeout client 60s
   timeout server 60s
-frontend h1
-  bind {host}:{p}
-  acl mine hdr(x-bench-user) -m str nobody
-  use_backend other if mine
-  default_backend app
-frontend h2
+""" + protocols.haproxy_filter("h1", "{host}:{p}", "app") + """frontend h2
   bind {host}:{p2} proto h2
   default_backend app2
 frontend plain

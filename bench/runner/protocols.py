@@ -41,29 +41,25 @@ for n in range({MESSAGES}):
     took.append(time.perf_counter_ns() - before)
 print(sorted(took)[len(took) // 2] / 1000)
 """
-HAPROXY = """
-frontend tls
-  bind {host}:{tls} ssl crt {run}/both.pem
+
+
+def haproxy_filter(name, bind, backend):
+    """A part of its configuration: it decides by the header, as we do."""
+    return f"""frontend {name}
+  bind {bind}
   acl mine hdr(x-bench-user) -m str nobody
   use_backend other if mine
-  default_backend tls
-backend tls
+  default_backend {backend}
+"""
+
+
+HAPROXY = "\n" + haproxy_filter("tls", "{host}:{tls} ssl crt {run}/both.pem", "tls") + """backend tls
   http-reuse always
   server a {host}:{app_tls} ssl verify none
-frontend grpc
-  bind {host}:{grpc} proto h2
-  acl mine hdr(x-bench-user) -m str nobody
-  use_backend other if mine
-  default_backend grpc
-backend grpc
+""" + haproxy_filter("grpc", "{host}:{grpc} proto h2", "grpc") + """backend grpc
   http-reuse always
   server a {host}:{app_grpc} proto h2
-frontend ws
-  bind {host}:{ws}
-  acl mine hdr(x-bench-user) -m str nobody
-  use_backend other if mine
-  default_backend ws
-backend ws
+""" + haproxy_filter("ws", "{host}:{ws}", "ws") + """backend ws
   timeout tunnel 60s
   server a {host}:{app_ws}
 """

@@ -10,6 +10,31 @@ import time
 from serving.kit import PORT, pair
 
 
+def listener_of_ipv6_alone():
+    s = socket.socket(socket.AF_INET6)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.settimeout(15)
+    s.bind(("::", PORT))
+    s.listen()
+    return s
+
+
+def answer(listener):
+    """One client: it has back what it says."""
+    c, _ = listener.accept()
+    c.sendall(c.recv(10))
+    c.close()
+
+
+def ask(p, times):
+    """So many clients, one after the other."""
+    for i in range(times):
+        s = p.dial(key=f"connect {i}")
+        s.sendall(b"n%02d" % i)
+        p.read_to_end(s)
+
+
 @pair(families=(4, 6))
 def on_the_pods_address_alone():
     def server(p):
@@ -44,12 +69,7 @@ def dual_stack():
 def v6_only():
     """An IPv4 client is refused."""
     def server(p):
-        s = socket.socket(socket.AF_INET6)
-        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.settimeout(15)
-        s.bind(("::", PORT))
-        s.listen()
+        s = listener_of_ipv6_alone()
         p.ready()
         p.accept(s)
         s.close()
@@ -68,12 +88,7 @@ def one_family_after_the_other():
     def server(p):
         s = p.listener()
         c = p.accept(s)
-        t = socket.socket(socket.AF_INET6)
-        t.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        t.settimeout(15)
-        t.bind(("::", PORT))
-        t.listen()
+        t = listener_of_ipv6_alone()
         c.sendall(b"now")
         p.accept(t, "IPv6").sendall(b"6")
 
@@ -96,18 +111,13 @@ def in_several_processes():
         for _ in range(3):
             if os.fork() == 0:
                 for _ in range(4):
-                    c, _ = s.accept()
-                    c.sendall(c.recv(10))
-                    c.close()
+                    answer(s)
                 os._exit(0)
         p.ready()
         p.note("their ends", [os.wait()[1] for _ in range(3)])
 
     def client(p):
-        for i in range(12):
-            s = p.dial(key=f"connect {i}")
-            s.sendall(b"n%02d" % i)
-            p.read_to_end(s)
+        ask(p, 12)
     return server, client
 
 
@@ -120,17 +130,12 @@ def reuseport():
         served = 0
         while served < 16:
             for ready in select.select(s, [], [], 10)[0]:
-                c, _ = ready.accept()
-                c.sendall(c.recv(10))
-                c.close()
+                answer(ready)
                 served += 1
         p.note("served", served)
 
     def client(p):
-        for i in range(16):
-            s = p.dial(key=f"connect {i}")
-            s.sendall(b"n%02d" % i)
-            p.read_to_end(s)
+        ask(p, 16)
     return server, client
 
 
