@@ -130,7 +130,9 @@ static void write_commands(FILE *out)
 	static const char *const rows[][3] = {
 		{ "exec", "better", "any program, static ones too; the options are the same" },
 		{ "container -- podman run", "better", "root's and rootless; no other container; variables of the image give way to the target's" },
-		{ "container -- docker run", "better", "root's daemon on this machine; one container beside it, no port forwarding; what it listens on is found 0.1 s later" },
+		{ "container -- docker run", "better", "root's daemon on this machine; one container beside it, no port forwarding; "
+			"what it listens on "
+			"is found 0.1 s later" },
 		{ "port-forward", "better", "UDP, IPv6, the target's search list, half-closes; listeners outlive the agent; -R steals by default" },
 		{ "dump", "better", "whole connections with answers, --json, --pcap" },
 		{ "ls", "same", "" },
@@ -138,9 +140,12 @@ static void write_commands(FILE *out)
 		{ "diagnose latency", "better", "`diagnose` shows rights, clocks and versions as well" },
 		{ "explain, config", "ours", "" },
 		{ "operator, up, ci, ui, preview …", "not yet", "" },
+		{ "MIRRORD_IGNORE_DEBUGGER_PORTS", "not yet", "a debugger's port that the program connects to on this machine's localhost is one for "
+			"`outgoing.filter.local`, as `127.0.0.1:5678`; where the program listens, the debugger finds it here anyway" },
+		{ "MIRRORD_DETECT_DEBUGGER_PORT", "not yet", "likewise" },
 	};
 
-	fputs("\n| command | | why |\n|---|---|---|\n", out);
+	fputs("\n| command, or variable without a key | | why |\n|---|---|---|\n", out);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		fprintf(out, "| `%s` | %s | %s |\n", rows[i][0], rows[i][1], rows[i][2]);
 }
