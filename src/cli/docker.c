@@ -142,7 +142,7 @@ static int start_container(const struct engine_cli *e, const char *name, struct 
 int docker_hold(const struct engine_cli *e, char ret_name[DOCKER_NAME_MAX], struct error *err)
 {
 	struct sigaction ignored = { .sa_handler = SIG_IGN }, before;
-	struct engine_call call;
+	struct engine_call call = { -1, -1, -1 };
 	uint64_t random;
 	int r;
 
