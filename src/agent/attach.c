@@ -4,6 +4,9 @@
  *   newcomer: connects, sends one message with the descriptors, waits for one byte ─► handed over; waits for the end
  *   agent:    accepts, looks at who it is, takes the message, answers one byte, closes the connection when the session is over
  *
+ * A newcomer that has waited in vain hangs up before it looks at its queue once more: so either it has the byte, or the agent can't send it and
+ * serves nobody. One byte stream is never read by two.
+ *
  * Nobody there: the newcomer takes the name itself. Of two that try, one gets it, and the other one finds it there when it tries again. An agent
  * on its way out answers "later", and is gone by one of the next tries.
  *
@@ -101,8 +104,11 @@ static int hand_over(int sock, const struct attach_session *mine)
 		return ONCE_MORE;
 	if (fd_send(sock, &message, sizeof(message), fds, mine->transport.lend < 0 ? FDS - 1 : FDS) < 0)
 		return ONCE_MORE;
-	if (recv(sock, &answer, 1, 0) != 1)
-		return ONCE_MORE;
+	if (recv(sock, &answer, 1, 0) != 1) {
+		shutdown(sock, SHUT_RDWR);
+		if (recv(sock, &answer, 1, MSG_DONTWAIT) != 1)
+			return ONCE_MORE;
+	}
 	return answer == answer_later ? LATER : ATTACH_HANDED;
 }
 
@@ -199,11 +205,13 @@ static void on_message(struct watch *watch, uint32_t events)
 		return;
 	waiting_free(w);
 	if (len == sizeof(m) && !l->refusing && read_session(&m, fds, n, &session)) {
-		close(fds[FD_INFO]);
-		if (send(sock, &answer_taken, 1, MSG_NOSIGNAL) == 1)
-			log_debug("attach: another session");
-		l->events.on_session(l->events.arg, &session, sock);
-		return;
+		if (send(sock, &answer_taken, 1, MSG_NOSIGNAL) == 1) {
+			close(fds[FD_INFO]);
+			l->events.on_session(l->events.arg, &session, sock);
+			return;
+		}
+		log_debug("attach: who brought a session has given up");
+		free(session.info);
 	}
 	if (len == sizeof(m) && n == 2 && memcmp(&m, &stream_message, sizeof(m)) == 0) {
 		send(sock, &answer_taken, 1, MSG_NOSIGNAL);

@@ -173,16 +173,41 @@ static bool is_stolen(const struct steal *s, uint8_t protocol, uint16_t port, co
 	return false;
 }
 
-/* The port is the agent's for the families in which one of those who steal it can take a client. */
+/* Whether one of those who steal the port takes what is meant for @ip. */
+static bool is_delivered(const struct steal *s, const struct subscription *want, const struct ip *ip)
+{
+	const struct endpoint at = { .ip = *ip, .port = want->port };
+	const struct subscriber *o = subscribers_of(s->subscriptions, want->protocol, want->port);
+	struct endpoint local, remote;
+
+	for (; o; o = subscribers_next(s->subscriptions, o))
+		if (o->want.mode == SUBSCRIPTION_STEAL && subscription_deliver(&o->want, &at, &at, &local, &remote))
+			return true;
+	return false;
+}
+
+/* The port is the agent's for the families in which one of those who steal it can take a client; but not at an address at which nobody does.
+ * Addresses that the target has only since a twin was made are led to another one, so they are not among those. */
 static int take_port(struct steal *s, const struct subscription *want, struct error *err)
 {
 	const struct subscriber *o = subscribers_of(s->subscriptions, want->protocol, want->port);
-	bool taken[2] = { false, false };
+	struct steal_port p = { .protocol = want->protocol, .port = want->port, .left = calloc(want->n_twin + 2, sizeof(struct ip)) };
+	int rc;
 
+	if (!p.left)
+		return error_set(err, ENOMEM, "take port %u", want->port);
 	for (; o; o = subscribers_next(s->subscriptions, o))
 		for (int v = 0; v < 2 && o->want.mode == SUBSCRIPTION_STEAL; v++)
-			taken[v] |= subscription_takes(&o->want, v == STEAL_V4);
-	return steal_rules_set(s->rules, want->protocol, want->port, taken, err);
+			p.taken[v] |= subscription_takes(&o->want, v == STEAL_V4);
+	for (size_t i = 0; i < want->n_twin + 2; i++) {
+		struct ip ip = i < want->n_twin ? want->twin[i] : ip_loopback(i == want->n_twin);
+
+		if (p.taken[ip_is_v4(&ip) ? STEAL_V4 : STEAL_V6] && !is_delivered(s, want, &ip))
+			p.left[p.n_left++] = ip;
+	}
+	rc = steal_rules_set(s->rules, &p, err);
+	free(p.left);
+	return rc;
 }
 
 static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struct error *err)

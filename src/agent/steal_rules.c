@@ -4,7 +4,7 @@
  *   pre, after DNAT: a SYN to a stolen port of this host ─► tproxy ─► the agent's listener. Nothing else of a connection is looked at, so those
  *        that were there before stay as they are. After DNAT the port is the one that the target's program listens on: where a mesh
  *        redirects a port to its proxy, the connection that the proxy then makes (over lo) is the one that is taken. A port is stolen for the
- *        families that somebody listens in: the other one's clients are answered, or refused, by the target's own kernel.
+ *        families and at the addresses that somebody listens at: who asks for another one is answered, or refused, by the target's own kernel.
  *   out: what the agent sends in a client's name carries AGENT_MARK, which exempts it from `pre`. Its SYN puts its four addresses into `passed`.
  *        What the target's program answers to these gets the mark too, is routed once more, and so comes back to the agent instead of
  *        leaving for the client. Conntrack would do the same in less text, but it would follow every connection of the target's from
@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "agent/layout.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "net/nft.h"
 
@@ -35,18 +36,35 @@ struct steal_rules {
 	const char *family; /* of the table: inet; ip on a kernel without IPv6 */
 	bool paused, has[2];		    /* @has: listeners, by family */
 	uint64_t ports[2][2][PORTS / WORD]; /* [UDP][family] */
+	struct list left;
+};
+
+/* A place that stays the target's, of a port that is taken. */
+struct left {
+	struct list node;
+	uint8_t protocol;
+	struct endpoint at;
 };
 
 static const struct {
-	const char *nfproto, *ip, *address, *set, *ports[2];
+	const char *nfproto, *ip, *address, *set, *ports[2], *left[2];
 } families[] = {
-	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, "passed4", { "tcp_ports4", "udp_ports4" } },
-	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "passed6", { "tcp_ports6", "udp_ports6" } },
+	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, "passed4", { "tcp_ports4", "udp_ports4" }, { "tcp_left4", "udp_left4" } },
+	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "passed6", { "tcp_ports6", "udp_ports6" }, { "tcp_left6", "udp_left6" } },
 };
 
 /* Link-local addresses mean nothing without their link; they stay with the target's program. */
 #define NOT_LINK_LOCAL "ip6 daddr != fe80::/10 ip6 saddr != fe80::/10"
-#define NEW_CONNECTION "tcp flags & (fin|syn|rst|ack) == syn tcp dport @%s fib daddr type local"
+#define SYN "tcp flags & (fin|syn|rst|ack) == syn"
+
+/* What of a protocol is taken: text for the rules. */
+static void write_taken(FILE *f, bool udp, int v)
+{
+	const char *protocol = udp ? "udp" : "tcp";
+
+	fprintf(f, "%s %s dport @%s %s daddr . %s dport != @%s fib daddr type local", udp ? "" : SYN, protocol, families[v].ports[udp],
+		families[v].ip, protocol, families[v].left[udp]);
+}
 
 /* A table of one family's knows no other, and nftables minds the question. */
 static const char *of_family(const struct steal_listeners *l, int v)
@@ -62,7 +80,8 @@ static void write_sets(FILE *f, const struct steal_listeners *l)
 		if (!l->tcp[v])
 			continue;
 		for (int udp = 0; udp < 2; udp++)
-			fprintf(f, "  set %s { type inet_service; }\n", families[v].ports[udp]);
+			fprintf(f, "  set %s { type inet_service; }\n  set %s { type %s_addr . inet_service; }\n", families[v].ports[udp],
+				families[v].left[udp], families[v].nfproto);
 		fprintf(f, "  set %s { type %s_addr . inet_service . %s_addr . inet_service; flags dynamic; size %d; }\n", families[v].set,
 			families[v].nfproto, families[v].nfproto, PASSED_MAX);
 	}
@@ -74,12 +93,15 @@ static void write_pre(FILE *f, const struct steal_listeners *l)
 	for (int v = 0; v < 2; v++) {
 		const char *only = v == STEAL_V6 ? NOT_LINK_LOCAL : of_family(l, v);
 
-		if (l->tcp[v])
-			fprintf(f, "    %s " NEW_CONNECTION " tproxy %s to %s:%u accept\n", only, families[v].ports[0], families[v].ip,
-				families[v].address, l->tcp[v]);
-		if (l->udp[v])
-			fprintf(f, "    %s udp dport @%s fib daddr type local tproxy %s to %s:%u accept\n", only, families[v].ports[1],
-				families[v].ip, families[v].address, l->udp[v]);
+		for (int udp = 0; udp < 2; udp++) {
+			uint16_t listener = udp ? l->udp[v] : l->tcp[v];
+
+			if (!listener)
+				continue;
+			fprintf(f, "    %s ", only);
+			write_taken(f, udp, v);
+			fprintf(f, " tproxy %s to %s:%u accept\n", families[v].ip, families[v].address, listener);
+		}
 	}
 	fprintf(f, "  }\n");
 }
@@ -91,9 +113,13 @@ static void write_redirect(FILE *f, const struct steal_listeners *l)
 	for (int h = 0; h < 2; h++) {
 		fprintf(f, "  chain nat_%s { type nat hook %s priority %d; policy accept;\n    meta mark %d accept\n", hooks[h], hooks[h],
 			AFTER_DNAT, AGENT_MARK);
-		for (int v = 0; v < 2; v++)
-			if (l->tcp[v])
-				fprintf(f, "    %s " NEW_CONNECTION " redirect to :%u\n", of_family(l, v), families[v].ports[0], l->tcp[v]);
+		for (int v = 0; v < 2; v++) {
+			if (!l->tcp[v])
+				continue;
+			fprintf(f, "    %s ", of_family(l, v));
+			write_taken(f, false, v);
+			fprintf(f, " redirect to :%u\n", l->tcp[v]);
+		}
 		fprintf(f, "  }\n");
 	}
 }
@@ -104,7 +130,7 @@ static void write_out(FILE *f, const struct steal_listeners *l)
 	for (int v = 0; v < 2; v++)
 		if (l->tcp[v])
 			fprintf(f,
-				"    meta mark %d tcp flags & (fin|syn|rst|ack) == syn add @%s { %s saddr . tcp sport . %s daddr . tcp dport }\n",
+				"    meta mark %d " SYN " add @%s { %s saddr . tcp sport . %s daddr . tcp dport }\n",
 				AGENT_MARK, families[v].set, families[v].ip, families[v].ip);
 	fprintf(f, "    meta mark %d accept\n", AGENT_MARK);
 	for (int v = 0; v < 2; v++)
@@ -144,6 +170,7 @@ struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, boo
 	int rc = -1;
 
 	if (r) {
+		list_init(&r->left);
 		r->family = listeners->tcp[STEAL_V6] ? "inet" : "ip";
 		for (int v = 0; v < 2; v++)
 			r->has[v] = listeners->tcp[v] != 0;
@@ -165,6 +192,8 @@ void steal_rules_free(struct steal_rules *r)
 	if (!r)
 		return;
 	nft_close(r->nft);
+	while (!list_empty(&r->left))
+		free(container_of(list_pop(&r->left), struct left, node));
 	free(r);
 }
 
@@ -187,23 +216,100 @@ static size_t write_change(const struct steal_rules *r, const char *how, uint8_t
 				families[family].ports[protocol == IPPROTO_UDP], port);
 }
 
-/* Of both families at once. */
-int steal_rules_set(struct steal_rules *r, uint8_t protocol, uint16_t port, const bool taken[2], struct error *err)
+static bool is_left(const struct steal_port *p, const struct ip *ip)
 {
-	char commands[256];
-	size_t len = 0;
+	for (size_t i = 0; i < p->n_left; i++)
+		if (ip_equal(&p->left[i], ip))
+			return true;
+	return false;
+}
 
-	for (int v = 0; v < 2; v++)
-		if (taken[v] != is_taken(r, protocol, v, port))
-			len += write_change(r, taken[v] ? "add" : "delete", protocol, v, port, commands + len, sizeof(commands) - len);
-	if (len && !r->paused && nft_run(r->nft, commands, err) < 0)
-		return -1;
-	for (int v = 0; v < 2; v++) {
-		uint64_t bit = 1ULL << port % WORD, *word = word_of(r, protocol, v, port);
+static bool was_left(const struct steal_rules *r, const struct steal_port *p, const struct ip *ip)
+{
+	for (const struct list *n = r->left.next; n != &r->left; n = n->next) {
+		const struct left *l = container_of(n, const struct left, node);
 
-		*word = taken[v] ? *word | bit : *word & ~bit;
+		if (l->protocol == p->protocol && l->at.port == p->port && ip_equal(&l->at.ip, ip))
+			return true;
 	}
-	return 0;
+	return false;
+}
+
+static void write_left(const struct steal_rules *r, FILE *f, const char *how, const struct steal_port *p, const struct ip *ip)
+{
+	int v = ip_is_v4(ip) ? STEAL_V4 : STEAL_V6;
+	char text[IP_TEXT];
+
+	if (r->has[v])
+		fprintf(f, "%s element %s " TABLE " %s { %s . %u }\n", how, r->family, families[v].left[p->protocol == IPPROTO_UDP],
+			ip_format(ip, text), p->port);
+}
+
+static void write_port(struct steal_rules *r, const struct steal_port *p, FILE *f)
+{
+	char command[128];
+
+	for (int v = 0; v < 2 && !r->paused; v++)
+		if (p->taken[v] != is_taken(r, p->protocol, v, p->port) &&
+		    write_change(r, p->taken[v] ? "add" : "delete", p->protocol, v, p->port, command, sizeof(command)))
+			fputs(command, f);
+	for (const struct list *n = r->left.next; n != &r->left; n = n->next) {
+		const struct left *l = container_of(n, const struct left, node);
+
+		if (l->protocol == p->protocol && l->at.port == p->port && !is_left(p, &l->at.ip))
+			write_left(r, f, "delete", p, &l->at.ip);
+	}
+	for (size_t i = 0; i < p->n_left; i++)
+		if (!was_left(r, p, &p->left[i]))
+			write_left(r, f, "add", p, &p->left[i]);
+}
+
+static void note_port(struct steal_rules *r, const struct steal_port *p)
+{
+	for (int v = 0; v < 2; v++) {
+		uint64_t bit = 1ULL << p->port % WORD, *word = word_of(r, p->protocol, v, p->port);
+
+		*word = p->taken[v] ? *word | bit : *word & ~bit;
+	}
+	for (struct list *n = r->left.next, *next; n != &r->left; n = next) {
+		struct left *l = container_of(n, struct left, node);
+
+		next = n->next;
+		if (l->protocol != p->protocol || l->at.port != p->port || is_left(p, &l->at.ip))
+			continue;
+		list_remove(n);
+		free(l);
+	}
+	for (size_t i = 0; i < p->n_left; i++) {
+		struct left *l = was_left(r, p, &p->left[i]) ? NULL : malloc(sizeof(*l));
+
+		if (!l)
+			continue;
+		*l = (struct left){ .protocol = p->protocol, .at = { .ip = p->left[i], .port = p->port } };
+		list_append(&r->left, &l->node);
+	}
+}
+
+/* Of both families at once. */
+int steal_rules_set(struct steal_rules *r, const struct steal_port *p, struct error *err)
+{
+	char *commands = NULL;
+	size_t len;
+	FILE *f = open_memstream(&commands, &len);
+	int rc = -1;
+
+	if (f) {
+		write_port(r, p, f);
+		rc = fclose(f);
+	}
+	if (rc != 0)
+		error_set(err, ENOMEM, "change the rules");
+	else if (len)
+		rc = nft_run(r->nft, commands, err);
+	free(commands);
+	if (rc == 0)
+		note_port(r, p);
+	return rc == 0 ? 0 : -1;
 }
 
 static void change_or_log(struct steal_rules *r, const char *how, uint8_t protocol, int family, unsigned int port)

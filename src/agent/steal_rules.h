@@ -20,9 +20,16 @@ struct steal_listeners {
 /* The rules are there, for no port yet, until they are freed or this process dies. @redirect: without tproxy, by NAT. NULL with @err. */
 struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, bool redirect, struct error *err);
 void steal_rules_free(struct steal_rules *r);
-/* Which families' new connections to (or datagrams for) the port are the agent's from now on, by enum steal_family. Returns 0, or -1 with
- * @err: then all is as it was. */
-int steal_rules_set(struct steal_rules *r, uint8_t protocol, uint16_t port, const bool taken[2], struct error *err);
+/* What of a port is the agent's: new connections to it, or datagrams for it. */
+struct steal_port {
+	uint8_t protocol;
+	uint16_t port;
+	bool taken[2]; /* by enum steal_family; */
+	struct ip *left; /* but not at these addresses */
+	size_t n_left;
+};
+/* From now on. Returns 0, or -1 with @err: then all is as it was. */
+int steal_rules_set(struct steal_rules *r, const struct steal_port *p, struct error *err);
 /* While paused, none of the ports is the agent's. */
 void steal_rules_pause(struct steal_rules *r, bool on);
 

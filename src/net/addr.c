@@ -30,6 +30,16 @@ bool ip_equal(const struct ip *a, const struct ip *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+struct ip ip_loopback(bool v4)
+{
+	struct ip ip = v4 ? IP_ANY4 : IP_ANY6;
+
+	if (v4)
+		ip.b[12] = 127;
+	ip.b[15] = 1;
+	return ip;
+}
+
 bool ip_is_loopback(const struct ip *ip)
 {
 	static const struct ip loopback6 = { .b = { [15] = 1 } };

@@ -24,6 +24,7 @@ int ip_family(const struct ip *ip);
 bool ip_equal(const struct ip *a, const struct ip *b);
 /* 127.0.0.0/8 or ::1. */
 bool ip_is_loopback(const struct ip *ip);
+struct ip ip_loopback(bool v4); /* 127.0.0.1 or ::1 */
 /* fe80::/10 (RFC 4291 §2.5.6). */
 bool ip_is_link_local6(const struct ip *ip);
 /* 0.0.0.0 or ::. */

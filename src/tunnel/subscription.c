@@ -283,24 +283,13 @@ bool subscription_takes(const struct subscription *s, bool v4)
 	return false;
 }
 
-/* 127.0.0.1 or ::1. */
-static struct ip loopback_of(bool v4)
-{
-	struct ip ip = v4 ? IP_ANY4 : IP_ANY6;
-
-	if (v4)
-		ip.b[12] = 127;
-	ip.b[15] = 1;
-	return ip;
-}
-
 /* @ip, or who stands for it in the twin. */
 static struct ip in_twin(const struct subscription *s, const struct ip *ip)
 {
 	const struct ip *first = NULL;
 
 	if (ip_is_link_local6(ip)) /* it means something on its link alone, which the twin doesn't share */
-		return loopback_of(false);
+		return ip_loopback(false);
 	if (!s->n_twin || ip_is_loopback(ip))
 		return *ip;
 	for (size_t i = 0; i < s->n_twin; i++) {
@@ -309,7 +298,7 @@ static struct ip in_twin(const struct subscription *s, const struct ip *ip)
 		if (!first && ip_is_v4(&s->twin[i]) == ip_is_v4(ip))
 			first = &s->twin[i];
 	}
-	return first ? *first : loopback_of(ip_is_v4(ip));
+	return first ? *first : ip_loopback(ip_is_v4(ip));
 }
 
 bool subscription_deliver(const struct subscription *s, const struct endpoint *client,
@@ -337,7 +326,7 @@ bool subscription_deliver(const struct subscription *s, const struct endpoint *c
 	/* Whoever reaches a loopback address is on the same host. */
 	if (ip_is_v4(&from.ip) != ip_is_v4(&to.ip) ||
 	    (ip_is_loopback(&to.ip) && !ip_equal(&to.ip, &destination->ip) && !ip_is_loopback(&from.ip)))
-		from.ip = loopback_of(ip_is_v4(&to.ip));
+		from.ip = ip_loopback(ip_is_v4(&to.ip));
 	from.ip = loopback_to_source_alias(&from.ip);
 	to.ip = loopback_to_destination_alias(&to.ip);
 	*ret_local = from;

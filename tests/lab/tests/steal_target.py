@@ -107,6 +107,28 @@ def one_address(lab):
                 left_alone(lab, program, PORT, ip=INNER)
 
 
+@test("steal.program_on_one_address")
+def program_on_one_address(lab):
+    """Nobody is at the target's other addresses: a client there is refused, as by such a program in the target."""
+    def refused(ip):
+        expect(f"a client of {ip}", client(lab, PORT, ip=ip)[0].get("error"), "ECONNREFUSED", lab.log())
+
+    with own_target(lab) as target:
+        target.run(f"ip addr add {SECOND}/24 dev eth0")
+        for way in ("tproxy", "redirect"):
+            with Program(lab, "--steal", "--no-publish", target=target.name, env=lab.environment(MIRRORD_STEAL=way)) as program:
+                program.do(f"s = listen('{SECOND}', {PORT})")
+                taken(lab, program, PORT, ip=SECOND)
+                refused(INNER)
+                program.do(f"t = listen('{INNER}', {PORT})")
+                taken(lab, program, PORT, ip=INNER)
+                program.do("s.close()")
+                lab.wait_for("the first address is nobody's", lambda: "error" in client(lab, PORT, ip=SECOND)[0])
+                refused(SECOND)
+                taken(lab, program, PORT, ip=INNER)
+            lab.wait_for("the agent is gone", lambda: not pids(lab, *AGENTS))
+
+
 @test("steal.app_calls_out")
 def calls_out(lab):
     """The target's own program connects to a server elsewhere, on the port that is stolen: to that very server, also where the rules are NAT's."""

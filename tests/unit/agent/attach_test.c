@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -124,6 +125,34 @@ static void test_noise(void)
 	tap_int(sessions, before, "and is no session");
 }
 
+/* In the loop's thread: it sees what was said when who said it is gone. */
+static void say_and_go(void *arg)
+{
+	struct sockaddr_un { sa_family_t family; char path[108]; } sa = { AF_UNIX, "\0mirrord-agent" };
+	const char message[32] = "mirrord-agent attach 2";
+	const int *fds = arg;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa_family_t) + 14) < 0 || fd_send(fd, message, sizeof(message), fds, 5) < 0)
+		abort();
+	close(fd);
+}
+
+static void test_given_up(void)
+{
+	int pair[2], info = memfd_create("target", MFD_CLOEXEC), before = sessions;
+	char byte;
+
+	unix_pair(pair, 0);
+	on_loop(say_and_go, (int[]){ pair[1], pair[1], pair[1], info, info });
+	close(pair[1]);
+	close(info);
+	set_patience(pair[0]);
+	tap_int(recv(pair[0], &byte, 1, 0), 0, "what a newcomer brought that gave up is closed");
+	tap_int(sessions, before, "and is no session");
+	close(pair[0]);
+}
+
 /* Who comes while the agent is on its way out takes its name when it has gone. Stops the listener. */
 static void test_later(void)
 {
@@ -161,6 +190,7 @@ int main(void)
 	test_handed_over(false);
 	test_handed_over(true);
 	test_noise();
+	test_given_up();
 	if (geteuid() == 0 && setegid(1234) == 0 && setegid(0) == 0) {
 		int pair[2];
 
