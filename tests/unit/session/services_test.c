@@ -5,14 +5,13 @@
 
 #include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "relay/isolate.h"
 #include "tap.h"
 
-enum { OUTSIDE = 999, CHOSEN = 20000, FULL_PORT = 80 };
+enum { OUTSIDE = 999, CHOSEN = 20000 };
 
 static const struct endpoint none;
 
@@ -91,7 +90,7 @@ static void test_find(struct services *s)
 /* What doesn't fit is not seen, and does no harm. */
 static void test_full(struct services *s)
 {
-	struct diag_socket one = { .local = { .ip = IP_ANY4, .port = FULL_PORT }, .protocol = IPPROTO_TCP };
+	struct diag_socket one = { .local = { .ip = IP_ANY4, .port = OUTSIDE }, .protocol = IPPROTO_TCP };
 	const struct diag_socket *last = NULL;
 
 	tap_ok(services_list(s) && s->n == 0, "nothing is left");
@@ -106,7 +105,7 @@ int main(void)
 {
 	static struct services s;
 	static struct target_info info;
-	struct info_sysctl range = { .name = "ipv4/ip_local_port_range", .value = "20000\t20010" };
+	static struct info_sysctl range = { .name = "ipv4/ip_local_port_range", .value = "20000\t20010" };
 	struct error err = { 0 };
 	struct sock_diag *d;
 
