@@ -130,7 +130,7 @@ static void write_commands(FILE *out)
 	static const char *const rows[][3] = {
 		{ "exec", "better", "any program, static ones too; the options are the same" },
 		{ "container -- podman run", "better", "root's and rootless; no other container; variables of the image give way to the target's" },
-		{ "container -- docker run", "better", "root's daemon on this machine; one container beside it, no port forwarding; "
+		{ "container -- docker run", "same", "root's daemon on this machine; one container beside it, no port forwarding; "
 			"what it listens on "
 			"is found 0.1 s later" },
 		{ "port-forward", "better", "UDP, IPv6, the target's search list, half-closes; listeners outlive the agent; -R steals by default" },
