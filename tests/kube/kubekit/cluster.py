@@ -3,8 +3,10 @@
 
     this machine          node1                               node2
     mrdk<N>  .1/30 ────── uplink0 .2/30   peer0 .5/30 ────── uplink0 .6/30      172.31.<N>.0
+                                               ::5/126          ::6/126         fd31:<N>::
                           control plane, CoreDNS
                           pods 10.244.1.0/24                  pods 10.244.2.0/24
+                               fd44:0:0:1::/64                     fd44:0:0:2::/64
 
 This machine is a developer's: it reaches the API server at 172.31.<N>.2:6443 and has no route to pods and services, nor the cluster's name
 server. Everything ends with the nodes' first processes, and those with us; what is left then are empty control groups and a folder, which
@@ -27,6 +29,7 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILT = os.path.realpath(os.path.join(HERE, "..", "..", "build-kube"))
 PROGRAM = os.path.join(BUILT, "allkube")
 IMAGES = os.path.join(BUILT, "images")
+PLUGINS = "/usr/lib/cni"
 CLUSTERS = 16
 START_SECONDS = 180 * PATIENCE
 
@@ -51,6 +54,20 @@ def _fill(template, target, **values):
         f.write(text)
 
 
+def _bridge_plugin(directory):
+    """The CNI plug-ins, `bridge` with networks that take an IPv6 address without looking for others who have it: that takes a second and more."""
+    os.makedirs(directory)
+    for name in os.listdir(PLUGINS):
+        os.symlink(f"{PLUGINS}/{name}", f"{directory}/{name}")
+    os.unlink(f"{directory}/bridge")
+    with open(f"{directory}/bridge", "w") as f:
+        f.write(f"""#!/bin/sh
+[ "$CNI_COMMAND" != ADD ] || nsenter --net="$CNI_NETNS" sh -c 'echo 0 >/proc/sys/net/ipv6/conf/default/dad_transmits'
+exec {PLUGINS}/bridge
+""")
+    os.chmod(f"{directory}/bridge", 0o755)
+
+
 def _take_number():
     """A number that no other cluster has, and what keeps it ours: an abstract socket, which ends with us."""
     for number in range(1, CLUSTERS + 1):
@@ -64,21 +81,23 @@ def _take_number():
 
 
 class Node:
-    def __init__(self, cluster, name, address, gateway, pod_net, peer, server):
+    def __init__(self, cluster, name, address, gateway, pod_nets, peer, link6, server):
         self.cluster, self.name, self.address = cluster, name, address
+        self.pod_nets = pod_nets
         self.state = os.path.join(cluster.state, name)
         self.groups = cgroups.Groups(f"mirrord-kube-{cluster.number}-{name}")
         self.outer = self.init = None
         self.environment = {
             "STATE": self.state, "PROGRAM": PROGRAM, "IMAGES": IMAGES, "API": f"{cluster.address}:6443", "NAME": name, "ADDRESS": address,
-            "GATEWAY": gateway, "POD_NET": pod_net, "PEER": peer, "SERVER": "yes" if server else "",
+            "GATEWAY": gateway, "PEER": peer, "LINK6": link6, "SERVER": "yes" if server else "",
         }
 
     def prepare(self):
         os.makedirs(f"{self.state}/cni")
+        _bridge_plugin(f"{self.state}/plugins")
         for name in os.listdir(self.cluster.authority.directory):
             shutil.copy(self.cluster.authority.path(name), self.state)
-        values = {"STATE": self.state, "NAME": self.name, "POD_NET": self.environment["POD_NET"]}
+        values = {"STATE": self.state, "NAME": self.name, "POD_NET": self.pod_nets[0], "POD_NET6": self.pod_nets[1]}
         _fill("cni.conflist", f"{self.state}/cni/10-pods.conflist", **values)
         for name in ("containerd.toml", "kubelet.yaml", "proxy.yaml"):
             _fill(name, f"{self.state}/{name}", **values)
@@ -161,10 +180,11 @@ class Cluster:
         self.address = f"172.31.{self.number}.2"
         self.link = f"mrdk{self.number}"
         self.state = tempfile.gettempdir() + f"/mirrord-kube-{self.number}"
-        net = f"172.31.{self.number}"
+        net, net6 = f"172.31.{self.number}", f"fd31:{self.number}:"
+        pods = [(f"10.244.{i}.0/24", f"fd44:0:0:{i}::/64") for i in (1, 2)]
         self.nodes = [
-            Node(self, "node1", self.address, f"{net}.1", "10.244.1.0/24", f"{net}.5 {net}.6 10.244.2.0/24", True),
-            Node(self, "node2", f"{net}.6", f"{net}.5", "10.244.2.0/24", "", False),
+            Node(self, "node1", self.address, f"{net}.1", pods[0], f"{net}.5 {net}.6 {pods[1][0]}", f"peer0 {net6}:5 {net6}:6 {pods[1][1]}", True),
+            Node(self, "node2", f"{net}.6", f"{net}.5", pods[1], "", f"uplink0 {net6}:6 {net6}:5 default", False),
         ]
         self.authority = None
 
@@ -215,11 +235,14 @@ class Cluster:
         self.kubectl("wait", "--for=condition=Ready", "node", "--all", left)
         self.kubectl("-n", "kube-system", "wait", "--for=condition=Available", "deployment/coredns", left)
 
-    def _await(self, until, path):
+    def answers(self, path="/readyz"):
         curl = ["curl", "-fs", "--noproxy", "*", "--max-time", "5", "-o", "/dev/null"]
         for option, name in (("--cacert", "ca.crt"), ("--cert", "admin.crt"), ("--key", "admin.key")):
             curl += [option, self.authority.path(name)]
-        while subprocess.run([*curl, f"https://{self.address}:6443{path}"]).returncode:
+        return subprocess.run([*curl, f"https://{self.address}:6443{path}"]).returncode == 0
+
+    def _await(self, until, path):
+        while not self.answers(path):
             if time.monotonic() > until or not all(n.alive() for n in self.nodes):
                 raise Trouble(f"no answer to {path}\n" + "\n".join(n.logs() for n in self.nodes))
             time.sleep(0.1)

@@ -112,10 +112,39 @@ def host_network(kit):
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER, "8090"], "pod/noded", ["--steal", "-f", allowed])
         try:
             kit.wait_for("a request that is answered here", lambda: "local" in kit.cluster.nodes[0].run(*ask))
+            clients = {n.name: n.run(*ask) for n in kit.cluster.nodes} | {"a pod of the other node": kit.in_pod(on_node(kit, "node1")["metadata"]["name"], " ".join(ask))}
+            for who, answer in clients.items():
+                expect_in(who, answer, '"local"', kit.session_log())
         finally:
             ends(p)
         kit.wait_clean()
         expect("afterwards", "local" in kit.cluster.nodes[0].run(*ask), False)
+
+
+def on_node(kit, node):
+    """The web pod there."""
+    return next(p for p in kit.pods("app=web") if p["spec"]["nodeName"] == node)
+
+
+@test("incoming.host_client", timeout=90)
+def host_client(kit):
+    """A client with the network of the target's own node: by the pod's address and by the service's."""
+    target = on_node(kit, "node2")
+    name, address = target["metadata"]["name"], target["status"]["podIP"]
+    service = kit.get("service", "web")["spec"]["clusterIP"]
+    with objects(kit, node_server()):
+        kit.wait_ready("pod/noded")
+        for way, options in WAYS.items():
+            p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", ["--steal", *options])
+            try:
+                kit.wait_logged("the port", "port 8080 is stolen", p=p)
+                direct = json.loads(kit.in_pod("noded", f"curl -sS --max-time 30 http://{address}:8080/"))
+                expect(f"{way}: who answers, whom it sees", (direct["pod"], direct["peer"]), ("local", "10.244.2.1"), kit.session_log())
+                answers = kit.in_pod("noded", f"for i in {{1..30}}; do curl -sS --max-time 30 http://{service}/; done")
+                expect(f"{way}: who answers for the service", {json.loads(a)["pod"] == "local" for a in answers.splitlines()}, {True, False})
+            finally:
+                ends(p)
+            kit.wait_clean()
 
 
 @test("incoming.agent_deleted")

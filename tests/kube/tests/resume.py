@@ -39,8 +39,8 @@ while not end or received < sent:
 print(received, flush=True)
 """
 
-def start_load(kit, target="pod/client", options=()):
-    p = kit.start_mirrord([sys.executable, "-c", LOAD, kit.pod_address("echo")], target, options)
+def start_load(kit, target="pod/client", options=(), **more):
+    p = kit.start_mirrord([sys.executable, "-c", LOAD, kit.pod_address("echo")], target, options, **more)
     expect("its first line", p.stdout.readline(), "begun\n", "" if p.poll() is None else p.stderr.read() + kit.session_log())
     return p
 

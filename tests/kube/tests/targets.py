@@ -105,6 +105,54 @@ def cronjob(kit):
             kit.kubectl("delete", "job", "nightly-now", "--now", "--wait=false", "--ignore-not-found")
 
 
+ROLLOUTS = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "rollouts.argoproj.io"}, "spec": {
+    "group": "argoproj.io", "scope": "Namespaced", "names": {"kind": "Rollout", "plural": "rollouts", "singular": "rollout", "shortNames": ["ro"]},
+    "versions": [{"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}},
+                  "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
+
+
+@contextlib.contextmanager
+def rollouts(kit):
+    """A cluster that knows Argo's rollouts."""
+    kit.cluster.apply(ROLLOUTS)
+    try:
+        kit.wait_condition("condition=Established", "crd/rollouts.argoproj.io")
+        yield
+    finally:
+        kit.kubectl("delete", "crd", "rollouts.argoproj.io")
+        kit.wait_for("the end of rollouts", lambda: "argoproj" not in kit.kubectl("get", "--raw", "/apis"))
+
+
+def argo_set(kit, rollout, app):
+    """The replica set that Argo's controller makes of a rollout: its own label beside the template's, in both selectors."""
+    labels = {"app": app, "rollouts-pod-template-hash": "6f64645d54"}
+    it = workload("ReplicaSet", f"{rollout}-6f64645d54", replicas=1, selector={"matchLabels": labels})
+    uid = kit.get("rollout", rollout)["metadata"]["uid"]
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": rollout, "uid": uid, "controller": True}
+    it["metadata"].update(labels=labels, ownerReferences=[owner])
+    it["spec"]["template"] = template(app)
+    it["spec"]["template"]["metadata"]["labels"] = labels
+    return it
+
+
+@test("targets.rollout", timeout=120)
+def rollout(kit):
+    """One with a selector of its own, and one that refers to a deployment, which is scaled to zero then."""
+    own = workload("Rollout", "canary", "argoproj.io/v1alpha1", replicas=1, strategy={"canary": {}})
+    referring = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "blue"}, "spec": {
+        "replicas": 1, "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "plain"}, "strategy": {"blueGreen": {}}}}
+    with rollouts(kit), objects(kit, workload("Deployment", "plain", replicas=0), own, referring):
+        with objects(kit, argo_set(kit, "canary", "canary"), argo_set(kit, "blue", "plain")):
+            for name, app in (("canary", "canary"), ("blue", "plain")):
+                running(kit, f"app={app}")
+                expect(f"rollout/{name}", asker(kit, f"rollout/{name}"), lambda a: a in addresses(kit, f"app={app}"))
+            available = json.dumps({"status": {"availableReplicas": 1}})  # as Argo's controller says of it
+            kit.kubectl("patch", "rollout", "canary", "--subresource=status", "--type=merge", "-p", available)
+            listed = subprocess.run([kit.program, "ls", "-t", "rollout"], capture_output=True, text=True, env=kit.environment(), cwd=kit.cluster.state)
+            expect("ls -t rollout", listed.stdout.split(), ["rollout/canary"], listed.stderr)
+            expect_in("another name", kit.mirrord(["true"], "rollout/canery").err, "did you mean rollout/canary?")
+
+
 @test("targets.ready_first")
 def ready_first(kit):
     """Of two pods, the one that is ready, whatever their order."""
