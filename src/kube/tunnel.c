@@ -107,6 +107,8 @@ static int find_next(struct tunnel *t, const char *namespace, struct error *err)
 
 		*err = (struct error){ 0 };
 		found = kube_resolve(t->kube, target, namespace, &t->place, err) == 0;
+		if (found && target->kind == TARGET_TARGETLESS)
+			return 0;
 		if (found && strcmp(t->place.uid, t->options->not_uid) != 0 && (t->place.ready || now - begin > NEXT_READY_MS))
 			return 0;
 		kube_place_fini(&t->place);

@@ -9,10 +9,14 @@
  * new pod's addresses, routes and host name beside the old addresses; new flows leave by the new link; what the program listens on is
  * subscribed there. What is open stays with the old link, whose agent serves it until it is over or its pod is gone.
  *
+ * The same when the agent alone is lost, killed or with its own pod, or when nothing led to it for too long. Then the next one may be beside the same
+ * pod. One that was brought so and is lost again soon isn't replaced: it would go on for ever.
+ *
  * The program's environment and the target's files in the twin stay those of the first pod: nobody can change what a process has read. */
 #include "session/session_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/backoff.h"
@@ -23,13 +27,16 @@
 #include "twin/keeper.h"
 
 #define PAUSE_MIN (250 * (uint64_t)LOOP_MS)
+#define PROVEN_TIME (30 * LOOP_SECOND)
 enum { PAUSE_DOUBLINGS = 5 };
 
 static void say_move(const struct session *s, const char *text, const char *pod)
 {
-	log_info("session: pod %s %s", pod, text);
+	const char *what = pod[0] ? "pod " : "the agent's own pod"; /* without a target */
+
+	log_info("session: %s%s %s", what, pod, text);
 	if (s->options->incoming.show)
-		log_tell(0, "mirrord: pod %s %s\n", pod, text);
+		log_tell(0, "mirrord: %s%s %s\n", what, pod, text);
 }
 
 static void on_timer(struct timer *t);
@@ -100,6 +107,15 @@ void follow_on_up(struct session *s)
 	set_timer(s, loop_now(s->loop) + INFO_ANSWER_S * LOOP_SECOND);
 }
 
+/* @not_uid: the pod that won't do. */
+static void begin_search(struct session *s, const char *not_uid, bool replaces)
+{
+	s->search = (struct search){ .on = true, .replaces = replaces,
+				     .until = loop_now(s->loop) + (uint64_t)kube_next_limit_ms(&s->options->target) * LOOP_MS };
+	snprintf(s->search.not_uid, sizeof(s->search.not_uid), "%s", not_uid);
+	look(s);
+}
+
 void follow_on_going(void *arg, struct agent_link *link)
 {
 	struct session *s = arg;
@@ -110,9 +126,7 @@ void follow_on_going(void *arg, struct agent_link *link)
 		 link->uid[0] ? "is going away: another one is looked for" :
 				"has started its container anew, which ended the agent: another one is brought",
 		 link->pod);
-	s->search = (struct search){ .on = true, .until = loop_now(s->loop) + (uint64_t)kube_next_limit_ms(&s->options->target) * LOOP_MS };
-	memcpy(s->search.not_uid, link->uid, sizeof(s->search.not_uid));
-	look(s);
+	begin_search(s, link->uid, false);
 }
 
 /* The next link's target takes the place of the last one's. What the old link has goes on; it is retired when its agent ends. */
@@ -171,6 +185,8 @@ static int move(struct session *s, const uint8_t *data, size_t len, struct error
 	if (rc < 0)
 		return -1;
 	change_links(s, egress);
+	if (s->search.replaces)
+		s->unproven_until = loop_now(s->loop) + PROVEN_TIME;
 	end_search(s);
 	say_move(s, "is the target from here on", s->link->pod);
 	if (s->link->going)
@@ -178,11 +194,26 @@ static int move(struct session *s, const uint8_t *data, size_t len, struct error
 	return 0;
 }
 
-bool follow_lost(struct session *s)
+/* Has another agent brought in the place of @s->link's. */
+static bool replace(struct session *s, const struct error *why)
 {
-	if (!s->search.on || s->state != RUNNING)
+	if (!s->link->cluster || loop_now(s->loop) < s->unproven_until)
 		return false;
-	say_move(s, "is gone: there is no network until there is another one", s->link->pod);
+	log_info("session: lost the agent: %s; another one is brought", why->text);
+	if (s->options->incoming.show)
+		log_tell(0, "mirrord: lost the agent: %s; there is no network until there is another one\n", why->text);
+	begin_search(s, "", true);
+	return true;
+}
+
+bool follow_lost(struct session *s, const struct error *why)
+{
+	if (s->state != RUNNING)
+		return false;
+	if (s->search.on)
+		say_move(s, "is gone: there is no network until there is another one", s->link->pod);
+	else if (!replace(s, why))
+		return false;
 	background_move(s->background);
 	s->tunnel = s->exits[EXIT_TARGET] = NULL;
 	s->link = NULL;

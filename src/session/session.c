@@ -278,7 +278,7 @@ static void on_gone(void *arg, struct agent_link *link, const struct error *why)
 	struct session *s = arg;
 	struct error err = *why;
 
-	if (link == s->link && !follow_lost(s)) {
+	if (link == s->link && !follow_lost(s, why)) {
 		error_wrap(&err, "lost the agent");
 		session_fail(s, &err);
 		s->link = NULL;

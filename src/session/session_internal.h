@@ -27,6 +27,7 @@ enum state { STARTING, READY, RUNNING, FAILED, DRAINING };
 /* The search for a pod that takes the place of another (follow.c). */
 struct search {
 	bool on;
+	bool replaces;	  /* an agent that was lost alone */
 	char not_uid[64]; /* the other one; "": the same will do */
 	uint64_t until;
 	unsigned int failures;
@@ -48,6 +49,7 @@ struct session {
 
 	struct agent_link *link, *next; /* @next: to the pod that is to take the place of @link's; NULL: there is no need */
 	struct search search;	  /* for @next's pod */
+	uint64_t unproven_until;  /* one that replaces another and is lost before isn't replaced */
 	struct list leaving;	  /* links to pods that we had before, while something is open there */
 	struct replicas *replicas; /* NULL: what comes in is @link's */
 	struct mux *mux;	  /* @link's; NULL when it is lost */
@@ -107,7 +109,7 @@ void closing_end(struct session *s);
 /* follow.c. For agent_link_events: the target's pod is going away. */
 void follow_on_going(void *arg, struct agent_link *link);
 /* The link is lost: true when another one is on its way, and there is no network until then. */
-bool follow_lost(struct session *s);
+bool follow_lost(struct session *s, const struct error *why);
 /* The next link is up; what its agent says; its failure. */
 void follow_on_up(struct session *s);
 void follow_on_info(struct session *s, uint16_t topic, const uint8_t *data, size_t len);

@@ -23,8 +23,12 @@ def run(kit, script, target="pod/client", options=(), **more):
 
 @test("agent.ways")
 def ways(kit):
+    """By a service's name, and by its address."""
+    service = kit.get("service", "web")["spec"]["clusterIP"]
     for way, options in WAYS.items():
         expect(way, asker(kit, "pod/client", options), kit.pod_address("client"))
+        out = run(kit, f"curl -sS --max-time 30 http://{service}/", options=options)
+        expect(f"{way}: by the service's address", json.loads(out)["peer"], kit.pod_address("client"))
 
 
 @test("agent.dns")
@@ -101,7 +105,8 @@ def await_sleep(kit, p):
 
 @test("agent.goes", timeout=240)
 def goes(kit):
-    """When the session is killed, at once; with what carries its tunnel, or all of ours, when nobody has come back for half a minute."""
+    """When the session is killed, at once; with all of ours, when nobody has come back for half a minute. So does one whose carrier on this machine
+    was killed: the session has another by then."""
     for way, victims in (("job", "mirrord-session"), ("ephemeral", "mirrord-session"), ("job", "mirrord-kube"), ("ephemeral", "mirrord-")):
         p = kit.start_mirrord(["sleep", "1000"], "pod/client", WAYS[way])
         await_sleep(kit, p)
@@ -109,7 +114,10 @@ def goes(kit):
         for pid in ours(kit, victims):
             os.kill(pid, signal.SIGKILL)
         try:
-            if victims != "mirrord-":
+            if victims == "mirrord-kube":
+                kit.wait_logged("another agent", "is the target from here on", p=p)
+                p.terminate()
+            if victims == "mirrord-session":
                 expect(f"{victims}: the program", p.wait(2 * PROMPT), -signal.SIGTERM)
         finally:
             p.kill()
@@ -127,18 +135,6 @@ def ours(kit, name):
         except OSError:
             pass
     return found
-
-
-@test("agent.pod_deleted")
-def pod_deleted(kit):
-    """The agent's own pod goes: one line says why, and the program is told to end."""
-    p = kit.start_mirrord(["sleep", "1000"], "pod/client")
-    await_sleep(kit, p)
-    agent = next(a for a in kit.agents() if a.startswith("default/"))
-    kit.kubectl("delete", "pod", agent.split("/")[1], "--now", "--wait=false")
-    out, err = p.communicate(timeout=2 * PROMPT)
-    expect("status", p.returncode, -signal.SIGTERM, f"{err}\n{kit.session_log()}")
-    expect_in("stderr", err, "mirrord: lost the agent: ")
 
 
 @test("agent.no_image")

@@ -67,6 +67,23 @@ def steal(kit):
         expect("who answers afterwards", any(a["pod"] == "local" for a in ask(kit)), False)
 
 
+@test("incoming.filter", timeout=90)
+def filtered(kit):
+    """Of the requests to a deployment of two by way of its service, those to the target whose path is wanted come here; all others stay."""
+    def who(path):
+        return {a["pod"] == "local" for a in ask(kit, path, 30)}
+
+    for options in WAYS.values():
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/web", ["--steal", *options], env=kit.environment(MIRRORD_HTTP_PATH_FILTER="^/mine"))
+        try:
+            kit.wait_logged("the port", "port 8080 is stolen", p=p)
+            expect("whether what is wanted is answered here", who("/mine/1"), {True, False}, kit.session_log())
+            expect("whether the rest is", who("/other"), {False}, kit.session_log())
+        finally:
+            ends(p)
+        kit.wait_clean()
+
+
 @test("incoming.mirror")
 def mirror(kit):
     """The program gets a copy of each request; the pod answers."""
@@ -149,12 +166,18 @@ def host_client(kit):
 
 @test("incoming.agent_deleted")
 def agent_deleted(kit):
-    """The agent's pod is told to end: a request that the program has begun is answered; then the pod's own program answers."""
+    """The agent's pod is told to end: a request that the program has begun is answered, then the pod's own program answers until there is another
+    agent. No request fails."""
     name, address = next((p["metadata"]["name"], p["status"]["podIP"]) for p in kit.pods("app=web"))
     with tempfile.TemporaryFile("w+") as out:
         def told(words):
             return words in os.pread(out.fileno(), 1 << 20, 0).decode()
 
+        def asked():
+            answers.append(json.loads(kit.in_pod("client", f"curl -sS --max-time 30 http://{address}:8080/"))["pod"])
+            return answers[-1]
+
+        answers = []
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", ["--steal"], stdout=out)
         slow = [PROGRAM, "kubectl", "exec", "client", "--", "curl", "-sS", "--max-time", "20", f"http://{address}:8080/slow"]
         try:
@@ -164,7 +187,9 @@ def agent_deleted(kit):
             kit.kubectl("delete", "pod", "-l", "app=mirrord", "--wait=false")
             answer = client.communicate(timeout=2 * PROMPT)[0]
             expect_in("the answer", answer, '"pod": "local"', kit.session_log(400))
-            kit.wait_for("the pod's answer", lambda: name in kit.in_pod("client", f"curl -sS --max-time 5 http://{address}:8080/ || true"))
+            kit.wait_for("another agent", lambda: asked() and kit.logged("is the target from here on"))
+            kit.wait_for("the program's answer", lambda: asked() == "local")
+            expect("who answered", set(answers) <= {"local", name}, True, str(answers))
         finally:
             ends(p)
 

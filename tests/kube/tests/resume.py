@@ -133,17 +133,57 @@ def silence(kit):
         node.run("nft", "delete table inet silence")
 
 
-@test("resume.agent_killed")
-def agent_killed(kit):
-    """An agent that dies is no break: it is said at once, and the program told to end."""
-    p = kit.start_mirrord(["sleep", "1000"], "pod/client")
-    kit.wait_for("the agent", lambda: kit.agents())
-    agent = kit.wait_for("its process", lambda: find_agents(kit))
-    for pid in agent:
+@test("resume.agent_deleted", timeout=120)
+def agent_deleted(kit):
+    """The agent's own pod is deleted: another is brought. Without a target, the program's address is the next pod's then."""
+    for target in ("pod/client", "targetless"):
+        p = start_asking(kit, target)
+        before = ask_once(kit, p)
+        agent = next(a for a in kit.agents() if a.startswith("default/"))
+        kit.kubectl("delete", "pod", agent.split("/")[1], "--now", "--wait=false")
+        kit.wait_logged("another agent", ANOTHER, p=p)
+        expect(f"{target}: the same address", ask_once(kit, p) == before, target != "targetless", kit.session_log())
+        out, err = p.communicate(timeout=2 * PROMPT)
+        expect("status", p.returncode, 0, f"{err}\n{kit.session_log()}")
+        kit.wait_clean()
+
+
+def kill_agent(kit):
+    for pid in kit.wait_for("its process", lambda: find_agents(kit)):
         os.kill(pid, signal.SIGKILL)
-    out, err = p.communicate(timeout=2 * PROMPT)
-    expect("status", p.returncode, -signal.SIGTERM, f"{err}\n{kit.session_log()}")
-    expect_in("stderr", err, "lost the agent")
+
+
+@test("resume.agent_killed", timeout=120)
+def agent_killed(kit):
+    """An agent that dies is replaced at once, by either way; when the next one dies, too, it is said, and the program is told to end."""
+    for options in ((), ("-e",)):
+        p = start_asking(kit, "pod/client", options)
+        kill_agent(kit)
+        kit.wait_logged("another agent", ANOTHER, p=p)
+        expect("whom the server sees", ask_once(kit, p), kit.pod_address("client"))
+        kill_agent(kit)
+        expect("status", p.wait(2 * PROMPT), -signal.SIGTERM, kit.session_log())
+        expect_in("stderr", p.communicate()[1], "lost the agent")
+        kit.wait_clean()
+
+
+ANOTHER = "is the target from here on"
+
+
+def start_asking(kit, target, options=()):
+    """A program that asks a server for each line."""
+    p = kit.start_mirrord(["bash", "-c", "echo begun; while read line; do curl -sS --max-time 30 http://web/; done"], target, options, stdin=subprocess.PIPE)
+    expect("its first line", p.stdout.readline(), "begun\n", "" if p.poll() is None else p.stderr.read() + kit.session_log())
+    return p
+
+
+def ask_once(kit, p):
+    """The address that the server sees."""
+    p.stdin.write("\n")
+    p.stdin.flush()
+    line = p.stdout.readline()
+    expect_in("an answer", line, "peer", kit.session_log())
+    return json.loads(line)["peer"]
 
 
 def find_agents(kit):
