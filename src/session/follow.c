@@ -26,7 +26,7 @@
 #include "twin/info_file.h"
 #include "twin/keeper.h"
 
-#define PAUSE_MIN (250 * (uint64_t)LOOP_MS)
+#define PAUSE_MIN   (250 * (uint64_t)LOOP_MS)
 #define PROVEN_TIME (30 * LOOP_SECOND)
 enum { PAUSE_DOUBLINGS = 5 };
 

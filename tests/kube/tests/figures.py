@@ -91,8 +91,8 @@ def quiet(kit, kubeconfig=None):
     return kit.environment(kubeconfig, MIRRORD_LOG="error")
 
 
-def ping_kubectl(kit, n):
-    p = subprocess.Popen([PROGRAM, "kubectl", "exec", "-i", "client", "--", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+def ping_kubectl(kit, n, *command):
+    p = subprocess.Popen([PROGRAM, "kubectl", "exec", "-i", "client", "--", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
                          env=kit.cluster.environment())
     times = []
     for _ in range(n):
@@ -155,11 +155,14 @@ def near(kit):
             kubectl, ours = by_kubectl(kit, BULK), by_us(kit, BULK)
             show("bulk", f"kubectl exec {BULK / kubectl / 1e6:.0f} MB/s, a connection of ours {BULK / ours / 1e6:.0f} MB/s")
             ratios.append(kubectl / ours)
-            kubectl, ours = ping_kubectl(kit, 1000), ping_us(kit, 1000)
-            show("round trip", f"kubectl exec {kubectl * 1e6:.0f} µs, ours {ours * 1e6:.0f} µs")
+            # To the same server, and no further than the pod.
+            kubectl, cat, ours = ping_kubectl(kit, 1000, "nc", kit.pod_address("echo"), "7007"), ping_kubectl(kit, 1000, "cat"), ping_us(kit, 1000)
+            show("round trip", f"kubectl exec nc {kubectl * 1e6:.0f} µs, kubectl exec cat {cat * 1e6:.0f} µs, ours {ours * 1e6:.0f} µs")
             pings.append(ours / kubectl)
+        show("bulk, × kubectl exec", f"{statistics.median(ratios):.2f}")
+        show("round trip, × kubectl exec nc", f"{statistics.median(pings):.2f}")
         expect("bulk, × kubectl exec", statistics.median(ratios), lambda r: r >= 0.8)
-        expect("round trip, × kubectl exec", statistics.median(pings), lambda r: r <= 1.2)
+        expect("round trip, × kubectl exec nc", statistics.median(pings), lambda r: r <= 1.2)
 
 
 @contextlib.contextmanager

@@ -74,7 +74,8 @@ def filtered(kit):
         return {a["pod"] == "local" for a in ask(kit, path, 30)}
 
     for options in WAYS.values():
-        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/web", ["--steal", *options], env=kit.environment(MIRRORD_HTTP_PATH_FILTER="^/mine"))
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/web", ["--steal", *options],
+                              env=kit.environment(MIRRORD_HTTP_PATH_FILTER="^/mine"))
         try:
             kit.wait_logged("the port", "port 8080 is stolen", p=p)
             expect("whether what is wanted is answered here", who("/mine/1"), {True, False}, kit.session_log())

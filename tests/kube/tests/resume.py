@@ -172,7 +172,8 @@ ANOTHER = "is the target from here on"
 
 def start_asking(kit, target, options=()):
     """A program that asks a server for each line."""
-    p = kit.start_mirrord(["bash", "-c", "echo begun; while read line; do curl -sS --max-time 30 http://web/; done"], target, options, stdin=subprocess.PIPE)
+    script = "echo begun; while read line; do curl -sS --max-time 30 http://web/; done"
+    p = kit.start_mirrord(["bash", "-c", script], target, options, stdin=subprocess.PIPE)
     expect("its first line", p.stdout.readline(), "begun\n", "" if p.poll() is None else p.stderr.read() + kit.session_log())
     return p
 
