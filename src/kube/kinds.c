@@ -23,11 +23,6 @@ static const struct {
 };
 static_assert(sizeof(kinds) / sizeof(kinds[0]) == TARGET_TARGETLESS + 1, "a row for each kind");
 
-const char *kube_kind_group(enum target_kind kind)
-{
-	return kinds[kind].group;
-}
-
 const char *kube_kind_plural(enum target_kind kind)
 {
 	return kinds[kind].plural;

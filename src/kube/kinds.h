@@ -5,8 +5,7 @@
 #include "kube/client.h"
 #include "target/target.h"
 
-/* "apis/apps/v1", "deployments". NULL for kinds without objects of their own (label, targetless). */
-const char *kube_kind_group(enum target_kind kind);
+/* "deployments". NULL for kinds without objects of their own (label, targetless). */
 const char *kube_kind_plural(enum target_kind kind);
 /* Path of object @name, or with NULL of all, in a namespace. */
 void kube_kind_path(char out[1024], enum target_kind kind, const char *namespace, const char *name);

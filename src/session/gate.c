@@ -54,7 +54,6 @@ struct gate {
 	struct fragments *fragments;
 	struct deferred flush;
 	struct timer trim;
-	struct gate_counts counts;
 	uint32_t fragment_id;
 
 	uint8_t *in_memory, *out_memory;
@@ -105,7 +104,6 @@ void gate_flush(struct gate *g)
 		if (n < 0 && errno == EINTR)
 			continue;
 		/* The queue to the twin is full or the link is down: this packet is lost, as on any wire. */
-		g->counts.unsent++;
 		done++;
 	}
 	g->n_out = g->out_used = 0;
@@ -160,7 +158,6 @@ static void send_in_pieces(struct gate *g, uint8_t *packet, size_t len)
 	uint8_t *copy = malloc(len);
 
 	if (!copy || packet_parse(packet, len, &p) < 0) {
-		g->counts.unsent++;
 		free(copy);
 		return;
 	}
@@ -238,10 +235,8 @@ static void take_packet(struct gate *g, const uint8_t *data, size_t len)
 {
 	struct packet p;
 
-	if (packet_parse(data, len, &p) < 0) {
-		g->counts.unusable++;
-		return;
-	}
+	if (packet_parse(data, len, &p) < 0)
+		return; /* malformed, or of another protocol */
 	if (packet_is_fragment(&p)) {
 		len = fragments_add(g->fragments, &p, loop_now(g->loop) / LOOP_MS, &data);
 		if (len == 0 || packet_parse(data, len, &p) < 0)
@@ -364,9 +359,4 @@ void gate_free(struct gate *g)
 	if (g->out_memory)
 		munmap(g->out_memory, OUT_BYTES + 2 * IN_SIZE);
 	free(g);
-}
-
-const struct gate_counts *gate_counts(const struct gate *g)
-{
-	return &g->counts;
 }

@@ -30,9 +30,3 @@ void gate_give_back(struct gate *g, const uint8_t *syn, size_t len);
 void gate_flush(struct gate *g);
 /* Handles every packet that the twin has sent so far. */
 void gate_read_all(struct gate *g);
-
-/* Packets that came and were no use (malformed, of other protocols), and that could not be sent. */
-struct gate_counts {
-	uint64_t unusable, unsent;
-};
-const struct gate_counts *gate_counts(const struct gate *g);
