@@ -238,11 +238,13 @@ static bool was_left(const struct steal_rules *r, const struct steal_port *p, co
 static void write_left(const struct steal_rules *r, FILE *f, const char *how, const struct steal_port *p, const struct ip *ip)
 {
 	int v = ip_is_v4(ip) ? STEAL_V4 : STEAL_V6;
-	char text[IP_TEXT];
 
-	if (r->has[v])
+	if (r->has[v]) {
+		char text[IP_TEXT];
+
 		fprintf(f, "%s element %s " TABLE " %s { %s . %u }\n", how, r->family, families[v].left[p->protocol == IPPROTO_UDP],
 			ip_format(ip, text), p->port);
+	}
 }
 
 static void write_port(struct steal_rules *r, const struct steal_port *p, FILE *f)
