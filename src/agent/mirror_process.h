@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 
-/* Forks it. @ring is ring_open()'s and stays the caller's; the process makes the ring. *ret_control is the agent's end of the socket pair (non-blocking), whose end ends the
- * process. Returns its pid, or -1 with @err. To be called while the process has one thread. */
+/* Forks it. @ring is ring_open()'s and stays the caller's; the process makes the ring. *ret_control is the agent's end of the socket pair
+ * (non-blocking), whose end ends the process. Returns its pid, or -1 with @err. To be called while the process has one thread. */
 pid_t mirror_process_start(int ring, int *ret_control, struct error *err);
 
 /* For children of fd_fork() that work beside the target: lowest priority, ends with its parent, and nothing at 0 to 2. */
