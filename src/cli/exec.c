@@ -27,6 +27,7 @@
 #include "cli/inherited.h"
 #include "cli/options.h"
 #include "cli/who.h"
+#include "config/debugger_ports.h"
 #include "config/environment.h"
 #include "kube/replicas.h"
 #include "session/handshake.h"
@@ -373,6 +374,7 @@ int exec_run(const struct exec_kind *kind, int argc, char **argv)
 		return usage(&command, "the target (-t TARGET)");
 	}
 	p.argv = argv + at;
+	debugger_ports_detect(&config, p.argv, environ);
 	inherited_set_aside(&p.inherited);
 	if (check_limits(&err) == 0 && refuse_nesting(&err) == 0 &&
 	    command_find(p.argv[0], p.path, &err) == 0 && (!kind->prepare || kind->prepare(p.argv, &p.user_ns, &err) == 0))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "config/debugger_ports.h"
 #include "config/filter_value.h"
 #include "config/node.h"
 #include "config/value.h"
@@ -171,6 +172,15 @@ static void check_regexps(const struct checker *k)
 		check_regexp(k, KEY_env_mapping, mapping->items[i].name);
 }
 
+static void check_debugger_ports(const struct checker *k)
+{
+	const struct config_strings *ports = &k->c->debugger_ports;
+
+	for (size_t i = 0; i < ports->n; i++)
+		if (!debugger_ports_valid(ports->items[i]))
+			ERROR(k, KEY_debugger_ports, "\"%.200s\" is neither a port from 1 to 65535 nor a range as 5000-5010", ports->items[i]);
+}
+
 /* What is in the files that it names is for the agent to say. */
 static void check_tls(const struct checker *k)
 {
@@ -230,6 +240,7 @@ void config_check(struct config *c, struct problem_list *problems)
 	check_incoming(&k);
 	check_http(&k);
 	check_regexps(&k);
+	check_debugger_ports(&k);
 	check_tls(&k);
 	check_rest(&k);
 	filter_value_check(c, problems);

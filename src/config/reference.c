@@ -140,9 +140,6 @@ static void write_commands(FILE *out)
 		{ "diagnose latency", "better", "`diagnose` shows rights, clocks and versions as well" },
 		{ "explain, config", "ours", "" },
 		{ "operator, up, ci, ui, preview …", "not yet", "" },
-		{ "MIRRORD_IGNORE_DEBUGGER_PORTS", "not yet", "a debugger's port that the program connects to on this machine's localhost is one for "
-			"`outgoing.filter.local`, as `127.0.0.1:5678`; where the program listens, the debugger finds it here anyway" },
-		{ "MIRRORD_DETECT_DEBUGGER_PORT", "not yet", "likewise" },
 	};
 
 	fputs("\n| command, or variable without a key | | why |\n|---|---|---|\n", out);

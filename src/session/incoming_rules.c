@@ -2,6 +2,8 @@
 /* The rules of feature.network.incoming. */
 #include "session/incoming_rules.h"
 
+#include "config/debugger_ports.h"
+
 static bool has_port(const struct config_ports *list, uint16_t port)
 {
 	for (size_t i = 0; i < list->n; i++)
@@ -23,7 +25,8 @@ bool incoming_rules_port(const struct incoming_options *o, const struct diag_soc
 {
 	uint16_t port = mapped(&o->port_mapping, s->local.port, s->local.port);
 
-	if (o->mode == INCOMING_OFF || !port || has_port(&o->ignore_ports, s->local.port))
+	if (o->mode == INCOMING_OFF || !port || has_port(&o->ignore_ports, s->local.port) ||
+	    debugger_ports_has(&o->debugger_ports, s->local.port))
 		return false;
 	if (o->ignore_localhost && ip_is_loopback(&s->local.ip))
 		return false;

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/debugger_ports.h"
+
 int route_rules_init(struct route_rules *r, const struct config *c)
 {
 	*r = (struct route_rules){ .tcp = c->outgoing_tcp, .udp = c->outgoing_udp, .ignore_localhost = c->outgoing_ignore_localhost,
-				   .side = c->outgoing_filter.side };
+				   .side = c->outgoing_filter.side, .debugger_ports = c->debugger_ports };
 	if (r->side == FILTER_NONE)
 		return 0;
 	r->filter = address_filter_new(c->outgoing_filter.entries.items, c->outgoing_filter.entries.n);
@@ -111,6 +113,10 @@ struct route_decision route_pick(const struct route_rules *r, int protocol, cons
 		route.why = ROUTE_LOCALHOST;
 		return route;
 	}
+	if (ip && ip_is_loopback(ip) && debugger_ports_has(&r->debugger_ports, port)) {
+		route.why = ROUTE_DEBUGGER;
+		return route;
+	}
 	if (protocol == IPPROTO_TCP ? !r->tcp : !r->udp) {
 		route.why = ROUTE_PROTOCOL;
 		return route;
@@ -143,6 +149,9 @@ const char *route_explain(const struct route_rules *r, const struct route_decisi
 		break;
 	case ROUTE_LOCALHOST:
 		snprintf(buf, ROUTE_TEXT, "%s: feature.network.outgoing.ignore_localhost", from);
+		break;
+	case ROUTE_DEBUGGER:
+		snprintf(buf, ROUTE_TEXT, "%s: a debugger's port, by feature.network.debugger_ports", from);
 		break;
 	case ROUTE_RULE:
 		snprintf(buf, ROUTE_TEXT, "%s: \"%s\" of feature.network.outgoing.filter.%s", from, address_filter_text(r->filter,

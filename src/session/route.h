@@ -13,6 +13,7 @@ struct route_rules {
 	bool tcp, udp, ignore_localhost;
 	enum filter_side side;
 	struct address_filter *filter; /* NULL without one */
+	struct config_strings debugger_ports; /* the config's */
 	char *search;		       /* the "search" line of the resolv.conf in force; NULL: none */
 };
 
@@ -20,6 +21,7 @@ enum route_why {
 	ROUTE_DEFAULT,	 /* no filter */
 	ROUTE_PROTOCOL,	 /* tcp or udp is false */
 	ROUTE_LOCALHOST, /* ignore_localhost */
+	ROUTE_DEBUGGER,	 /* a debugger's port of localhost */
 	ROUTE_RULE,	 /* @rule matched */
 	ROUTE_NO_RULE,	 /* none did */
 };
@@ -30,7 +32,7 @@ struct route_decision {
 	int rule; /* of the filter */
 };
 
-/* 0, or -1 without memory. */
+/* As @c says, whose texts outlive it. 0, or -1 without memory. */
 int route_rules_init(struct route_rules *r, const struct config *c);
 void route_rules_fini(struct route_rules *r);
 /* Takes note of the search list: the last "search" or "domain" line of a resolv.conf (resolv.conf(5)). */

@@ -124,19 +124,37 @@ def log_tells(lab):
         f"tcp {PAYMENT4}:{plan.PEER}: leaves from the target: no rule of feature.network.outgoing.filter.local matches"], str(done) + lab.log())
 
 
-@test("filters.ignore_localhost")
-def ignore_localhost(lab):
-    """localhost is this machine's: a server here, of which the target knows nothing."""
-    configure({"outgoing": {"ignore_localhost": True}})
-    server = lab.start([*PYTHON, "-c", "import socket; s = socket.create_server(('127.0.0.1', 7717)); print('up', flush=True)\n"
+@contextlib.contextmanager
+def here_on_localhost(lab, port):
+    """A server on this machine's localhost, of which the target knows nothing."""
+    server = lab.start([*PYTHON, "-c", f"import socket; s = socket.create_server(('127.0.0.1', {port})); print('up', flush=True)\n"
                                        "while 1: s.accept()[0].sendall(b'{\"peer\": {\"ip\": \"here\"}}\\n')"])
     try:
         expect("the server", server.stdout.readline(), "up\n")
-        seen, detail = ask(lab, ["tcp 127.0.0.1 7717", f"tcp 127.0.0.1 {plan.POD_LOOPBACK}"])
-        expect("seen", seen, ["here", "failed: Connection refused"], detail)
+        yield
     finally:
         server.kill()
         server.communicate()
+
+
+@test("filters.ignore_localhost")
+def ignore_localhost(lab):
+    """localhost is this machine's."""
+    configure({"outgoing": {"ignore_localhost": True}})
+    with here_on_localhost(lab, 7717):
+        seen, detail = ask(lab, ["tcp 127.0.0.1 7717", f"tcp 127.0.0.1 {plan.POD_LOOPBACK}"])
+        expect("seen", seen, ["here", "failed: Connection refused"], detail)
+
+
+@test("filters.debugger_ports")
+def debugger_ports(lab):
+    """A debugger that waits for the program on this machine's localhost: named by what IDEs set, or by the program's own variable."""
+    configure({})
+    for variables in ({"MIRRORD_IGNORE_DEBUGGER_PORTS": "7000-7717,9"},
+                      {"MIRRORD_DETECT_DEBUGGER_PORT": "javaagent", "JAVA_TOOL_OPTIONS": "-agentlib:jdwp=transport=dt_socket,server=n,address=localhost:7717"}):
+        with here_on_localhost(lab, 7717):
+            done = lab.mirrord([*PYTHON, "-c", ASK, "tcp 127.0.0.1 7717", "tcp 127.0.0.1 7718", T4], options=["-f", CONFIG], env=lab.environment(**variables))
+            expect("seen", [SIDES.get(line, line) for line in done.out.splitlines()], ["here", "failed: Connection refused", "target"], str(done) + lab.log())
 
 
 @contextlib.contextmanager

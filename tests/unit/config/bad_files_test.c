@@ -175,6 +175,8 @@ static const struct {
 	{ "the agent's log level", "json", "{\"agent\": {\"log_level\": \"loud\"}}",
 	  "t.json:1:25: agent.log_level: expected error, warn, info, debug, trace or off, or a list of them as \"mirrord=debug,warn\", "
 	  "found \"loud\"" },
+	{ "a debugger's port", "json", "{\"feature\": {\"network\": {\"debugger_ports\": [\"5678\", \"5010-5000\"]}}}",
+	  "t.json:1:44: feature.network.debugger_ports: \"5010-5000\" is neither a port from 1 to 65535 nor a range as 5000-5010" },
 	{ "a Unix socket's pattern", "json", OUTGOING("\"unix_streams\": [\"^/run/\", \"a(\"]"),
 	  "t.json:1:55: feature.network.outgoing.unix_streams: \"a(\" is no regular expression: offset 2: missing closing parenthesis" },
 	{ "regular expression", "json", FILTER("\"header_filter\": \"a(\""),

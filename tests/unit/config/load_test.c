@@ -147,9 +147,8 @@ static const char *sample_text(const struct key_info *k, int n)
 		snprintf(buf, sizeof(buf), "%.*s", (int)len, w);
 		return buf;
 	case KIND_PORTS:
+	case KIND_STRINGS: /* of which one has ports in words */
 		return n ? "80;81" : "90";
-	case KIND_STRINGS:
-		return n ? "a;b" : "c";
 	default:
 		if (strcmp(k->path, "agent.log_level") == 0)
 			return n ? "debug" : "mirrord=warn";

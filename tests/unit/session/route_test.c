@@ -125,6 +125,34 @@ static void check_texts(void)
 		"no rule");
 }
 
+static void check_debugger(void)
+{
+	static const struct {
+		const char *ip;
+		uint16_t port;
+		const char *want;
+	} asked[] = {
+		{ "127.0.0.1", 5678, "leaves from this machine: a debugger's port, by feature.network.debugger_ports" },
+		{ "::1", 5678, "leaves from this machine: a debugger's port, by feature.network.debugger_ports" },
+		{ "127.0.0.1", 5679, "leaves from the target: there is no feature.network.outgoing.filter" },
+		{ "10.0.0.1", 5678, "leaves from the target: there is no feature.network.outgoing.filter" },
+	};
+	char port[] = "5678", *ports[] = { port }, text[ROUTE_TEXT];
+	const struct config c = { .outgoing_tcp = true, .outgoing_udp = true, .debugger_ports = { ports, 1, true } };
+	struct route_rules r;
+
+	route_rules_init(&r, &c);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		struct route_decision d;
+		struct ip ip;
+
+		ip_parse(asked[i].ip, &ip);
+		d = route_pick(&r, IPPROTO_TCP, &ip, asked[i].port, NULL, 0);
+		tap_str(route_explain(&r, &d, text), asked[i].want, "a debugger's port: %s:%u", asked[i].ip, asked[i].port);
+	}
+	route_rules_fini(&r);
+}
+
 /* Questions, and whom they are for; "as NAME" when this machine is asked for another. */
 static const struct {
 	const char *name, *question;
@@ -176,6 +204,7 @@ int main(void)
 {
 	check_rows();
 	check_texts();
+	check_debugger();
 	check_questions();
 	return tap_done();
 }
