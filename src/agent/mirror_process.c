@@ -391,12 +391,16 @@ static void on_control(struct watch *w, uint32_t events)
 		;
 }
 
-/* A packet may be of a port that was subscribed a moment ago; the agent says so before it has the kernel take them. */
+/* A packet may be of a port that was subscribed a moment ago; the agent says so before it has the kernel take them. The ring counts as our
+ * memory from where it is mapped: with the first packet, which most programs never get. */
 static void on_ring(struct watch *w, uint32_t events)
 {
 	struct process *p = container_of(w, struct process, packets);
+	struct error err = { 0 };
 
 	on_control(&p->control, EPOLLIN);
+	if (!p->ring && !(p->ring = ring_map(RING, &err)))
+		_exit(1);
 	ring_read(p->ring, BLOCKS_A_TURN, on_ring_packet, p);
 }
 
@@ -433,16 +437,16 @@ void mirror_process_settle(void)
 }
 
 /* The agent may be waiting for it: before the process yields to everybody else. */
-static struct ring *make_ring(void)
+static bool make_ring(void)
 {
 	struct {
 		struct mirror_message message;
 		struct error why;
 	} ready = { .message.kind = MIRROR_READY };
-	struct ring *ring = ring_make(RING, &ready.why) < 0 ? NULL : ring_map(RING, &ready.why);
+	bool made = ring_make(RING, &ready.why) == 0;
 
 	send(CONTROL, &ready, sizeof(ready.message) + strlen(ready.why.text), MSG_NOSIGNAL);
-	return ring;
+	return made;
 }
 
 static _Noreturn void run(void)
@@ -455,13 +459,14 @@ static _Noreturn void run(void)
 	if (!p || table_init(&p->asked, is_asked) < 0)
 		_exit(1);
 	p->loop = loop_new(&err);
-	p->ring = make_ring();
+	if (!make_ring())
+		_exit(1);
 	settle_priority();
 	p->intake = intake_new(&intake_events, p);
 	p->reassembly = reassembly_new(wanted, &reassembly_events, p);
 	p->addresses = local_addresses_new();
 	p->copies = (struct copies){ .dial = dial, .abandon = abandon, .count = count, .on_end = on_copy_end, .arg = p };
-	if (!p->loop || !p->ring || !p->intake || !p->reassembly || !p->addresses)
+	if (!p->loop || !p->intake || !p->reassembly || !p->addresses)
 		_exit(1);
 	followers_init(&p->followers, p->loop, tell);
 	copies_init(&p->copies, p->loop);
