@@ -228,13 +228,14 @@ def change_role(kit, change):
 @test("follow.watch_too_old", timeout=180)
 def watch_too_old(kit):
     """The API server has forgotten what was before its start (410 Gone): the watch of the target's pod begins anew, and the session follows."""
-    with deployed(kit, 1), objects(kit, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}}):  # something newer than the pod
+    with deployed(kit, 1):
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/shop", ["--steal"])
         try:
             kit.wait_logged("the port", "port 8080 is stolen", p=p)
-            kit.cluster.nodes[0].kill("kube-apiserver")
-            kit.wait_logged("the watch's new beginning", "too old resource version", p=p)
-            kit.wait_for("the API server", lambda: kit.cluster.answers())
+            with objects(kit, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}}):  # the watch has begun before there was that
+                kit.cluster.nodes[0].kill("kube-apiserver")
+                kit.wait_logged("the watch's new beginning", "too old resource version", p=p)
+                kit.wait_for("the API server", lambda: kit.cluster.answers())
             kit.kubectl("delete", "pod", stolen_pod(kit), "--wait=false")
             kit.wait_logged("the move", MOVED, p=p)
             kit.wait_logged("the port", "port 8080 is stolen", 2, p)
