@@ -2,6 +2,7 @@
 #include "agent/children.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+
+enum { END_MS = 200 }; /* for all of them together */
 
 struct child {
 	struct list node;
@@ -60,10 +63,16 @@ int children_add(struct children *all, pid_t pid)
 
 void children_fini(struct children *all)
 {
+	int left = END_MS;
+
+	for (struct list *n = all->all.next; n != &all->all; n = n->next)
+		kill(container_of(n, struct child, node)->pid, SIGKILL);
 	while (!list_empty(&all->all)) {
 		struct child *c = container_of(all->all.next, struct child, node);
+		struct pollfd end = { .fd = c->watch.fd, .events = POLLIN };
 
-		kill(c->pid, SIGKILL);
+		if (poll(&end, 1, left) == 0)
+			left = 0;
 		reap(c);
 	}
 }
