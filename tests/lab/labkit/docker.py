@@ -59,10 +59,5 @@ class Docker:
         shutil.rmtree(HOME, ignore_errors=True)
 
 
-@contextlib.contextmanager
 def daemon(lab):
-    d = Docker(lab)
-    try:
-        yield d
-    finally:
-        d.close()
+    return contextlib.closing(Docker(lab))

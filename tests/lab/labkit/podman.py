@@ -107,10 +107,5 @@ def _remove(directory):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@contextlib.contextmanager
 def engine(lab):
-    p = Podman(lab)
-    try:
-        yield p
-    finally:
-        p.close()
+    return contextlib.closing(Podman(lab))

@@ -92,20 +92,25 @@ def detached(lab):
         lab.wait_for("no session is left", lambda: not lab.processes("mirrord-session"))
 
 
-@test("container.environment", modes=MODES, needs=NEEDS)
-def environment(lab):
-    """The configuration's and the target's variables are the container's, before the image's; the user's --env is before all."""
+def expect_variables(lab, image, run_with):
+    """@run_with: runs words in a container with options of mirrord's and variables of this machine's, and the user's --env of SHOP_SIZE."""
     config = "/tmp/lab/home/container.json"
     with open(config, "w") as f:
         json.dump({"feature": {"env": {"override": {"SHOP_COLOUR": "two\nlines = \"x\" $y", "SHOP_SIZE": "configuration"}}}}, f)
     try:
-        with engine(lab) as p:
-            build(p)
-            done = run(p, "--env", "SHOP_SIZE=user", IMAGE, "/bin/sh", "-c", 'echo "$SHOP_COLOUR"; echo "$SHOP_SIZE"; echo "$SHOP_LOCAL."', options=("-f", config),
-                       env={"SHOP_LOCAL": "this machine's"})
-            expect("variables", done.out, 'two\nlines = "x" $y\nuser\n.\n', str(done))
+        done = run_with("--env", "SHOP_SIZE=user", image, "/bin/sh", "-c", 'echo "$SHOP_COLOUR"; echo "$SHOP_SIZE"; echo "$SHOP_LOCAL."', options=("-f", config),
+                        env={"SHOP_LOCAL": "this machine's"})
+        expect("variables", done.out, 'two\nlines = "x" $y\nuser\n.\n', str(done) + lab.log())
     finally:
         os.unlink(config)
+
+
+@test("container.environment", modes=MODES, needs=NEEDS)
+def environment(lab):
+    """The configuration's and the target's variables are the container's, before the image's; the user's --env is before all."""
+    with engine(lab) as p:
+        build(p)
+        expect_variables(lab, IMAGE, lambda *words, **more: run(p, *words, **more))
 
 
 @test("container.mistakes", needs=("podman",))

@@ -2,13 +2,12 @@
 """mirrord container with a real Docker, whose daemon starts the containers: root's, so only the lab of a real root has one."""
 
 import json
-import os
 
 from labkit import plan
 from labkit.docker import IMAGE, daemon
 from labkit.lab import MIRRORD
 from labkit.registry import expect, expect_in, test
-from tests.container import LOOK_AROUND, expect_look, expect_stolen
+from tests.container import LOOK_AROUND, expect_look, expect_stolen, expect_variables
 from tests.engine import RICH
 
 MODES = ("root",) if RICH else ()
@@ -42,16 +41,8 @@ def docker(lab):
 @test("container.docker_variables", modes=MODES, needs=NEEDS, timeout=600)
 def variables(lab):
     """The configuration's come before the image's; the user's --env is before all; none of this machine's."""
-    config = "/tmp/lab/home/container.json"
-    with open(config, "w") as f:
-        json.dump({"feature": {"env": {"override": {"SHOP_COLOUR": "two\nlines = \"x\" $y", "SHOP_SIZE": "configuration"}}}}, f)
-    try:
-        with daemon(lab) as d:
-            done = run(d, "--rm", "--env", "SHOP_SIZE=user", IMAGE, "/bin/sh", "-c", 'echo "$SHOP_COLOUR"; echo "$SHOP_SIZE"; echo "$SHOP_LOCAL."',
-                       options=("-f", config), env={"SHOP_LOCAL": "this machine's"})
-            expect("variables", done.out, 'two\nlines = "x" $y\nuser\n.\n', str(done) + lab.log())
-    finally:
-        os.unlink(config)
+    with daemon(lab) as d:
+        expect_variables(lab, IMAGE, lambda *words, **more: run(d, "--rm", *words, **more))
 
 
 @test("container.docker_incoming", modes=MODES, needs=NEEDS, timeout=600)
