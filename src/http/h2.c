@@ -78,7 +78,6 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	struct h2_half *half;
 	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
-	l->spoken = true;
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
 		half = l->heading;
@@ -318,11 +317,6 @@ size_t h2_pull(struct h2_link *l, const uint8_t **ret_data)
 bool h2_is_over(const struct h2_link *l)
 {
 	return l->broken || (!nghttp2_session_want_read(l->session) && !nghttp2_session_want_write(l->session));
-}
-
-bool h2_has_spoken(const struct h2_link *l)
-{
-	return l->spoken;
 }
 
 bool h2_is_leaving(const struct h2_link *l)

@@ -58,8 +58,6 @@ bool h2_receive(struct h2_link *l, const uint8_t *data, size_t len);
 size_t h2_pull(struct h2_link *l, const uint8_t **ret_data);
 /* Nothing is to be sent or received any more. */
 bool h2_is_over(const struct h2_link *l);
-/* Has the peer said anything that is HTTP/2? */
-bool h2_has_spoken(const struct h2_link *l);
 /* It takes no more requests (GOAWAY). */
 bool h2_is_leaving(const struct h2_link *l);
 size_t h2_stream_count(const struct h2_link *l);

@@ -62,7 +62,7 @@ struct h2_link {
 	struct list node;
 	struct h2 *h2;
 	nghttp2_session *session;
-	bool client, home, spoken, leaving, broken;
+	bool client, home, leaving, broken;
 	struct http_marks marks;
 	struct h2_half *heading; /* whose header block comes, or NULL */
 	size_t streams;
