@@ -68,7 +68,7 @@ bool debugger_ports_has(const struct config_strings *list, uint16_t port)
 /* Of "HOST:PORT", "[HOST]:PORT" or "PORT", which ends with @end or the text. */
 static bool port_of(const char *text, char end, uint16_t *ret)
 {
-	size_t len = end ? strcspn(text, (const char[]){ end, '\0' }) : strlen(text), at = len;
+	size_t len = strcspn(text, (const char[]){ end, '\0' }), at = len;
 	const char *rest;
 
 	while (at > 0 && text[at - 1] != ':')
