@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "capture/request_start.h"
 
 enum copy_state { WAITING, DIALING, OPEN };
@@ -84,9 +85,7 @@ static void end(struct copy *c)
 /* Both sides have said their end and heard the other's: no reset. */
 static void close_well(struct copy *c)
 {
-	static const struct linger off = { 0 };
-
-	setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	fd_reset_on_close(c->watch.fd, false);
 	drop(c);
 }
 

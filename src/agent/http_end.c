@@ -12,6 +12,7 @@
 #include "agent/tls_dial.h"
 #include "agent/tls_farewell.h"
 #include "agent/tls_link.h"
+#include "base/fd.h"
 
 enum {
 	WIRE = 128 << 10,      /* one read of TLS records */
@@ -85,14 +86,13 @@ int http_end_take_fd(struct http_conn *c, struct http_end *e)
 
 void http_end_in_peace(struct http_end *e, bool brief)
 {
-	static const struct linger off = { 0 };
 	static const int second = 1;
 
 	e->in_peace = true;
 	if (brief)
 		setsockopt(e->watch.fd, IPPROTO_TCP, TCP_LINGER2, &second, sizeof(second));
 	if (!e->tls)
-		setsockopt(e->watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+		fd_reset_on_close(e->watch.fd, false);
 }
 
 void http_end_close(struct http_conn *c, struct http_end *e)

@@ -11,5 +11,5 @@
  * (non-blocking), whose end ends the process. Returns its pid, or -1 with @err. To be called while the process has one thread. */
 pid_t mirror_process_start(int ring, int *ret_control, struct error *err);
 
-/* For children of fd_fork() that work beside the target: lowest priority, ends with its parent, and nothing at 0 to 2. */
+/* For children of fd_fork_connected() that work beside the target: lowest priority, ends with its parent, and nothing at 0 to 2. */
 void mirror_process_settle(void);

@@ -309,7 +309,6 @@ static void on_connection(struct watch *w, uint32_t events)
  * again: so they share it in both ways that there are. */
 static int set_options(int fd, bool v4)
 {
-	static const struct linger reset_on_close = { .l_onoff = 1, .l_linger = 0 };
 	static const int on = 1;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
@@ -320,7 +319,7 @@ static int set_options(int fd, bool v4)
 		return -1;
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
 		return -1;
-	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset_on_close, sizeof(reset_on_close));
+	return fd_reset_on_close(fd, true);
 }
 
 /* 0 also when there is no IPv6. */

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 #define LINGER_TIME (2 * LOOP_SECOND)
 
 struct farewell {
@@ -45,9 +47,7 @@ static void end(struct farewell *f)
 
 static void end_gently(struct farewell *f)
 {
-	static const struct linger off = { 0 };
-
-	setsockopt(f->watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	fd_reset_on_close(f->watch.fd, false);
 	end(f);
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/openssl.h"
+#include "base/fd.h"
 #include "relay/backlog.h"
 
 enum { BUFFER = 64 << 10, TURN = 1 << 20 };
@@ -64,9 +65,7 @@ static void end(struct tls_link *l)
 
 static void end_gently(struct tls_link *l)
 {
-	static const struct linger off = { 0 };
-
-	setsockopt(l->tls.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	fd_reset_on_close(l->tls.fd, false);
 	end(l);
 }
 

@@ -22,6 +22,7 @@
 #include "agent/tls_dial.h"
 #include "agent/tls_farewell.h"
 #include "agent/tls_link.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "http/sniff.h"
 
@@ -173,7 +174,6 @@ static void serve(struct tls_conn *t)
 /* It has been told why. What it still sends is read, or a reset would overtake that. */
 static void hear_out(struct tls_conn *t)
 {
-	static const struct linger off = { 0 };
 	uint8_t data[4096];
 	ssize_t n;
 
@@ -181,7 +181,7 @@ static void hear_out(struct tls_conn *t)
 		;
 	if (n < 0 && errno == EAGAIN)
 		return;
-	setsockopt(t->watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	fd_reset_on_close(t->watch.fd, false);
 	conn_free(t);
 }
 

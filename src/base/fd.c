@@ -151,7 +151,7 @@ int fd_keep_only(int *fds, size_t n)
 }
 
 /* The child's end of a pipe is closed with all the rest. */
-pid_t fd_fork(int *fds, size_t n)
+static pid_t fork_with(int *fds, size_t n)
 {
 	int done[2], saved;
 	char byte;
@@ -182,7 +182,7 @@ pid_t fd_fork_connected(int type, int *fds, size_t n, int *ret_sock)
 	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	fds[0] = pair[1];
-	pid = fd_fork(fds, n);
+	pid = fork_with(fds, n);
 	if (pid == 0)
 		return 0;
 	fd_closep(&pair[1]);
@@ -200,6 +200,13 @@ int fd_set_nonblocking(int fd, bool on)
 	if (flags < 0)
 		return -1;
 	return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
+}
+
+int fd_reset_on_close(int fd, bool on)
+{
+	const struct linger linger = { .l_onoff = on };
+
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
 /* A unix socket's buffer doesn't grow by itself as TCP's does; one that takes two frames puts one side or the other to sleep for each. */

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 
 #define AGAIN (50 * (uint64_t)LOOP_MS)
@@ -29,10 +30,9 @@ static void pause_for_descriptors(struct acceptor *a)
 
 static void set_options(int fd)
 {
-	static const struct linger reset = { .l_onoff = 1 };
 	static const int on = 1;
 
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	fd_reset_on_close(fd, true);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 

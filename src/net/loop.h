@@ -52,7 +52,7 @@ int loop_rearm(struct loop *l, struct watch *w);
 /* To be called before the descriptor is closed. No event of the current batch reaches @w any more. */
 void loop_unwatch(struct loop *l, struct watch *w);
 /* Both in one, and a system call less; of a descriptor that no other process has, nor a copy in this one (while
- * there is one, the kernel goes on to report it): who runs a loop starts processes by fd_fork(). */
+ * there is one, the kernel goes on to report it): who runs a loop starts processes by fd_fork_connected(). */
 void loop_close(struct loop *l, struct watch *w);
 
 /* Nanoseconds of CLOCK_MONOTONIC, read once per wake-up. */

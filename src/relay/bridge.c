@@ -27,6 +27,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 enum { BRIDGE_TURN = 256 << 10 }; /* bytes of a socket's before others have their turn */
 
 static const uint32_t INTEREST = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
@@ -71,11 +73,9 @@ static void reset(struct bridge *b)
 /* Ends the bridge when both directions have. */
 static void settle(struct bridge *b)
 {
-	static const struct linger off = { 0 };
-
 	if (!b->read_end || !b->got_end || backlog_len(&b->backlog))
 		return;
-	setsockopt(b->watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	fd_reset_on_close(b->watch.fd, false);
 	stream_close(b->stream);
 	end(b);
 }

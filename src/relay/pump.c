@@ -33,6 +33,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "relay/backlog.h"
 
 enum {
@@ -90,10 +91,8 @@ static void end(struct pump *p)
 
 static void end_gracefully(struct pump *p)
 {
-	static const struct linger off = { 0 };
-
 	for (int s = 0; s < 2; s++)
-		setsockopt(p->sides[s].watch.fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+		fd_reset_on_close(p->sides[s].watch.fd, false);
 	end(p);
 }
 

@@ -70,14 +70,13 @@ static int set_raw_filter(int fd, int family)
 
 static int set_options(int fd, enum socket_kind kind, bool raw)
 {
-	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	static const struct option v6_only[] = { { IPPROTO_IPV6, IPV6_V6ONLY }, { 0, 0 } };
 	int family = kinds[kind].family;
 
 	if (family == AF_INET6 && !raw && switch_on(fd, v6_only) < 0)
 		return -1;
 	if (kinds[kind].type == SOCK_STREAM)
-		return switch_on(fd, on_tcp) < 0 ? -1 : setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		return switch_on(fd, on_tcp) < 0 ? -1 : fd_reset_on_close(fd, true);
 	if (raw && set_raw_filter(fd, family) < 0)
 		return -1;
 	return switch_on(fd, family == AF_INET ? on_datagram4 : on_datagram6) < 0 ? -1 : datagram_let_fragment(fd, family, false);

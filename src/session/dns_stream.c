@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/list.h"
 #include "net/bytes.h"
 #include "relay/backlog.h"
@@ -69,14 +70,13 @@ static void free_pair(struct deferred *d)
 /* With a reset, unless both sides have ended. */
 static void end(struct stream_pair *p)
 {
-	static const struct linger reset = { .l_onoff = 1 }, off = { 0 };
 	bool graceful = p->sides[PROGRAM].shut && p->sides[SERVER].shut;
 
 	for (int i = 0; i < SIDES && !p->dead; i++) {
 		struct side *s = &p->sides[i];
 
 		loop_unwatch(p->all->loop, &s->watch);
-		setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, graceful ? &off : &reset, sizeof(reset));
+		fd_reset_on_close(s->watch.fd, !graceful);
 		close(s->watch.fd);
 		backlog_fini(&s->in);
 		backlog_fini(&s->out);

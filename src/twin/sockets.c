@@ -83,7 +83,6 @@ static int open_packet_out(struct error *err)
 /* On the wildcard address: tproxy to a port without an address takes no other. Accepted sockets inherit the options. */
 static int open_listener(int family, struct error *err)
 {
-	const struct linger reset = { .l_onoff = 1 };
 	struct sockaddr_storage any = { .ss_family = (sa_family_t)family };
 	_cleanup_fd_ int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1, v6 = family == AF_INET6;
@@ -92,7 +91,7 @@ static int open_listener(int family, struct error *err)
 	if (fd < 0 || setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one, sizeof(one)) < 0 ||
 	    (v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0 ||
+	    fd_reset_on_close(fd, true) < 0 ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
 	    bind(fd, (struct sockaddr *)&any, v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0 || listen(fd, BACKLOG) < 0)
 		return error_set(err, errno, "open the transparent listener (IPv%d)", v6 ? 6 : 4);
