@@ -27,7 +27,6 @@
 #include "cli/inherited.h"
 #include "cli/options.h"
 #include "cli/who.h"
-#include "config/debugger_ports.h"
 #include "config/environment.h"
 #include "kube/replicas.h"
 #include "session/handshake.h"
@@ -137,7 +136,7 @@ static int log_level(bool to_file, enum log_level *ret, struct error *err)
 	return 0;
 }
 
-static int fill_session(const struct exec_options *o, const struct config *c, bool as_root, struct session_options *s,
+static int fill_session(const struct exec_options *o, struct config *c, bool as_root, struct session_options *s,
 			struct error *err)
 {
 	const char *tunnel = getenv("MIRRORD_TUNNEL");
@@ -309,7 +308,7 @@ static int run_program(const struct program *p, char *const *before, struct erro
 	return command_exec(p->path, argv, err);
 }
 
-static int become(const struct exec_options *o, const struct config *c, struct program *p, struct error *err)
+static int become(const struct exec_options *o, struct config *c, struct program *p, struct error *err)
 {
 	char *const *before = environ;
 	const char *name = p->argv[0];
@@ -374,7 +373,6 @@ int exec_run(const struct exec_kind *kind, int argc, char **argv)
 		return usage(&command, "the target (-t TARGET)");
 	}
 	p.argv = argv + at;
-	debugger_ports_detect(&config, p.argv, environ);
 	inherited_set_aside(&p.inherited);
 	if (check_limits(&err) == 0 && refuse_nesting(&err) == 0 &&
 	    command_find(p.argv[0], p.path, &err) == 0 && (!kind->prepare || kind->prepare(p.argv, &p.user_ns, &err) == 0))

@@ -56,7 +56,7 @@ bool debugger_ports_has(const struct config_strings *list, uint16_t port)
 {
 	uint16_t first, last;
 
-	for (size_t i = 0; i < list->n; i++)
+	for (size_t i = 0; list && i < list->n; i++)
 		for (const char *at = list->items[i]; at && *at;) {
 			at = read_range(at, &first, &last);
 			if (at && port >= first && port <= last && (first == last || port < GRPC_FIRST || port > GRPC_LAST))
@@ -167,11 +167,14 @@ static bool find(enum debugger debugger, char *const *argv, char *const *env, ui
 	return false;
 }
 
-void debugger_ports_detect(struct config *c, char *const *argv, char *const *env)
+bool debugger_ports_detect(struct config *c, char *const *argv, char *const *env)
 {
 	struct config_strings *list = &c->debugger_ports;
 	uint16_t port;
 
-	if (find((enum debugger)c->detect_debugger, argv, env, &port) && arena_push(c->arena, (void **)&list->items, list->n, sizeof(*list->items)))
-		list->items[list->n++] = arena_format(c->arena, "%u", port);
+	if (!find((enum debugger)c->detect_debugger, argv, env, &port) || debugger_ports_has(list, port) ||
+	    !arena_push(c->arena, (void **)&list->items, list->n, sizeof(*list->items)))
+		return false;
+	list->items[list->n++] = arena_format(c->arena, "%u", port);
+	return true;
 }

@@ -8,11 +8,21 @@
 #include <stdlib.h>
 
 #include "base/fd.h"
+#include "net/loopback.h"
 #include "relay/lender.h"
 #include "relay/sockets.h"
 #include "session/dns_rules.h"
 #include "tunnel/mux.h"
 #include "twin/info_file.h"
+
+static void on_syn(struct session *s, const struct packet *syn)
+{
+	struct ip to = loopback_from_alias(&syn->dst.ip);
+
+	if (ip_is_loopback(&to))
+		debugger_search_for(&s->debugger, syn->dst.port);
+	tcp_on_syn(s->tcp, syn);
+}
 
 static void on_packet(void *arg, const struct packet *p)
 {
@@ -23,7 +33,7 @@ static void on_packet(void *arg, const struct packet *p)
 	if (p->protocol != IPPROTO_TCP)
 		datagrams_on_packet(s->datagrams, p);
 	else if ((p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
-		tcp_on_syn(s->tcp, p);
+		on_syn(s, p);
 	if (tcp_pending(s->tcp))
 		reconciler_poke(s->reconciler);
 }
@@ -126,6 +136,7 @@ int session_open_flows(struct session *s, const struct target_info *info, struct
 	struct tcp_context c = { .loop = s->loop, .gate = &s->gate, .routing = &s->routing, .exits = s->exits,
 				 .dns_streams = &s->dns_streams, .dns = &s->dns };
 
+	debugger_search_init(&s->debugger, s->options->config, s->twin.net_ns);
 	if (!(s->diag = sock_diag_over(s->twin.diag, err)) || open_routing(s, info, err) < 0 || open_exits(s, err) < 0 ||
 	    open_dns(s, err) < 0 || open_background(s, info, err) < 0)
 		return -1;
@@ -136,6 +147,12 @@ int session_open_flows(struct session *s, const struct target_info *info, struct
 	return s->reconciler && open_unix_streams(s, err) == 0 ? open_incoming(s, info, err) : -1;
 }
 
+static void on_listen(struct session *s, const struct notify_event *e)
+{
+	debugger_search_for(&s->debugger, e->local.port);
+	incoming_on_event(s->incoming, e);
+}
+
 static void on_call(void *arg, const struct notify_event *e, int fd)
 {
 	struct session *s = arg;
@@ -143,7 +160,7 @@ static void on_call(void *arg, const struct notify_event *e, int fd)
 	if (e->kind >= NOTIFY_CONNECTS && s->unix_streams)
 		unix_streams_on_event(s->unix_streams, e, fd);
 	else if (e->kind < NOTIFY_CONNECTS && s->incoming && s->state == RUNNING)
-		incoming_on_event(s->incoming, e);
+		on_listen(s, e);
 	else if (e->kind < NOTIFY_UNSEEN)
 		calls_answer(s->calls, &(struct notify_verdict){ .id = e->id });
 }

@@ -14,7 +14,7 @@ int incoming_options_of(const struct config *c, bool show, struct incoming_optio
 		.mode = (enum incoming_mode)c->incoming_mode,
 		.ports = c->incoming_ports,
 		.ignore_ports = c->incoming_ignore_ports,
-		.debugger_ports = c->debugger_ports,
+		.debugger_ports = &c->debugger_ports,
 		.port_mapping = c->incoming_port_mapping,
 		.listen_ports = c->incoming_listen_ports,
 		.ignore_localhost = c->incoming_ignore_localhost,

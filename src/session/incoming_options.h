@@ -12,7 +12,7 @@ struct incoming_options {
 	/* Ports are the local ones that the program listens on, but for @ports and @filter_ports: those are the target's, behind the mapping. */
 	struct config_ports ports;	  /* set: no others */
 	struct config_ports ignore_ports; /* never these */
-	struct config_strings debugger_ports; /* nor these */
+	const struct config_strings *debugger_ports; /* nor these; they may become more */
 	struct config_pairs port_mapping; /* local port → the target's */
 	struct config_pairs listen_ports; /* local port → port of this machine where it is published, and no other */
 	bool ignore_localhost;		  /* a listener on a loopback address alone stays local */

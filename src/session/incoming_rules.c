@@ -26,7 +26,7 @@ bool incoming_rules_port(const struct incoming_options *o, const struct diag_soc
 	uint16_t port = mapped(&o->port_mapping, s->local.port, s->local.port);
 
 	if (o->mode == INCOMING_OFF || !port || has_port(&o->ignore_ports, s->local.port) ||
-	    debugger_ports_has(&o->debugger_ports, s->local.port))
+	    debugger_ports_has(o->debugger_ports, s->local.port))
 		return false;
 	if (o->ignore_localhost && ip_is_loopback(&s->local.ip))
 		return false;

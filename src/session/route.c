@@ -12,7 +12,7 @@
 int route_rules_init(struct route_rules *r, const struct config *c)
 {
 	*r = (struct route_rules){ .tcp = c->outgoing_tcp, .udp = c->outgoing_udp, .ignore_localhost = c->outgoing_ignore_localhost,
-				   .side = c->outgoing_filter.side, .debugger_ports = c->debugger_ports };
+				   .side = c->outgoing_filter.side, .debugger_ports = &c->debugger_ports };
 	if (r->side == FILTER_NONE)
 		return 0;
 	r->filter = address_filter_new(c->outgoing_filter.entries.items, c->outgoing_filter.entries.n);
@@ -113,7 +113,7 @@ struct route_decision route_pick(const struct route_rules *r, int protocol, cons
 		route.why = ROUTE_LOCALHOST;
 		return route;
 	}
-	if (ip && ip_is_loopback(ip) && debugger_ports_has(&r->debugger_ports, port)) {
+	if (ip && ip_is_loopback(ip) && debugger_ports_has(r->debugger_ports, port)) {
 		route.why = ROUTE_DEBUGGER;
 		return route;
 	}

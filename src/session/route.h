@@ -13,7 +13,7 @@ struct route_rules {
 	bool tcp, udp, ignore_localhost;
 	enum filter_side side;
 	struct address_filter *filter; /* NULL without one */
-	struct config_strings debugger_ports; /* the config's */
+	const struct config_strings *debugger_ports; /* the config's, which may become more */
 	char *search;		       /* the "search" line of the resolv.conf in force; NULL: none */
 };
 

@@ -8,6 +8,7 @@
 #include "session/background.h"
 #include "session/calls.h"
 #include "session/datagram.h"
+#include "session/debugger_search.h"
 #include "session/dns_local.h"
 #include "session/dns_stream.h"
 #include "session/gate.h"
@@ -62,6 +63,7 @@ struct session {
 	struct sock_diag *diag; /* of the twin */
 	struct gate *gate;
 	struct routing routing;
+	struct debugger_search debugger;
 	struct dns_rules dns_rules;
 	struct resolver *resolver; /* NULL, like @dns: this machine answers no names */
 	struct dns_local *dns;

@@ -148,12 +148,15 @@ def ignore_localhost(lab):
 
 @test("filters.debugger_ports")
 def debugger_ports(lab):
-    """A debugger that waits for the program on this machine's localhost: named by what IDEs set, or by the program's own variable."""
+    """A debugger that waits for the program on this machine's localhost: named by what IDEs set, by the program's own words or variables, or by a child's."""
     configure({})
-    for variables in ({"MIRRORD_IGNORE_DEBUGGER_PORTS": "7000-7717,9"},
-                      {"MIRRORD_DETECT_DEBUGGER_PORT": "javaagent", "JAVA_TOOL_OPTIONS": "-agentlib:jdwp=transport=dt_socket,server=n,address=localhost:7717"}):
+    asked = [*PYTHON, "-c", ASK, "tcp 127.0.0.1 7717", "tcp 127.0.0.1 7718", T4]
+    java = {"MIRRORD_DETECT_DEBUGGER_PORT": "javaagent", "AGENT": "-agentlib:jdwp=transport=dt_socket,server=n,address=localhost:7717"}
+    for command, variables in ((asked, {"MIRRORD_IGNORE_DEBUGGER_PORTS": "7000-7717,9"}),
+                               (asked, {**java, "JAVA_TOOL_OPTIONS": java["AGENT"]}),
+                               (["sh", "-c", 'JAVA_TOOL_OPTIONS=$AGENT "$@"; :', "sh", *asked], java)):
         with here_on_localhost(lab, 7717):
-            done = lab.mirrord([*PYTHON, "-c", ASK, "tcp 127.0.0.1 7717", "tcp 127.0.0.1 7718", T4], options=["-f", CONFIG], env=lab.environment(**variables))
+            done = lab.mirrord(command, options=["-f", CONFIG], env=lab.environment(**variables))
             expect("seen", [SIDES.get(line, line) for line in done.out.splitlines()], ["here", "failed: Connection refused", "target"], str(done) + lab.log())
 
 

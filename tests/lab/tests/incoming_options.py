@@ -209,6 +209,17 @@ def ignore_localhost(lab):
         taken(lab, program, PORT + 1, True)
 
 
+@test("incoming.debugger_port_found")
+def debugger_port_found(lab):
+    """A port that the words or variables of the listening process make a debugger's: it's on this machine's localhost, and nobody else's."""
+    env = lab.environment(MIRRORD_DETECT_DEBUGGER_PORT="nodeinspector")
+    with Real(lab), configured(lab, "steal", env=env, prefix=["env", f"NODE_OPTIONS=--inspect=0.0.0.0:{PORT}"]) as program:
+        program.do(f"s = [listen('0.0.0.0', port) for port in ({PORT}, {PORT + 1})]")
+        left_alone(lab, program, PORT)
+        taken(lab, program, PORT + 1)
+        expect("what a debugger here gets", from_here(lab, PORT), "here:from this machine", lab.log())
+
+
 @test("incoming.a_hundred_published")
 def hundred(lab):
     """Many at once by the port here."""

@@ -7,6 +7,7 @@
 
 static uint16_t p80[] = { 80 }, p80_443[] = { 80, 443 }, p3000[] = { 3000 };
 static char debugger_range[] = "5678-5679", *debugger[] = { debugger_range };
+static const struct config_strings debugger_ports = { debugger, 1, true };
 static struct config_pair web[] = { { 3000, 80 }, { 3001, 443 } };
 
 #define PORTS(array)                                                                               \
@@ -27,8 +28,8 @@ static const struct {
 	{ "not listed", { .ports = PORTS(p80_443) }, "0.0.0.0", 8080, 0 },
 	{ "an empty list", { .ports = { .set = true } }, "0.0.0.0", 80, 0 },
 	{ "ignored", { .ignore_ports = PORTS(p80) }, "0.0.0.0", 80, 0 },
-	{ "a debugger's", { .debugger_ports = { debugger, 1, true } }, "127.0.0.1", 5678, 0 },
-	{ "not a debugger's", { .debugger_ports = { debugger, 1, true } }, "127.0.0.1", 5680, 5680 },
+	{ "a debugger's", { .debugger_ports = &debugger_ports }, "127.0.0.1", 5678, 0 },
+	{ "not a debugger's", { .debugger_ports = &debugger_ports }, "127.0.0.1", 5680, 5680 },
 	{ "not ignored", { .ignore_ports = PORTS(p80) }, "0.0.0.0", 81, 81 },
 	{ "mapped", { .port_mapping = PORTS(web) }, "0.0.0.0", 3000, 80 },
 	{ "not mapped", { .port_mapping = PORTS(web) }, "0.0.0.0", 8080, 8080 },
