@@ -23,7 +23,8 @@ void debugger_search_init(struct debugger_search *d, struct config *config, int 
 	*d = (struct debugger_search){ .config = config, .dev = st.st_dev, .ino = st.st_ino };
 }
 
-/* The strings of @file below @process, and NULL behind them; of what can't be read there are none. One block, which the caller frees. NULL without memory. */
+/* The strings of @file below @process, and NULL behind them; of what can't be read there are none. One block, which the caller frees. NULL
+ * without memory. */
 static char **read_words(int process, const char *file)
 {
 	_cleanup_fd_ int fd = openat(process, file, O_RDONLY | O_CLOEXEC);
@@ -50,6 +51,7 @@ static void look_at(struct debugger_search *d, int proc, const char *pid)
 {
 	_cleanup_fd_ int process = openat(proc, pid, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char **argv, **env;
+	const struct config_strings *ports = &d->config->debugger_ports;
 	struct stat st;
 
 	if (process < 0 || fstatat(process, "ns/net", &st, 0) < 0 || st.st_dev != d->dev || st.st_ino != d->ino)
@@ -57,17 +59,16 @@ static void look_at(struct debugger_search *d, int proc, const char *pid)
 	argv = read_words(process, "cmdline");
 	env = read_words(process, "environ");
 	if (argv && env && debugger_ports_detect(d->config, argv, env))
-		log_info("a debugger's port, by the command of process %s: %s", pid, d->config->debugger_ports.items[d->config->debugger_ports.n - 1]);
+		log_info("a debugger's port, by the command of process %s: %s", pid, ports->items[ports->n - 1]);
 	free(argv);
 	free(env);
 }
 
 void debugger_search_for(struct debugger_search *d, uint16_t port)
 {
-	const struct config_strings *known = &d->config->debugger_ports;
 	DIR *proc;
 
-	if (d->config->detect_debugger == DEBUGGER_NONE || (port && debugger_ports_has(known, port)))
+	if (d->config->detect_debugger == DEBUGGER_NONE || (port && debugger_ports_has(&d->config->debugger_ports, port)))
 		return;
 	proc = opendir("/proc");
 	for (struct dirent *e; proc && (e = readdir(proc));)

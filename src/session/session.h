@@ -12,8 +12,7 @@
 #include "target/target.h"
 
 struct session_options {
-	struct config *config; /* the caller's, before whose end the session's process ends; all that stands below is decided from it and more. The ports
-				* of debuggers that are found are added */
+	struct config *config; /* the caller's; all that stands below is decided from it and more. The ports of debuggers that are found are added */
 	struct target target;
 	struct kube_settings kube; /* of a target in a cluster */
 	bool progress;		   /* lines on stderr while it starts */
