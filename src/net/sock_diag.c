@@ -233,17 +233,25 @@ static int leave_connections_out(int fd)
 
 int sock_diag_open_endings(void)
 {
-	static const int groups[] = { SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_TCP_DESTROY, SKNLGRP_INET6_UDP_DESTROY };
 	static const struct sockaddr_nl any = { .nl_family = AF_NETLINK };
 	_cleanup_fd_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 
 	/* What the kernel tells all goes to nobody whose port id is its own, 0. */
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0 || leave_connections_out(fd) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
-		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
-			return -1;
 	return fd_steal(&fd);
+}
+
+int sock_diag_hear_endings(int fd, uint8_t protocol, bool hear)
+{
+	static const int tcp[] = { SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY };
+	static const int udp[] = { SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_UDP_DESTROY };
+	const int *groups = protocol == IPPROTO_TCP ? tcp : udp;
+
+	for (int i = 0; i < 2; i++)
+		if (setsockopt(fd, SOL_NETLINK, hear ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
+			return -errno;
+	return 0;
 }
 
 bool sock_diag_read_ending(int fd, uint64_t *ret_cookie)

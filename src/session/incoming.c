@@ -66,6 +66,7 @@ struct incoming {
 	void *told_arg;
 
 	struct services services; /* the last scan's */
+	bool hears[2];		  /* of the ends of TCP's, of UDP's */
 };
 
 static void answer(struct incoming *in, uint64_t id, int error)
@@ -109,6 +110,20 @@ static void subscribe_all(struct incoming *in)
 	sources_update(&in->sources, wanted, n);
 }
 
+/* To hear of ends costs the program something for each connection, so that is only while something of the kind is listed. One that ended right
+ * before is missed by the next scan. */
+static void hear_endings(struct incoming *in)
+{
+	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
+
+	for (int i = 0; i < 2 && in->c.endings >= 0; i++) {
+		bool hear = services_has_any(&in->services, protocols[i]);
+
+		if (hear != in->hears[i] && sock_diag_hear_endings(in->c.endings, protocols[i], hear) == 0)
+			in->hears[i] = hear;
+	}
+}
+
 /* False when the kernel's list wasn't complete: all stays as it is then. */
 static bool scan(struct incoming *in)
 {
@@ -118,6 +133,7 @@ static bool scan(struct incoming *in)
 		return false;
 	if (in->services.n != before)
 		log_debug("incoming: %zu sockets are listed", in->services.n);
+	hear_endings(in);
 	publisher_update(in->publisher, in->services.sockets, in->services.n);
 	subscribe_all(in);
 	return true;
@@ -158,6 +174,7 @@ static const struct diag_socket *see(struct incoming *in, const struct notify_ev
 	    (e->protocol == IPPROTO_TCP && publisher_has(in->publisher, e->local.port)) || !(s = services_add(&in->services, &w.socket)))
 		return NULL;
 	log_debug("incoming: one more socket, on port %u", e->local.port);
+	hear_endings(in);
 	publisher_add(in->publisher, &w.socket);
 	if (wanted)
 		sources_add_wanted(&in->sources, &w);

@@ -187,7 +187,7 @@ static uint64_t note_cookie(struct mine *m, int fd)
 	return m->cookies[m->n++] = cookie_of(fd);
 }
 
-/* Connections that end in between aren't told of: the next word is another listener's. */
+/* Connections that end in between aren't told of: the next word is another listener's. Nor are those of a protocol that isn't heard of. */
 static void test_endings(int family)
 {
 	int endings = sock_diag_open_endings(), listener = listen_on(family), other = dup(listener), udp = socket(family, SOCK_DGRAM, 0);
@@ -198,7 +198,7 @@ static void test_endings(int family)
 	struct sockaddr_storage sa;
 	socklen_t len;
 
-	tap_ok(endings >= 0, "endings are told");
+	tap_ok(endings >= 0 && sock_diag_hear_endings(endings, IPPROTO_TCP, true) == 0, "endings are told");
 	ip_parse(family == AF_INET ? "127.0.0.1" : "::1", &at.ip);
 	len = endpoint_to_sockaddr(&at, &sa);
 	if (bind(udp, (struct sockaddr *)&sa, len) < 0)
@@ -219,6 +219,11 @@ static void test_endings(int family)
 	tap_ok(next_ending(endings, &m) == of_another, "another listener; a copy of the one is open");
 	close(other);
 	tap_ok(next_ending(endings, &m) == of_listener, "the last one is closed");
+	tap_int(sock_diag_hear_endings(endings, IPPROTO_UDP, true), 0, "of UDP, too");
+	tap_int(sock_diag_hear_endings(endings, IPPROTO_TCP, false), 0, "of TCP no more");
+	listener = listen_on(family);
+	note_cookie(&m, listener);
+	close(listener);
 	close(udp);
 	tap_ok(next_ending(endings, &m) == of_udp, "a UDP socket");
 	close(endings);
