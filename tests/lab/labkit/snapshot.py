@@ -5,6 +5,7 @@ The lab has a PID namespace, a /tmp, a /run and a /dev/shm of its own, so everyt
 """
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -56,23 +57,43 @@ def _mounts():
         return {"mount " + " ".join(line.split()[3:5]): "" for line in f}
 
 
-def _inside(node, namespaces_commands):
-    text = node.run(["sh", "-c", namespaces_commands], check=False)
-    return {f"in {node.name}: {line.strip()}": "" for line in text.splitlines() if line.strip()}
+# Few processes, since it is done after each test, in emulated machines too. `ip -batch` knows one family.
+COMMANDS = "ip -o -batch -; ip -o -6 rule; ip -o -6 route; nft list ruleset"
+BATCH = "link show\naddress show\nrule show\nroute show\n"
 
 
-NETWORK = ("ip -o link | cut -d: -f2; ip -o address | grep -v 'scope link' | sed 's/valid_lft.*//'; ip rule; ip -6 rule; ip route; ip -6 route | sed 's/ expires.*//'; "
-           "nft list ruleset | grep -v elements; "
-           "awk 'NR > 1 && $4 != \"06\" && $4 != \"01\" { print \"tcp\", $2, $4 }' /proc/net/tcp /proc/net/tcp6; "
-           "awk 'NR > 1 { print \"udp\", $2 }' /proc/net/udp /proc/net/udp6; grep -o '@.*' /proc/net/unix; "
-           "awk 'NR > 1 { print \"packet\", $4 }' /proc/net/packet; cat /proc/net/raw /proc/net/icmp | wc -l")
+def _lasting(line):
+    """@line of COMMANDS' output without what changes by itself: a link's name, an address without its time."""
+    if "elements" in line or re.match(r"\d+: .* scope link", line):
+        return ""
+    link = re.match(r"\d+: (\S+): <", line)
+    return link[1] if link else re.sub(r" (expires|valid_lft).*", "", line).strip()
+
+
+def _sockets(pid):
+    """Those of the network namespace of @pid, but for TCP connections that are open or in TIME_WAIT."""
+    def rows(name):
+        try:
+            with open(f"/proc/{pid}/net/{name}") as f:
+                return [line.split() for line in f][1:]
+        except FileNotFoundError:
+            return []
+    for family in ("", "6"):
+        yield from (f"tcp {r[1]} {r[3]}" for r in rows("tcp" + family) if r[3] not in ("01", "06"))
+        yield from (f"udp {r[1]}" for r in rows("udp" + family))
+    yield from (r[-1] for r in rows("unix") if r[-1].startswith("@"))
+    yield from (f"packet {r[3]}" for r in rows("packet"))
+    yield f"{len(rows('raw'))} raw, {len(rows('icmp'))} of ICMP"
 
 
 def _network(cluster):
-    found = _inside(cluster.pod, NETWORK)
-    host = subprocess.run(["sh", "-c", NETWORK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    host = subprocess.run(["sh", "-c", COMMANDS], input=BATCH, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                           preexec_fn=linux.keep_capabilities_over_exec).stdout
-    found.update({f"on the host: {line.strip()}": "" for line in host.splitlines() if line.strip()})
+    pod = cluster.pod.run(["sh", "-c", COMMANDS], BATCH, check=False)
+    found = {}
+    for place, text, pid in (("on the host", host, "self"), ("in " + cluster.pod.name, pod, cluster.pod.pid)):
+        lines = [*map(_lasting, text.splitlines()), *_sockets(pid)]
+        found.update({f"{place}: {line}": "" for line in lines if line})
     return found
 
 
