@@ -186,6 +186,21 @@ static bool is_delivered(const struct steal *s, const struct subscription *want,
 	return false;
 }
 
+/* Whether those who come for it must knock again, as they would at the target's own program: all are the program's, whose queue is full. Not where
+ * some are for the target's own one. */
+static bool is_full(const struct steal *s, const struct subscription *want, enum steal_family v)
+{
+	const struct subscriber *o = subscribers_of(s->subscriptions, want->protocol, want->port), *taker = NULL;
+
+	for (; o && want->protocol == IPPROTO_TCP; o = subscribers_next(s->subscriptions, o)) {
+		if (o->want.mode == SUBSCRIPTION_STEAL && (o->want.http_filter || o->want.probes))
+			return false;
+		if (!taker && subscriber_is_steal_of_all(o))
+			taker = o;
+	}
+	return taker && subscription_is_full(&taker->want, v == STEAL_V4);
+}
+
 /* The port is the agent's for the families in which one of those who steal it can take a client; but not at an address at which nobody does.
  * Addresses that the target has only since a twin was made are led to another one, so they are not among those. */
 static int take_port(struct steal *s, const struct subscription *want, struct error *err)
@@ -199,6 +214,8 @@ static int take_port(struct steal *s, const struct subscription *want, struct er
 	for (; o; o = subscribers_next(s->subscriptions, o))
 		for (int v = 0; v < 2 && o->want.mode == SUBSCRIPTION_STEAL; v++)
 			p.taken[v] |= subscription_takes(&o->want, v == STEAL_V4);
+	for (int v = 0; v < 2; v++)
+		p.full[v] = p.taken[v] && is_full(s, want, v);
 	for (size_t i = 0; i < want->n_twin + 2; i++) {
 		struct ip ip = i < want->n_twin ? want->twin[i] : ip_loopback(i == want->n_twin);
 

@@ -5,6 +5,8 @@
  *        that were there before stay as they are. After DNAT the port is the one that the target's program listens on: where a mesh
  *        redirects a port to its proxy, the connection that the proxy then makes (over lo) is the one that is taken. A port is stolen for the
  *        families and at the addresses that somebody listens at: who asks for another one is answered, or refused, by the target's own kernel.
+ *   full, a part of `pre`: while the queue of the program that has a port is full, its SYNs are dropped, as its own kernel would. The client knocks
+ *        again. For the handshake is the target's kernel's, and done before the agent, or the program's machine, has heard of the client.
  *   out: what the agent sends in a client's name carries AGENT_MARK, which exempts it from `pre`. Its SYN puts its four addresses into `passed`.
  *        What the target's program answers to these gets the mark too, is routed once more, and so comes back to the agent instead of
  *        leaving for the client. Conntrack would do the same in less text, but it would follow every connection of the target's from
@@ -30,12 +32,13 @@
 
 #define TABLE "mirrord"
 enum { AFTER_DNAT = -99, PASSED_MAX = 262144, PORTS = 65536, WORD = 64 };
+enum set { TCP, UDP, FULL, SETS }; /* of ports: what is taken, and what isn't answered */
 
 struct steal_rules {
 	struct nft *nft;
 	const char *family; /* of the table: inet; ip on a kernel without IPv6 */
 	bool paused, has[2];		    /* @has: listeners, by family */
-	uint64_t ports[2][2][PORTS / WORD]; /* [UDP][family] */
+	uint64_t ports[SETS][2][PORTS / WORD]; /* [set][family] */
 	struct list left;
 };
 
@@ -47,10 +50,10 @@ struct left {
 };
 
 static const struct {
-	const char *nfproto, *ip, *address, *set, *ports[2], *left[2];
+	const char *nfproto, *ip, *address, *set, *ports[SETS], *left[2];
 } families[] = {
-	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, "passed4", { "tcp_ports4", "udp_ports4" }, { "tcp_left4", "udp_left4" } },
-	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "passed6", { "tcp_ports6", "udp_ports6" }, { "tcp_left6", "udp_left6" } },
+	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, "passed4", { "tcp_ports4", "udp_ports4", "tcp_full4" }, { "tcp_left4", "udp_left4" } },
+	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "passed6", { "tcp_ports6", "udp_ports6", "tcp_full6" }, { "tcp_left6", "udp_left6" } },
 };
 
 /* Link-local addresses mean nothing without their link; they stay with the target's program. */
@@ -79,12 +82,21 @@ static void write_sets(FILE *f, const struct steal_listeners *l)
 	for (int v = 0; v < 2; v++) {
 		if (!l->tcp[v])
 			continue;
+		for (int set = 0; set < SETS; set++)
+			fprintf(f, "  set %s { type inet_service; }\n", families[v].ports[set]);
 		for (int udp = 0; udp < 2; udp++)
-			fprintf(f, "  set %s { type inet_service; }\n  set %s { type %s_addr . inet_service; }\n", families[v].ports[udp],
-				families[v].left[udp], families[v].nfproto);
+			fprintf(f, "  set %s { type %s_addr . inet_service; }\n", families[v].left[udp], families[v].nfproto);
 		fprintf(f, "  set %s { type %s_addr . inet_service . %s_addr . inet_service; flags dynamic; size %d; }\n", families[v].set,
 			families[v].nfproto, families[v].nfproto, PASSED_MAX);
 	}
+}
+
+/* Before what is taken: its beginning. */
+static void write_full(FILE *f, const char *only, int v)
+{
+	fprintf(f, "    %s " SYN " tcp dport @%s ", only, families[v].ports[FULL]);
+	write_taken(f, false, v);
+	fprintf(f, " drop\n");
 }
 
 static void write_pre(FILE *f, const struct steal_listeners *l)
@@ -93,6 +105,8 @@ static void write_pre(FILE *f, const struct steal_listeners *l)
 	for (int v = 0; v < 2; v++) {
 		const char *only = v == STEAL_V6 ? NOT_LINK_LOCAL : of_family(l, v);
 
+		if (l->tcp[v])
+			write_full(f, only, v);
 		for (int udp = 0; udp < 2; udp++) {
 			uint16_t listener = udp ? l->udp[v] : l->tcp[v];
 
@@ -116,6 +130,7 @@ static void write_redirect(FILE *f, const struct steal_listeners *l)
 		for (int v = 0; v < 2; v++) {
 			if (!l->tcp[v])
 				continue;
+			write_full(f, of_family(l, v), v);
 			fprintf(f, "    %s ", of_family(l, v));
 			write_taken(f, false, v);
 			fprintf(f, " redirect to :%u\n", l->tcp[v]);
@@ -197,23 +212,30 @@ void steal_rules_free(struct steal_rules *r)
 	free(r);
 }
 
-static uint64_t *word_of(struct steal_rules *r, uint8_t protocol, int family, unsigned int port)
+static enum set taken_of(uint8_t protocol)
 {
-	return &r->ports[protocol == IPPROTO_UDP][family][port / WORD];
+	return protocol == IPPROTO_UDP ? UDP : TCP;
 }
 
-static bool is_taken(struct steal_rules *r, uint8_t protocol, int family, unsigned int port)
+static bool is_in(const struct steal_rules *r, enum set set, int family, unsigned int port)
 {
-	return *word_of(r, protocol, family, port) >> port % WORD & 1;
+	return r->ports[set][family][port / WORD] >> port % WORD & 1;
+}
+
+static void note(struct steal_rules *r, enum set set, int family, unsigned int port, bool in)
+{
+	uint64_t bit = 1ULL << port % WORD, *word = &r->ports[set][family][port / WORD];
+
+	*word = in ? *word | bit : *word & ~bit;
 }
 
 /* A command of nft(8); nothing for a family without a listener. Returns its length. */
-static size_t write_change(const struct steal_rules *r, const char *how, uint8_t protocol, int family, unsigned int port, char *out, size_t size)
+static size_t write_change(const struct steal_rules *r, const char *how, enum set set, int family, unsigned int port, char *out, size_t size)
 {
 	if (!r->has[family])
 		return 0;
 	return (size_t)snprintf(out, size, "%s element %s " TABLE " %s { %u }\n", how, r->family,
-				families[family].ports[protocol == IPPROTO_UDP], port);
+				families[family].ports[set], port);
 }
 
 static bool is_left(const struct steal_port *p, const struct ip *ip)
@@ -247,14 +269,22 @@ static void write_left(const struct steal_rules *r, FILE *f, const char *how, co
 	}
 }
 
-static void write_port(struct steal_rules *r, const struct steal_port *p, FILE *f)
+static void write_membership(const struct steal_rules *r, enum set set, int family, uint16_t port, bool in, FILE *f)
 {
 	char command[128];
 
-	for (int v = 0; v < 2 && !r->paused; v++)
-		if (p->taken[v] != is_taken(r, p->protocol, v, p->port) &&
-		    write_change(r, p->taken[v] ? "add" : "delete", p->protocol, v, p->port, command, sizeof(command)))
-			fputs(command, f);
+	if (in != is_in(r, set, family, port) && write_change(r, in ? "add" : "delete", set, family, port, command, sizeof(command)))
+		fputs(command, f);
+}
+
+static void write_port(struct steal_rules *r, const struct steal_port *p, FILE *f)
+{
+	for (int v = 0; v < 2; v++) {
+		if (!r->paused)
+			write_membership(r, taken_of(p->protocol), v, p->port, p->taken[v], f);
+		if (p->protocol == IPPROTO_TCP)
+			write_membership(r, FULL, v, p->port, p->full[v], f);
+	}
 	for (const struct list *n = r->left.next; n != &r->left; n = n->next) {
 		const struct left *l = container_of(n, const struct left, node);
 
@@ -269,9 +299,9 @@ static void write_port(struct steal_rules *r, const struct steal_port *p, FILE *
 static void note_port(struct steal_rules *r, const struct steal_port *p)
 {
 	for (int v = 0; v < 2; v++) {
-		uint64_t bit = 1ULL << p->port % WORD, *word = word_of(r, p->protocol, v, p->port);
-
-		*word = p->taken[v] ? *word | bit : *word & ~bit;
+		note(r, taken_of(p->protocol), v, p->port, p->taken[v]);
+		if (p->protocol == IPPROTO_TCP)
+			note(r, FULL, v, p->port, p->full[v]);
 	}
 	for (struct list *n = r->left.next, *next; n != &r->left; n = next) {
 		struct left *l = container_of(n, struct left, node);
@@ -314,33 +344,32 @@ int steal_rules_set(struct steal_rules *r, const struct steal_port *p, struct er
 	return rc == 0 ? 0 : -1;
 }
 
-static void change_or_log(struct steal_rules *r, const char *how, uint8_t protocol, int family, unsigned int port)
+static void change_or_log(struct steal_rules *r, const char *how, enum set set, int family, unsigned int port)
 {
 	struct error err = { 0 };
 	char command[128];
 
-	if (write_change(r, how, protocol, family, port, command, sizeof(command)) && nft_run(r->nft, command, &err) < 0)
+	if (write_change(r, how, set, family, port, command, sizeof(command)) && nft_run(r->nft, command, &err) < 0)
 		log_warn("steal: %s port %u: %s", how, port, err.text);
 }
 
 /* All that are taken, for good or for a while. */
-static void change_family(struct steal_rules *r, const char *how, uint8_t protocol, int family)
+static void change_family(struct steal_rules *r, const char *how, enum set set, int family)
 {
 	for (unsigned int port = 0; port < PORTS; port++)
-		if (is_taken(r, protocol, family, port))
-			change_or_log(r, how, protocol, family, port);
+		if (is_in(r, set, family, port))
+			change_or_log(r, how, set, family, port);
 }
 
 void steal_rules_pause(struct steal_rules *r, bool on)
 {
-	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
-
 	if (r->paused == on)
 		return;
 	r->paused = on;
-	for (int i = 0; i < 2; i++)
-		for (int v = 0; v < 2; v++)
-			change_family(r, on ? "delete" : "add", protocols[i], v);
+	for (int v = 0; v < 2; v++) {
+		change_family(r, on ? "delete" : "add", TCP, v);
+		change_family(r, on ? "delete" : "add", UDP, v);
+	}
 }
 
 static void write_key(FILE *f, const struct pass_key *k, bool more)

@@ -25,7 +25,8 @@ struct steal_port {
 	uint8_t protocol;
 	uint16_t port;
 	bool taken[2]; /* by enum steal_family; */
-	struct ip *left; /* but not at these addresses */
+	bool full[2];  /* nobody is answered for now, */
+	struct ip *left; /* but not at these addresses, which are the target's */
 	size_t n_left;
 };
 /* From now on. Returns 0, or -1 with @err: then all is as it was. */

@@ -23,6 +23,7 @@ struct diag_socket {
 	uint8_t protocol, state;
 	bool transparent, no_port; /* IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT is set (told since Linux 5.10) */
 	bool v6only;	  /* of a socket without a peer */
+	bool full;	  /* of a listener: more wait for accept() than it has room for, so the kernel drops every SYN */
 	uint64_t cookie;  /* SO_COOKIE */
 };
 

@@ -37,6 +37,7 @@
 enum { SHARE = 4 /* of our descriptors may wait in the borrower */ };
 #define SCAN_TIME   (100 * (uint64_t)LOOP_MS)
 #define SCAN_SLOW   LOOP_SECOND
+#define SCAN_FULL   (10 * (uint64_t)LOOP_MS)
 #define UNSEEN_TIME (2 * (uint64_t)LOOP_MS)
 #define CALL_TIME   (10 * LOOP_SECOND)
 
@@ -139,6 +140,12 @@ static bool scan(struct incoming *in)
 	return true;
 }
 
+/* Somebody's clients are not answered: it is looked more often for the moment at which they can be. */
+static bool is_full(const struct incoming *in)
+{
+	return in->services.n_full && in->c.options->mode == INCOMING_STEAL;
+}
+
 static void on_scan(struct timer *t)
 {
 	struct incoming *in = container_of(t, struct incoming, scan);
@@ -147,7 +154,7 @@ static void on_scan(struct timer *t)
 	scan(in);
 	settle_calls(in);
 	any = sources_count(&in->sources) || publisher_count(in->publisher) || !list_empty(&in->calls);
-	loop_arm(in->c.loop, t, loop_now(in->c.loop) + (any ? SCAN_TIME : SCAN_SLOW));
+	loop_arm(in->c.loop, t, loop_now(in->c.loop) + (is_full(in) ? SCAN_FULL : any ? SCAN_TIME : SCAN_SLOW));
 }
 
 static void on_endings(struct watch *w, uint32_t events)
@@ -404,6 +411,7 @@ void incoming_drain(struct incoming *in)
 {
 	in->draining = true;
 	stop_scanning(in);
+	sources_update(&in->sources, NULL, 0); /* nothing listens any more */
 	if (in->udp)
 		program_ports_break(in->udp);
 }

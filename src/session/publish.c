@@ -253,7 +253,7 @@ static void see(struct publisher *p, const struct diag_socket *s)
 		e->n_listeners = 0;
 	e->seen = true;
 	if (e->n_listeners < LISTENERS)
-		e->listeners[e->n_listeners++] = (struct listener){ s->local, s->v6only };
+		e->listeners[e->n_listeners++] = (struct listener){ .at = s->local, .v6only = s->v6only };
 }
 
 /* Where there is nothing to publish at all but listen_ports, only those are. */

@@ -74,14 +74,39 @@ void services_report(struct services *s, uint64_t cookie)
 	table_add(&s->reported, &r->node, &r->cookie, sizeof(r->cookie));
 }
 
+struct listing {
+	struct services *services;
+	uint64_t were_full[FULL_MAX];
+	size_t n_were_full;
+};
+
+/* Whether it has been full for a while. */
+static bool stays_full(struct listing *l, const struct diag_socket *one)
+{
+	struct services *s = l->services;
+
+	if (!one->full || s->n_full == FULL_MAX)
+		return false;
+	s->full[s->n_full++] = one->cookie;
+	for (size_t i = 0; i < l->n_were_full; i++)
+		if (l->were_full[i] == one->cookie)
+			return true;
+	return false;
+}
+
 static void keep(void *arg, const struct diag_socket *one)
 {
-	struct services *s = arg;
+	struct listing *l = arg;
+	struct services *s = l->services;
 	bool chosen = one->local.port >= s->chosen_from && one->local.port <= s->chosen_to;
 	bool reported = one->protocol == IPPROTO_UDP && is_reported(s, one->cookie);
 
-	if (one->local.port && (one->protocol == IPPROTO_TCP || !chosen || reported))
-		services_add(s, one);
+	if (one->local.port && (one->protocol == IPPROTO_TCP || !chosen || reported)) {
+		struct diag_socket listed = *one;
+
+		listed.full = stays_full(l, one);
+		services_add(s, &listed);
+	}
 }
 
 /* Reported sockets that no list had since the last time are closed. */
@@ -100,8 +125,11 @@ static void forget_unseen(struct services *s)
 
 bool services_list(struct services *s)
 {
-	s->n = 0;
-	if (sock_diag_list_services(s->diag, IPPROTO_TCP, keep, s) < 0 || sock_diag_list_services(s->diag, IPPROTO_UDP, keep, s) < 0)
+	struct listing l = { .services = s, .n_were_full = s->n_full };
+
+	memcpy(l.were_full, s->full, sizeof(l.were_full));
+	s->n = s->n_full = 0;
+	if (sock_diag_list_services(s->diag, IPPROTO_TCP, keep, &l) < 0 || sock_diag_list_services(s->diag, IPPROTO_UDP, keep, &l) < 0)
 		return false;
 	forget_unseen(s);
 	return true;

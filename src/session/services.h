@@ -7,11 +7,13 @@
 #include "tunnel/info.h"
 #include "twin/notifier.h"
 
-enum { SERVICES_MAX = 8192 }; /* sockets; those beyond are not seen */
+enum { SERVICES_MAX = 8192 /* sockets; those beyond are not seen */, FULL_MAX = 64 /* that have no room */ };
 
 struct services {
 	struct diag_socket sockets[SERVICES_MAX];
 	size_t n;
+	uint64_t full[FULL_MAX]; /* cookies of the list's listeners that have no room for a connection */
+	size_t n_full;
 
 	struct sock_diag *diag;
 	struct table reported;
@@ -23,7 +25,8 @@ int services_init(struct services *s, struct sock_diag *diag, const struct targe
 void services_fini(struct services *s);
 /* The keeper has seen a bind(2) of this UDP socket to a port. It counts until a list hasn't got it. */
 void services_report(struct services *s, uint64_t cookie);
-/* Lists them anew. False when the kernel's list wasn't complete, and so this one isn't. */
+/* Lists them anew. A listener is shown as full from the second list on that found it so: a moment means nothing. False when the kernel's list
+ * wasn't complete, and so this one isn't. */
 bool services_list(struct services *s);
 bool services_has(const struct services *s, uint64_t cookie);
 bool services_has_any(const struct services *s, uint8_t protocol);

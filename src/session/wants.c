@@ -207,27 +207,29 @@ static int compare(const void *a, const void *b)
 	return memcmp(&x->socket.local, &y->socket.local, sizeof(x->socket.local));
 }
 
-static bool same_listener(const struct listener *a, const struct listener *b)
+static bool same_place(const struct listener *a, const struct listener *b)
 {
 	return endpoint_equal(&a->at, &b->at) && a->v6only == b->v6only;
 }
 
-/* Sets the listeners, each once. True when they have changed. */
+/* Sets the listeners, each once: several sockets at one place (SO_REUSEPORT) are full when all are. True when they have changed. */
 static bool set_listeners(struct entry *e, const struct wanted *w, size_t n)
 {
 	struct listener now[SUBSCRIPTION_LISTENERS] = { 0 };
 	size_t n_now = 0;
-	bool same;
+	bool same, steals = e->wire.mode == SUBSCRIPTION_STEAL;
 
 	for (size_t i = 0; i < n && n_now < SUBSCRIPTION_LISTENERS; i++) {
-		const struct listener l = { w[i].socket.local, w[i].socket.v6only };
+		const struct listener l = { w[i].socket.local, w[i].socket.v6only, steals && w[i].socket.full };
 
-		if (!n_now || !same_listener(&now[n_now - 1], &l))
+		if (n_now && same_place(&now[n_now - 1], &l))
+			now[n_now - 1].full &= l.full;
+		else
 			now[n_now++] = l;
 	}
 	same = n_now == e->wire.n_listeners;
 	for (size_t i = 0; same && i < n_now; i++)
-		same = same_listener(&now[i], &e->listeners[i]);
+		same = same_place(&now[i], &e->listeners[i]) && now[i].full == e->listeners[i].full;
 	memcpy(e->listeners, now, n_now * sizeof(now[0]));
 	e->wire.n_listeners = n_now;
 	return !same;
@@ -251,7 +253,8 @@ void wants_update(struct wants *s, struct wanted *w, size_t n)
 {
 	for (struct list *l = s->all.next; l != &s->all; l = l->next)
 		container_of(l, struct entry, all)->seen = false;
-	qsort(w, n, sizeof(*w), compare);
+	if (n)
+		qsort(w, n, sizeof(*w), compare);
 	for (size_t at = 0, end; at < n; at = end) {
 		for (end = at + 1;
 		     end < n && w[end].socket.protocol == w[at].socket.protocol && w[end].port == w[at].port; end++)

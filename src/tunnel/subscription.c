@@ -28,7 +28,7 @@ enum subscription_tag {
 };
 enum subscribed_tag { SUBSCRIBED_ID = 1, SUBSCRIBED_TEXT = 2, SUBSCRIBED_HINT = 3 };
 
-enum { LISTENER_LEN = 19 };
+enum { LISTENER_LEN = 19, LISTENER_V6ONLY = 1, LISTENER_FULL = 2 };
 
 void subscription_fini(struct subscription *s)
 {
@@ -58,7 +58,8 @@ uint8_t *subscription_encode(const struct subscription *s, size_t *ret_len)
 		uint8_t *p = fields_add(&w, TAG_LISTENER, LISTENER_LEN);
 
 		if (p)
-			write_u8(write_u16(write_bytes(p, l->at.ip.b, 16), l->at.port), l->v6only);
+			write_u8(write_u16(write_bytes(p, l->at.ip.b, 16), l->at.port),
+				 (uint8_t)((l->v6only ? LISTENER_V6ONLY : 0) | (l->full ? LISTENER_FULL : 0)));
 	}
 	if (s->probes)
 		fields_add_u8(&w, TAG_PROBES, s->probes);
@@ -103,7 +104,8 @@ static int listener_decode(const struct field *f, struct subscription *s)
 		return -EINVAL;
 	memcpy(l.at.ip.b, f->value, 16);
 	l.at.port = get16(f->value + 16);
-	l.v6only = f->value[18] != 0;
+	l.v6only = f->value[18] & LISTENER_V6ONLY;
+	l.full = f->value[18] & LISTENER_FULL;
 	if (!l.at.port)
 		return -EINVAL;
 	place = fields_grow((void **)&s->listeners, s->n_listeners, SUBSCRIPTION_LISTENERS, sizeof(l), &error);
@@ -272,15 +274,25 @@ static enum rank rank_of(const struct listener *l, const struct ip *destination)
 	return ip_is_v4(&l->at.ip) == v4 ? LOOPBACK : OTHER_LOOPBACK;
 }
 
+static bool takes(const struct listener *l, bool v4)
+{
+	return ip_is_v4(&l->at.ip) == v4 || ip_is_loopback(&l->at.ip) || (v4 && ip_is_any(&l->at.ip) && !l->v6only);
+}
+
 bool subscription_takes(const struct subscription *s, bool v4)
 {
-	for (size_t i = 0; i < s->n_listeners; i++) {
-		const struct listener *l = &s->listeners[i];
-
-		if (ip_is_v4(&l->at.ip) == v4 || ip_is_loopback(&l->at.ip) || (v4 && ip_is_any(&l->at.ip) && !l->v6only))
+	for (size_t i = 0; i < s->n_listeners; i++)
+		if (takes(&s->listeners[i], v4))
 			return true;
-	}
 	return false;
+}
+
+bool subscription_is_full(const struct subscription *s, bool v4)
+{
+	for (size_t i = 0; i < s->n_listeners; i++)
+		if (takes(&s->listeners[i], v4) && !s->listeners[i].full)
+			return false;
+	return subscription_takes(s, v4);
 }
 
 /* @ip, or who stands for it in the twin. */

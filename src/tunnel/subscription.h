@@ -26,7 +26,7 @@ enum { SUBSCRIPTION_LISTENERS = 64, SUBSCRIPTION_NODES = 16, SUBSCRIPTION_FILTER
 /* A socket that the program listens on: as it is bound in the twin. "Any" is the wildcard address; @v6only says that :: takes no IPv4. */
 struct listener {
 	struct endpoint at;
-	bool v6only;
+	bool v6only, full; /* @full: nobody accepts, and its queue takes no more */
 };
 
 /* All pointers are owned by the struct (subscription_fini). */
@@ -60,6 +60,8 @@ bool subscription_deliver(const struct subscription *s, const struct endpoint *c
 
 /* Whether one of the listeners can take what is meant for an address of the family, so that it is worth asking for those. */
 bool subscription_takes(const struct subscription *s, bool v4);
+/* It could, but all those listeners are full. */
+bool subscription_is_full(const struct subscription *s, bool v4);
 
 /* Encoded bytes are the caller's; NULL without memory. Decoders: 0, or -1 with @err; unknown fields are passed over. */
 uint8_t *subscription_encode(const struct subscription *s, size_t *ret_len);

@@ -269,3 +269,45 @@ def full_queue():
         with concurrent.futures.ThreadPoolExecutor(clients) as pool:
             p.note("answers", list(pool.map(ask, [p] * clients)))
     return server, client
+
+
+@pair(families=(4, 6), timeout=60)
+def nobody_answers_for_a_full_queue():
+    """While it is full nobody who comes is answered; when the server accepts again, all are, who knock meanwhile. How many are in it may differ: the
+    agent hears of a full queue within a tenth of a second."""
+    backlog, patience, rounds = 3, 0.6, 50
+
+    def server(p):
+        s, told = p.listener(backlog=backlog, ready=False), p.listener(port=PORT + 1)
+        s.settimeout(40)
+        told.settimeout(60)
+        c, _ = told.accept()
+        for one in [s.accept()[0] for _ in range(int(c.recv(10)))]:
+            one.sendall(b"at last")
+            one.close()
+
+    def knock(p):
+        s = p.tcp(40)
+        s.setblocking(False)
+        s.connect_ex(p.to("pod", PORT))
+        return s
+
+    def wait_for(socks, seconds=patience):
+        end = time.monotonic() + seconds
+        return [s for s in socks if select.select([], [s], [], max(0, end - time.monotonic()))[1]]
+
+    def client(p):
+        inside = [knock(p) for _ in range(backlog + 1)]
+        p.note("as many as fit are answered", len(wait_for(inside, 20)) == backlog + 1)
+        for _ in range(rounds):
+            time.sleep(0.1)
+            outside = [knock(p)]
+            if not wait_for(outside):
+                outside += [knock(p) for _ in range(2)]
+            inside += outside
+            if not wait_for(outside):
+                break
+        p.note("the last ones that are answered", len(wait_for(outside)))
+        p.dial(PORT + 1, key="another port").sendall(b"%d" % len(inside))
+        p.note("all are served", all(wait_for([s], 40) and s.recv(10) == b"at last" for s in inside))
+    return server, client

@@ -169,6 +169,75 @@ static void unsubscribe(struct session *s)
 		on_loop(look_for_subscriber, &l);
 }
 
+static int knock(const char *ip)
+{
+	socklen_t len;
+	struct sockaddr_storage sa = address(ip, PORT, &len);
+	int fd;
+
+	go_to(OUTSIDE);
+	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	go_to(TARGET);
+	if (connect(fd, (struct sockaddr *)&sa, len) == 0 || errno != EINPROGRESS)
+		abort();
+	return fd;
+}
+
+static bool is_answered(int fd, int milliseconds)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, milliseconds) == 1;
+}
+
+/* @full: of the IPv4 listener's queue. */
+static void tell_full(bool full, const char *filter)
+{
+	struct listener listeners[2] = { { .at = { IP_ANY4, PORT }, .full = full }, { .at = { IP_ANY6, PORT }, .v6only = true } };
+	int answers = ann.answers;
+
+	ann.want.listeners = listeners;
+	ann.want.n_listeners = 2;
+	ann.want.http_filter = (char *)filter;
+	on_loop(send_subscribe, &ann);
+	await(&ann.answers, answers + 1);
+}
+
+/* The session says that its program's queue is full: who comes is not answered, and who knocks again later is. */
+static void test_full(void)
+{
+	int waits, client, server;
+
+	tell_full(true, NULL);
+	waits = knock(pod[V4]);
+	client = connect_from(OUTSIDE, pod[V6], PORT, 0);
+	server = accept_one(programs[V6]);
+	tap_ok(server >= 0, "a client of the family that has room");
+	close(client);
+	close(server);
+	tap_ok(!is_answered(waits, 300), "a client of the one that has none isn't answered");
+	tell_full(false, NULL);
+	tap_ok(is_answered(waits, 60000), "it knocks again");
+	server = accept_one(programs[V4]);
+	tap_ok(server >= 0 && nothing_came(apps[V4]), "and the session's program has it");
+	close(waits);
+	close(server);
+	tell_full(true, NULL);
+	unsubscribe(&ann);
+	client = connect_from(OUTSIDE, pod[V4], PORT, 0);
+	server = accept_one(apps[V4]);
+	tap_ok(server >= 0, "without the subscription the target's program has them");
+	close(client);
+	close(server);
+	tell_full(true, "{\"path_filter\": \"/\"}");
+	client = connect_from(OUTSIDE, pod[V4], PORT, 0);
+	tap_ok(client >= 0, "where some are the target's program's, all are answered");
+	close(client);
+	close(accept_one(apps[V4])); /* HTTP connects before the client speaks */
+	unsubscribe(&ann);
+	subscribe(&ann, PORT, CONCURRENT_ABORT, false);
+}
+
 /* The session's program has a full backlog: its SYN waits, and the client with it, until the subscription ends. */
 static void test_dropped_while_offered(void)
 {
@@ -482,6 +551,7 @@ static void run(void)
 	test_passed("refused");
 	open_programs();
 	test_taken();
+	test_full();
 	unsubscribe(&ann);
 	tap_ok(becomes_clean(), "nothing is left without a subscription");
 	test_direct("after");

@@ -101,6 +101,29 @@ static void test_full(struct services *s)
 	tap_int(s->n, SERVICES_MAX, "all others are there");
 }
 
+/* Of a listener with room for one that nobody accepts from, which is no news before the second list. */
+static void test_queue(struct services *s)
+{
+	struct endpoint at = { .ip = ip_loopback(true), .port = OUTSIDE };
+	struct sockaddr_storage sa;
+	socklen_t len = endpoint_to_sockaddr(&at, &sa);
+	int fd = bind_to(SOCK_STREAM, OUTSIDE), client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (listen(fd, 0) < 0)
+		abort();
+	tap_ok(services_list(s) && s->n == 1 && !s->sockets[0].full && !s->n_full, "a listener with room");
+	if (connect(client, (struct sockaddr *)&sa, len) < 0)
+		abort();
+	while (services_list(s) && !s->n_full) /* connect() returns before the last packet of the handshake has come */
+		usleep(1000);
+	tap_ok(!s->sockets[0].full, "its queue is full for the first time");
+	tap_ok(services_list(s) && s->n_full == 1 && s->sockets[0].full, "and still is");
+	close(accept(fd, NULL, NULL));
+	tap_ok(services_list(s) && !s->n_full && !s->sockets[0].full, "somebody accepts");
+	close(client);
+	close(fd);
+}
+
 int main(void)
 {
 	static struct services s;
@@ -119,6 +142,7 @@ int main(void)
 	tap_ok(d && services_init(&s, d, &info) == 0, "init");
 	test_udp(&s);
 	test_find(&s);
+	test_queue(&s);
 	test_full(&s);
 	services_report(&s, 1); /* and it ends with one that is known */
 	services_fini(&s);

@@ -38,7 +38,8 @@ static void note_subscription(const uint8_t *data, size_t len, char *out, size_t
 	n = snprintf(out, room, "+%u %s %u %s%s", s.id, s.protocol == IPPROTO_TCP ? "tcp" : "udp", s.port,
 		     s.mode == SUBSCRIPTION_STEAL ? "steal" : "mirror", s.http_filter ? " filtered" : "");
 	for (size_t i = 0; i < s.n_listeners; i++)
-		n += snprintf(out + n, room - (size_t)n, " %s%s", endpoint_format(&s.listeners[i].at, text), s.listeners[i].v6only ? "!" : "");
+		n += snprintf(out + n, room - (size_t)n, " %s%s%s", endpoint_format(&s.listeners[i].at, text), s.listeners[i].v6only ? "!" : "",
+			      s.listeners[i].full ? " full" : "");
 	if (s.probes)
 		snprintf(out + n, room - (size_t)n, " but probes %u of %zu", s.probes, s.n_nodes);
 	subscription_fini(&s);
@@ -86,7 +87,7 @@ static const char *heard(void)
 	return text;
 }
 
-/* @spec: "tcp 0.0.0.0 3000 80", protocol, address with "!" for v6only, local port, the target's. */
+/* @spec: "tcp 0.0.0.0 3000 80", protocol, address with "!" for v6only, local port, the target's; " full" behind it. */
 static struct wanted wanted(const char *spec)
 {
 	struct wanted w = { 0 };
@@ -100,6 +101,7 @@ static struct wanted wanted(const char *spec)
 		ip[strlen(ip) - 1] = '\0';
 	w.socket.protocol = strcmp(protocol, "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP;
 	w.socket.local.port = (uint16_t)local;
+	w.socket.full = strstr(spec, " full") != NULL;
 	w.port = (uint16_t)port;
 	if (!ip_parse(ip, &w.socket.local.ip))
 		abort();
@@ -227,6 +229,26 @@ static void test_probes(void)
 	wants_free(w);
 }
 
+static void test_full(void)
+{
+	static struct incoming_options steal = { .mode = INCOMING_STEAL }, mirror = { .mode = INCOMING_MIRROR };
+	struct wants *w = wants_new(&session, &steal, &probes);
+
+	UPDATE(w, "tcp 0.0.0.0 80 80", "tcp ::! 80 80");
+	heard();
+	UPDATE(w, "tcp 0.0.0.0 80 80 full", "tcp ::! 80 80");
+	tap_str(heard(), "+1 tcp 80 steal 0.0.0.0:80 full [::]:80!", "a full queue is told");
+	UPDATE(w, "tcp 0.0.0.0 80 80 full", "tcp ::! 80 80");
+	tap_str(heard(), "", "once");
+	UPDATE(w, "tcp 0.0.0.0 80 80 full", "tcp ::! 80 80", "tcp 0.0.0.0 80 80");
+	tap_str(heard(), "+1 tcp 80 steal 0.0.0.0:80 [::]:80!", "another socket at the same place has room");
+	wants_free(w);
+	w = wants_new(&session, &mirror, &probes);
+	UPDATE(w, "tcp 0.0.0.0 80 80 full");
+	tap_str(heard(), "+1 tcp 80 mirror 0.0.0.0:80", "who mirrors keeps no client waiting");
+	wants_free(w);
+}
+
 static void test_moved(void)
 {
 	struct incoming_options steal = { .mode = INCOMING_STEAL, .on_concurrent = INCOMING_CONTINUE };
@@ -303,6 +325,7 @@ int main(void)
 	wants_free(w);
 	test_mirror();
 	test_probes();
+	test_full();
 	test_moved();
 	test_without_agent();
 	test_hundreds_refused();

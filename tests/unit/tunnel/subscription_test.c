@@ -39,7 +39,7 @@ static struct subscription example(size_t listeners, char *filter)
 	s.nodes[1] = endpoint("fd00::1", 0).ip;
 
 	for (size_t i = 0; i < listeners; i++)
-		s.listeners[i] = (struct listener){ endpoint(i % 2 ? "::" : "127.0.0.1", (uint16_t)(8000 + i)), i % 2 };
+		s.listeners[i] = (struct listener){ endpoint(i % 2 ? "::" : "127.0.0.1", (uint16_t)(8000 + i)), i % 2, i % 3 == 1 };
 	return s;
 }
 
@@ -54,7 +54,7 @@ static bool same(const struct subscription *a, const struct subscription *b)
 		return false;
 	for (size_t i = 0; i < a->n_listeners; i++)
 		if (!endpoint_equal(&a->listeners[i].at, &b->listeners[i].at) ||
-		    a->listeners[i].v6only != b->listeners[i].v6only)
+		    a->listeners[i].v6only != b->listeners[i].v6only || a->listeners[i].full != b->listeners[i].full)
 			return false;
 	return true;
 }
@@ -378,7 +378,7 @@ static void test_deliver(void)
 			const char *at = deliveries[i].listeners[s.n_listeners], *mark = strchr(at, '!');
 
 			snprintf(text, sizeof(text), "%.*s", (int)(mark ? mark - at : (int)strlen(at)), at);
-			listeners[s.n_listeners] = (struct listener){ endpoint(text, 3000), mark != NULL };
+			listeners[s.n_listeners] = (struct listener){ .at = endpoint(text, 3000), .v6only = mark != NULL };
 		}
 		is = subscription_deliver(&s, &client, &destination, &local, &remote);
 		tap_ok(!is || subscription_takes(&s, ip_is_v4(&destination.ip)), "%s: of that family", deliveries[i].name);
@@ -415,21 +415,34 @@ static void test_families(void)
 
 	tap_ok(!subscription_takes(&s, true) && !subscription_takes(&s, false), "no listener takes nothing");
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-		struct listener l = { endpoint(families[i].ip, 3000), families[i].v6only };
+		struct listener l = { .at = endpoint(families[i].ip, 3000), .v6only = families[i].v6only };
 
 		s.listeners = &l;
 		s.n_listeners = 1;
 		tap_int(subscription_takes(&s, true), families[i].v4, "%s: IPv4", families[i].name);
 		tap_int(subscription_takes(&s, false), families[i].v6, "%s: IPv6", families[i].name);
+		tap_ok(!subscription_is_full(&s, true) && !subscription_is_full(&s, false), "%s: has room", families[i].name);
+		l.full = true;
+		tap_int(subscription_is_full(&s, true), families[i].v4, "%s: full, IPv4", families[i].name);
+		tap_int(subscription_is_full(&s, false), families[i].v6, "%s: full, IPv6", families[i].name);
 	}
+}
+
+/* One that has room is enough; the other family's doesn't count. */
+static void test_full(void)
+{
+	struct listener listeners[] = { { .at = endpoint("0.0.0.0", 1), .full = true }, { .at = endpoint("::", 1), .v6only = true } };
+	struct subscription s = { .port = 80, .listeners = listeners, .n_listeners = 2 };
+
+	tap_ok(subscription_is_full(&s, true) && !subscription_is_full(&s, false), "IPv4 alone is full");
+	listeners[1].v6only = false;
+	tap_ok(!subscription_is_full(&s, true), "a socket of both families has room");
 }
 
 /* Ports may differ: that of the listener which takes it. */
 static void test_ports(void)
 {
-	struct listener listeners[] = { { endpoint("127.0.0.1", 1), false },
-					{ endpoint("::", 2), false },
-					{ endpoint("0.0.0.0", 3), false } };
+	struct listener listeners[] = { { .at = endpoint("127.0.0.1", 1) }, { .at = endpoint("::", 2) }, { .at = endpoint("0.0.0.0", 3) } };
 	struct subscription s = { .port = 80, .listeners = listeners, .n_listeners = 3 };
 	struct endpoint client = endpoint("203.0.113.9", 40000), destination = endpoint("10.0.0.7", 80), local, remote;
 
@@ -443,7 +456,7 @@ static void test_twin(void)
 	static const struct {
 		const char *destination, *remote;
 	} rows[] = { { "10.0.0.8", "10.0.0.8" }, { "10.0.0.9", "10.0.0.7" }, { "fd00::9", "fd00:6d::1" }, { "127.0.0.1", "244.0.0.1" } };
-	struct listener listeners[] = { { endpoint("::", 2), false } };
+	struct listener listeners[] = { { .at = endpoint("::", 2) } };
 	const struct ip twin[] = { endpoint("10.0.0.7", 0).ip, endpoint("10.0.0.8", 0).ip };
 	struct subscription s = { .port = 80, .listeners = listeners, .n_listeners = 1, .twin = twin, .n_twin = 2 };
 	char text[IP_TEXT];
@@ -473,6 +486,7 @@ int main(void)
 	test_notice();
 	test_deliver();
 	test_families();
+	test_full();
 	test_ports();
 	test_twin();
 	return tap_done();
