@@ -6,6 +6,8 @@
  *   LEAVING ─► (another session comes) SERVING
  *   SERVING ─► (told to end) DRAINING: as LEAVING, with sessions, who keep the connections that they have; no session is taken any more
  *
+ * A session that came through another process drains alone when that one is told to end.
+ *
  * Several sessions, one log: it goes to the standard error of the session that has been here longest. */
 #include "agent/agent.h"
 
@@ -44,6 +46,8 @@ struct session {
 	struct agent *agent;
 	struct client *client;
 	int sock, log; /* -1: the first one's */
+	struct timer leave;
+	uint64_t leave_until;
 };
 
 struct stream_taken {
@@ -114,6 +118,7 @@ static void session_end(struct session *s)
 
 	client_free(s->client);
 	loop_unwatch(a->loop, &s->watch);
+	loop_disarm(a->loop, &s->leave);
 	fd_closep(&s->sock);
 	list_remove(&s->node);
 	forget_log(s);
@@ -137,10 +142,33 @@ static void on_quiet(void *arg, struct client *c)
 	forget_log(session_of(arg, c));
 }
 
-/* Who brought the session has ended, and with it the session, as far as its starter can see. */
+static void on_session_leave(struct timer *t)
+{
+	struct session *s = container_of(t, struct session, leave);
+	struct loop *loop = s->agent->loop;
+
+	if (!client_busy(s->client) || loop_now(loop) >= s->leave_until)
+		session_end(s);
+	else
+		loop_arm(loop, t, loop_now(loop) + LEAVE_STEP);
+}
+
+/* Who brought the session is told to end; or has ended, and with it the session, as far as its starter can see. */
 static void on_bringer(struct watch *w, uint32_t events)
 {
-	session_end(container_of(w, struct session, watch));
+	struct session *s = container_of(w, struct session, watch);
+	struct loop *loop = s->agent->loop;
+	char why[ATTACH_WHY];
+
+	if (!attach_read_end(w->fd, why)) {
+		session_end(s);
+		return;
+	}
+	if (s->leave.index)
+		return;
+	client_drain(s->client, why);
+	s->leave_until = loop_now(loop) + LEAVE_TIME;
+	loop_arm(loop, &s->leave, loop_now(loop));
 }
 
 static void on_greeted(void *arg, int in, int out, const struct hello *hello)
@@ -261,13 +289,13 @@ struct client *agent_serve(struct agent *a, const struct attach_session *session
 		error_set(err, ENOMEM, "serve a session");
 		return NULL;
 	}
-	*s = (struct session){ .agent = a, .sock = sock, .log = session->log };
+	*s = (struct session){ .agent = a, .sock = sock, .log = session->log, .leave.on_due = on_session_leave };
 	list_append(&a->sessions, &s->node);
 	s->client = client_new(&a->services, &session->transport, err);
 	if (s->client && session->info)
 		r = client_tell_target(s->client, session->info, session->info_len);
 	if (s->client && sock >= 0 && r == 0)
-		r = loop_watch(a->loop, &s->watch, sock, EPOLLRDHUP, on_bringer);
+		r = loop_watch(a->loop, &s->watch, sock, EPOLLIN | EPOLLRDHUP, on_bringer);
 	if (s->client && r == 0)
 		return s->client;
 	if (s->client)

@@ -3,6 +3,7 @@
  *
  *   newcomer: connects, sends one message with the descriptors, waits for one byte ─► handed over; waits for the end
  *   agent:    accepts, looks at who it is, takes the message, answers one byte, closes the connection when the session is over
+ *   newcomer: is told to end: says so; waits for the end
  *
  * A newcomer that has waited in vain hangs up before it looks at its queue once more: so either it has the byte, or the agent can't send it and
  * serves nobody. One byte stream is never read by two.
@@ -170,6 +171,20 @@ int attach_hand_stream(int in, int out)
 	    fd_send(there, &stream_message, sizeof(stream_message), fds, 2) < 0)
 		return -1;
 	return recv(there, &taken, 1, 0) == 1 ? 0 : -1;
+}
+
+int attach_tell_end(int sock, const char *why)
+{
+	return send(sock, why, strnlen(why, ATTACH_WHY - 1), MSG_NOSIGNAL | MSG_DONTWAIT) > 0 ? 0 : -1;
+}
+
+bool attach_read_end(int sock, char ret_why[ATTACH_WHY])
+{
+	ssize_t n = recv(sock, ret_why, ATTACH_WHY - 1, MSG_DONTWAIT);
+
+	if (n > 0)
+		ret_why[n] = '\0';
+	return n > 0;
 }
 
 static void waiting_free(struct waiting *w)

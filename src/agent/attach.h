@@ -6,6 +6,7 @@
  * its end is the session's. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,17 +32,21 @@ enum attach_result {
 enum attach_result attach_find(const struct attach_session *mine, int *ret_sock);
 /* After ATTACH_HANDED: another byte stream for that session, whose first one broke. The descriptors stay the caller's. Returns 0, or -1. */
 int attach_hand_stream(int in, int out);
+/* The same: we are told to end, so that session is to finish soon. @why is a line for its user. Returns 0, or -1: nobody hears it. */
+enum { ATTACH_WHY = 128 };
+int attach_tell_end(int sock, const char *why);
 
 /* Takes sessions over. */
 struct attach_listener;
 struct attach_listener_events {
-	/* The descriptors and the memory are the callee's. @sock is to be closed when the session is over; its end says that who brought it has
-	 * ended. */
+	/* The descriptors and the memory are the callee's. @sock is to be closed when the session is over; when it is readable, attach_read_end()
+	 * says whether who brought it is told to end (@ret_why), or has ended (false). */
 	void (*on_session)(void *arg, const struct attach_session *session, int sock);
 	/* A byte stream that goes on with a session that is here; the callee's. */
 	void (*on_stream)(void *arg, int in, int out);
 	void *arg;
 };
+bool attach_read_end(int sock, char ret_why[ATTACH_WHY]);
 /* Owns @sock. NULL with @err. */
 struct attach_listener *attach_listen(struct loop *loop, int sock, const struct attach_listener_events *events, struct error *err);
 /* From now on nobody's session is taken: newcomers are told to come later, when the name is free. */

@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "net/loop.h"
 
-enum { LEND_FD = 3, ABOVE_STANDARD = 10 };
+enum { LEND_FD = 3, ABOVE_STANDARD = 10, ELSEWHERE_S = CLIENT_DRAIN_S + 2 };
 
 struct arguments {
 	struct target target;
@@ -40,7 +40,7 @@ struct host {
 	struct door *door;
 	struct agent *agent; /* NULL: another process has our session */
 	struct watch elsewhere, term, hold;
-	struct timer last; /* what is in flight elsewhere has had its time */
+	struct timer last; /* the agent elsewhere hasn't hung up in its time */
 };
 
 static void on_stream(void *arg, int in, int out)
@@ -75,11 +75,13 @@ static void on_elsewhere(struct watch *w, uint32_t events)
 	loop_stop(container_of(w, struct host, elsewhere)->loop);
 }
 
-/* Without an agent there is nothing to let finish. */
+/* What is in flight finishes, here or at the agent that has our session, which hangs up when it has. Otherwise there is nothing. */
 static void end(struct host *h, const char *why)
 {
 	if (h->agent)
 		agent_drain(h->agent, why);
+	else if (h->elsewhere.added && attach_tell_end(h->elsewhere.fd, why) == 0)
+		loop_arm(h->loop, &h->last, loop_now(h->loop) + ELSEWHERE_S * LOOP_SECOND);
 	else
 		loop_stop(h->loop);
 }
@@ -97,16 +99,12 @@ static void on_last(struct timer *t)
 	loop_stop(container_of(t, struct host, last)->loop);
 }
 
-/* The agent that has our session hears it as well, and hangs up when what it has is over. */
 static void on_hold(struct watch *w, uint32_t events)
 {
 	struct host *h = container_of(w, struct host, hold);
 
 	loop_unwatch(h->loop, w);
-	if (h->elsewhere.added)
-		loop_arm(h->loop, &h->last, loop_now(h->loop) + CLIENT_DRAIN_S * LOOP_SECOND);
-	else
-		end(h, "the agent's container ends");
+	end(h, "the agent's container ends");
 }
 
 /* Before any process of ours is started: those end with the agent, not by a signal to its process group. */

@@ -77,6 +77,31 @@ def impatient(lab):
         nothing_left(lab)
 
 
+@test("steal.attached_session_told_to_end")
+def attached_told(lab):
+    """A session came to the agent through a process that is told to end, as its container is: who is being served by that one's program is served to
+    the end, everybody else by the target's own; that session goes then, and the first one's doesn't notice."""
+    with Real(lab), Program(lab, "--steal") as first:
+        first.do(f"s = listen('0.0.0.0', {PORT + 1})")
+        agents, in_time = set(pids(lab, "mirrord-agent")), False
+        while not in_time:
+            program = Program(lab, "--steal", "--no-publish")
+            waiting = hold_one(lab, program)
+            (attached,) = set(pids(lab, "mirrord-agent")) - agents
+            os.kill(attached, signal.SIGTERM)
+            began = time.monotonic()
+            wait_for_real(lab)
+            taken(lab, first, PORT + 1)
+            program.do("c.sendall(b'late:' + d)", "c.close()")
+            in_time = time.monotonic() - began < DRAIN_SECONDS / 2  # on a busy machine it may not be
+            answer = waiting.result().get("answer")
+            Stealing.bury(program)
+            lab.wait_for("its process is gone", lambda: set(pids(lab, "mirrord-agent")) == agents)
+            taken(lab, first, PORT + 1)
+        expect("the answer of the one in flight", answer, "late:" + waiting.data, lab.log())
+        expect_in("why, in the log", lab.log(), "told to end (SIGTERM)")
+
+
 READER = f"""
 import socket, sys
 s = socket.create_connection(("10.244.1.7", {PORT}))

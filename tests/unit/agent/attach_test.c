@@ -3,6 +3,7 @@
 #include "agent/attach.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -62,6 +63,8 @@ static pid_t find_as(uid_t uid, int transport, bool lend)
 		if (uid != geteuid() && (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
 			_exit(99);
 		found = attach_find(&mine, &sock);
+		if (found == ATTACH_HANDED && lend)
+			attach_tell_end(sock, "told to end");
 		if (found == ATTACH_HANDED)
 			read_outcome(sock); /* until its end */
 		_exit(found);
@@ -81,7 +84,7 @@ static void test_handed_over(bool lend)
 {
 	int pair[2], before = sessions;
 	struct stat root;
-	char text[8] = "";
+	char text[8] = "", why[ATTACH_WHY];
 	pid_t child;
 
 	unix_pair(pair, 0);
@@ -92,6 +95,13 @@ static void test_handed_over(bool lend)
 	tap_ok(fstat(got.transport.root, &root) == 0 && S_ISDIR(root.st_mode), "and its target's root directory");
 	tap_ok(write(got.transport.out, "hello", 5) == 5 && read(pair[0], text, 5) == 5 && strcmp(text, "hello") == 0, "what we write it reads");
 	tap_int(waitpid(child, NULL, WNOHANG), 0, "who brought it waits");
+	if (lend) {
+		struct pollfd p = { .fd = got_sock, .events = POLLIN };
+
+		tap_int(poll(&p, 1, 60000), 1, "and says something");
+		tap_ok(attach_read_end(got_sock, why) && strcmp(why, "told to end") == 0, "that it is told to end");
+		tap_int(waitpid(child, NULL, WNOHANG), 0, "and still waits");
+	}
 	close(got_sock);
 	tap_int(exit_of(child), ATTACH_HANDED, "until the session is over");
 	close(got.transport.in);
