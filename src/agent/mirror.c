@@ -26,6 +26,7 @@
 #include "agent/client_set.h"
 #include "agent/layout.h"
 #include "agent/mirror_datagrams.h"
+#include "agent/mirror_dials.h"
 #include "agent/mirror_link.h"
 #include "agent/ring.h"
 #include "base/fd.h"
@@ -33,7 +34,6 @@
 #include "capture/filter.h"
 #include "http/filter.h"
 #include "http/options.h"
-#include "relay/egress.h"
 
 enum { PORTS = 65536 };
 #define LOST_STEP LOOP_SECOND
@@ -52,19 +52,11 @@ struct followed {
 	int32_t body_max; /* bytes that the filter looks at */
 };
 
-/* A connection to a program that is being made. */
-struct asked_dial {
-	struct list node;
-	struct mirror *mirror;
-	struct followed *followed;
-	struct dial *dial;
-	uint32_t copy;
-};
-
 struct mirror {
 	struct subscriptions_watcher watcher;
 	struct loop *loop;
-	struct list followed, dials;
+	struct list followed;
+	struct mirror_dials dials;
 	struct list expected; /* sessions that will mirror */
 	struct mirror_datagrams *datagrams;
 	struct mirror_link link;
@@ -129,13 +121,6 @@ static int set_filter(struct mirror *m, struct error *err)
 	return ring_filter(m->link.ring, program, n, err);
 }
 
-static void drop_dial(struct asked_dial *d)
-{
-	d->dial->egress->ops->abandon(d->dial);
-	list_remove(&d->node);
-	free(d);
-}
-
 static int start(struct mirror *m, struct error *err)
 {
 	if ((!mirror_link_is_up(&m->link) && mirror_link_start(&m->link, err) < 0) || mirror_link_bind(&m->link, err) < 0)
@@ -149,8 +134,7 @@ static void stop(struct mirror *m)
 {
 	mirror_link_stop(&m->link);
 	loop_disarm(m->loop, &m->lost);
-	while (!list_empty(&m->dials))
-		drop_dial(container_of(m->dials.next, struct asked_dial, node));
+	mirror_dials_drop_all(&m->dials);
 }
 
 static void make_ready(struct mirror *m)
@@ -299,13 +283,7 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *s)
 	if (!f)
 		return;
 	count_lost(m);
-	for (struct list *n = m->dials.next, *next; n != &m->dials; n = next) {
-		struct asked_dial *d = container_of(n, struct asked_dial, node);
-
-		next = n->next;
-		if (d->followed == f)
-			drop_dial(d);
-	}
+	mirror_dials_drop_key(&m->dials, f->key);
 	mirror_datagrams_drop(m->datagrams, f->key);
 	f->subscriber = NULL;
 	message.key = f->key;
@@ -340,64 +318,27 @@ static void on_client_end(struct subscriptions_watcher *w, const struct client *
 	}
 }
 
-/* Dials. */
+/* What the process asks for. */
 
-static void answer(struct mirror *m, const struct followed *f, uint32_t copy, int error, int fd)
+static void on_dialed(void *arg, uint32_t key, uint32_t copy, int error, int fd)
 {
+	struct mirror *m = arg;
 	const struct mirror_message message = { .kind = MIRROR_DIALED, .copy = copy, .value = error };
 
-	count(f, error ? COUNTER_MIRROR_REFUSED : COUNTER_MIRRORED, 1);
+	count(find_key(m, key), error ? COUNTER_MIRROR_REFUSED : COUNTER_MIRRORED, 1);
 	mirror_link_tell(&m->link, &message, fd);
 }
 
-static void on_dialed(void *arg, int error)
+static void on_dial(struct mirror *m, const struct followed *f, const struct mirror_message *wanted)
 {
-	struct asked_dial *d = arg;
-	int fd = error ? -1 : egress_dial_take(d->dial);
-
-	if (!error && fd < 0)
-		error = -fd;
-	list_remove(&d->node);
-	answer(d->mirror, d->followed, d->copy, error, fd < 0 ? -1 : fd);
-	free(d);
-}
-
-static void on_dial(struct mirror *m, struct followed *f, const struct mirror_message *wanted)
-{
-	struct asked_dial *d;
 	struct endpoint local, remote;
-	struct egress *program;
-	int error;
 
 	if (!f->subscriber)
 		return; /* it gives up by itself */
-	if (!subscription_deliver(&f->subscriber->want, &wanted->client, &wanted->destination, &local, &remote)) {
-		answer(m, f, wanted->copy, ECONNREFUSED, -1);
-		return;
-	}
-	d = calloc(1, sizeof(*d));
-	if (!d) {
-		answer(m, f, wanted->copy, ENOMEM, -1);
-		return;
-	}
-	*d = (struct asked_dial){ .mirror = m, .followed = f, .copy = wanted->copy };
-	list_append(&m->dials, &d->node);
-	program = client_program(f->subscriber->client);
-	error = program->ops->dial(program, &local, &remote, on_dialed, d, &d->dial);
-	if (error != EINPROGRESS)
-		on_dialed(d, error);
-}
-
-static void on_abandon(struct mirror *m, uint32_t copy)
-{
-	for (struct list *n = m->dials.next; n != &m->dials; n = n->next) {
-		struct asked_dial *d = container_of(n, struct asked_dial, node);
-
-		if (d->copy == copy) {
-			drop_dial(d);
-			return;
-		}
-	}
+	if (subscription_deliver(&f->subscriber->want, &wanted->client, &wanted->destination, &local, &remote))
+		mirror_dials_add(&m->dials, client_program(f->subscriber->client), &local, &remote, f->key, wanted->copy);
+	else
+		on_dialed(m, f->key, wanted->copy, ECONNREFUSED, -1);
 }
 
 static void on_datagram(struct mirror *m, struct followed *f, const struct mirror_message *message, size_t len)
@@ -418,7 +359,7 @@ static void on_message(void *arg, const struct mirror_message *message, size_t l
 	struct followed *f = find_key(m, message->key);
 
 	if (message->kind == MIRROR_ABANDON)
-		on_abandon(m, message->copy);
+		mirror_dials_drop(&m->dials, message->copy);
 	else if (!f)
 		return;
 	else if (message->kind == MIRROR_DIAL)
@@ -497,7 +438,7 @@ struct mirror *mirror_new(struct loop *loop, struct subscriptions *subscriptions
 	m->rest.on_due = on_rest;
 	list_init(&m->followed);
 	list_init(&m->expected);
-	list_init(&m->dials);
+	mirror_dials_init(&m->dials, on_dialed, m);
 	subscriptions_watch(subscriptions, &m->watcher);
 	return m;
 }
