@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "config/debugger_ports.h"
+#include "net/loop.h"
 
 enum { WORDS_MAX = 4 << 20 }; /* bytes of a command, or of its variables; execve(2) takes so much only with a large stack */
 
@@ -64,11 +65,27 @@ static void look_at(struct debugger_search *d, int proc, const char *pid)
 	free(env);
 }
 
-void debugger_search_for(struct debugger_search *d, uint16_t port)
+/* Whether @port has been asked for within this second. */
+static bool asked(struct debugger_search *d, uint16_t port, uint64_t now)
+{
+	uint8_t bit = (uint8_t)(1 << port % 8), before;
+
+	if (now >= d->forget_at) {
+		memset(d->asked, 0, sizeof(d->asked));
+		d->forget_at = now + LOOP_SECOND;
+	}
+	before = d->asked[port / 8];
+	d->asked[port / 8] |= bit;
+	return before & bit;
+}
+
+void debugger_search_for(struct debugger_search *d, uint16_t port, uint64_t now)
 {
 	DIR *proc;
 
-	if (d->config->detect_debugger == DEBUGGER_NONE || (port && debugger_ports_has(&d->config->debugger_ports, port)))
+	if (d->config->detect_debugger == DEBUGGER_NONE)
+		return;
+	if (port && (debugger_ports_has(&d->config->debugger_ports, port) || asked(d, port, now)))
 		return;
 	proc = opendir("/proc");
 	for (struct dirent *e; proc && (e = readdir(proc));)

@@ -20,7 +20,7 @@ static void on_syn(struct session *s, const struct packet *syn)
 	struct ip to = loopback_from_alias(&syn->dst.ip);
 
 	if (ip_is_loopback(&to))
-		debugger_search_for(&s->debugger, syn->dst.port);
+		debugger_search_for(&s->debugger, syn->dst.port, loop_now(s->loop));
 	tcp_on_syn(s->tcp, syn);
 }
 
@@ -149,7 +149,7 @@ int session_open_flows(struct session *s, const struct target_info *info, struct
 
 static void on_listen(struct session *s, const struct notify_event *e)
 {
-	debugger_search_for(&s->debugger, e->local.port);
+	debugger_search_for(&s->debugger, e->local.port, loop_now(s->loop));
 	incoming_on_event(s->incoming, e);
 }
 
