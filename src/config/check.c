@@ -82,7 +82,8 @@ static void take_https_delivery(const struct checker *k)
 		if (key >= 0)
 			value_set_node(&context, (enum config_key)key, n);
 		else
-			ERROR(k, KEY_https_delivery, "there is no key \"%.40s\" in it", n->key);
+			ERROR(k, KEY_https_delivery, "there is no key \"%.40s\" in it%s", n->key,
+			      key_meant(k->c->arena, key_nearest(KEY_tls_delivery, n->key)));
 	}
 }
 
@@ -264,20 +265,12 @@ static bool is_preset(const struct config *c, enum config_key key)
 
 void config_check_status(const struct config *c, bool strict, struct problem_list *problems)
 {
-	const char *said = "";
-	int said_below = -2;
-
 	for (int i = 0; i < CONFIG_KEYS; i++) {
 		const struct key_info *info = key_info((enum config_key)i);
 		const struct config_source *s = &c->sources[i];
 
 		if (info->status != STATUS_LATER || info->kind == KIND_SECTION || s->origin == ORIGIN_DEFAULT || is_preset(c, (enum config_key)i))
 			continue;
-		/* One line for keys that are absent for one reason. */
-		if (info->parent == said_below && strcmp(info->note, said) == 0)
-			continue;
-		said = info->note;
-		said_below = info->parent;
 		problem_add(problems, strict ? PROBLEM_ERROR : PROBLEM_WARNING, s->name, s->line, s->column, info->path, "has no effect yet: %s",
 			info->note);
 	}

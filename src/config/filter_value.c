@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "config/address_rule.h"
 
 static bool is_dns(enum config_key key)
@@ -50,11 +51,14 @@ static bool check_entries(const struct value_context *c, enum config_key key, co
 
 static const char *describe_object(const struct value_context *c, const struct node *n)
 {
+	static const char *const sides[] = { "local", "remote", NULL };
+
 	if (n->kind != NODE_OBJECT)
 		return node_describe(c->config->arena, n);
 	if (!n->child)
 		return "an empty object";
-	return n->n > 1 ? "more than one key" : arena_format(c->config->arena, "the key \"%.40s\"", n->child->key);
+	return n->n > 1 ? "more than one key" : arena_format(c->config->arena, "the key \"%.40s\"%s", n->child->key,
+		key_meant(c->config->arena, nearest_word(n->child->key, sides)));
 }
 
 bool filter_value_set(const struct value_context *c, enum config_key key, const struct node *n)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "config/arena.h"
 
 #define SECTION(id, where, shorts, words)                                                                              \
 	[KEY_##id] = { .kind = KIND_SECTION,                                                                           \
@@ -83,6 +84,11 @@ const char *key_nearest(int parent, const char *name)
 			names[n++] = keys[i].name;
 	names[n] = NULL;
 	return nearest_word(name, names);
+}
+
+const char *key_meant(struct arena *a, const char *near)
+{
+	return near ? arena_format(a, "; did you mean \"%s\"?", near) : "";
 }
 
 const char *key_elsewhere(const char *name)

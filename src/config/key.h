@@ -41,6 +41,8 @@ int key_child(int parent, const char *name);
 int key_find(const char *path);
 /* What a user may have meant by @name below @parent: the nearest name there. NULL: nothing is near. */
 const char *key_nearest(int parent, const char *name);
+/* How a message ends that knows a nearer word: `; did you mean "@near"?`, in the arena. "" when @near is NULL. */
+const char *key_meant(struct arena *a, const char *near);
 /* The path of a key elsewhere that has this very name; NULL when there is none, or more than one. */
 const char *key_elsewhere(const char *name);
 /* Whether other keys stand below it. */

@@ -231,9 +231,6 @@ static void derive(struct config *c)
 {
 	if (!c->key)
 		c->key = arena_format(c->arena, "%s", random_key(c->arena));
-	if (!c->agent_image && c->agent_image_registry)
-		c->agent_image = arena_format(c->arena, "%s%s%s", c->agent_image_registry, c->agent_image_tag ? ":" : "",
-					      c->agent_image_tag ? c->agent_image_tag : "");
 	c->http_filter = http_filter_text(c);
 	filter_value_derive(c);
 }

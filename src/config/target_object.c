@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/nearest.h"
 #include "config/source.h"
 
 static const struct {
@@ -25,6 +26,15 @@ static const char *kind_of(const char *key)
 		if (strcmp(kinds[i].key, key) == 0)
 			return kinds[i].kind;
 	return NULL;
+}
+
+const char *target_object_nearest(const char *name)
+{
+	const char *names[KINDS + 5] = { "path", "container", "namespace", "replicas" };
+
+	for (size_t i = 0; i < KINDS; i++)
+		names[4 + i] = kinds[i].key;
+	return nearest_word(name, names);
 }
 
 /* The name, or of labels `a=b,c=d`. NULL after an error. */
@@ -74,7 +84,8 @@ bool target_object_read(const struct value_context *c, const struct node *object
 		else if (strcmp(n->key, "replicas") == 0)
 			value_set_node(c, KEY_target_replicas, n);
 		else
-			source_error(c->source, n->key_at, "target", "\"%s\" can't stand beside \"%s\"", n->key, what->key);
+			source_error(c->source, n->key_at, "target", "\"%s\" can't stand beside \"%s\"%s", n->key, what->key,
+				     key_meant(c->config->arena, kind_of(n->key) ? NULL : target_object_nearest(n->key)));
 	}
 	name = name_of(c, what);
 	if (container && container->kind != NODE_STRING && container->kind != NODE_NULL)

@@ -173,8 +173,8 @@ static bool set_enum(const struct value_context *c, enum config_key key, const s
 		}
 	if (n->kind == NODE_STRING)
 		near = near_word(words, n->text, buf);
-	value_error(c, key, n, NULL, "expected %s, found %s%s%s%s", list_words(c->config->arena, words), node_describe(c->config->arena, n),
-		    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	value_error(c, key, n, NULL, "expected %s, found %s%s", list_words(c->config->arena, words), node_describe(c->config->arena, n),
+		    key_meant(c->config->arena, near));
 	return false;
 }
 

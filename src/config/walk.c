@@ -9,15 +9,14 @@
 
 static void unknown(const struct value_context *c, int parent, const struct node *n)
 {
-	const char *elsewhere = key_elsewhere(n->key), *near = elsewhere ? NULL : key_nearest(parent, n->key);
+	bool target = parent == KEY_target || parent == KEY_target_path;
+	const char *elsewhere = key_elsewhere(n->key), *near = target ? target_object_nearest(n->key) : key_nearest(parent, n->key);
 	const char *path = parent < 0 ? n->key : arena_format(c->config->arena, "%s.%s", key_info((enum config_key)parent)->path, n->key);
 
 	if (elsewhere)
 		source_error(c->source, n->key_at, path, "unknown key; there is %s", elsewhere);
-	else if (near)
-		source_error(c->source, n->key_at, path, "unknown key; did you mean \"%s\"?", near);
 	else
-		source_error(c->source, n->key_at, path, "unknown key");
+		source_error(c->source, n->key_at, path, "unknown key%s", key_meant(c->config->arena, near));
 }
 
 static void expected_section(const struct value_context *c, enum config_key key, const struct node *n)
@@ -46,7 +45,7 @@ static void walk_key(const struct value_context *c, enum config_key key, const s
 	if (key == KEY_target || key == KEY_target_path)
 		if (n->kind == NODE_OBJECT && target_object_read(c, n))
 			return;
-	if (n->kind == NODE_OBJECT && key_has_children(key))
+	if (n->kind == NODE_OBJECT && (key_has_children(key) || (key == KEY_target_path && n->child)))
 		walk(c, (int)key, n);
 	else if (key_info(key)->kind != KIND_SECTION)
 		value_set_node(c, key, n);

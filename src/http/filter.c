@@ -79,9 +79,9 @@ static int unknown_key(const char *key, const char *where, bool outer, struct er
 	nearest = meant ? name_of(meant, outer) : nearest_word(key, words);
 	error_set(err, 0, "%s.%s: there is no such key here", where, key);
 	if (nearest && meant)
-		error_hint(err, "%s, it is called %s.", outer ? "Outside of all_of and any_of" : "Inside all_of and any_of", nearest);
+		error_hint(err, "%s, it is called %s", outer ? "outside of all_of and any_of" : "inside all_of and any_of", nearest);
 	else if (nearest)
-		error_hint(err, "Did you mean %s?", nearest);
+		error_hint(err, "did you mean %s?", nearest);
 	return -1;
 }
 

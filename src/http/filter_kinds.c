@@ -423,7 +423,7 @@ static int compile_body(struct condition *c, const json_t *value, const char *wh
 		return error_set(err, 0, "%s: {\"body\": \"json\", \"query\": JSONPath, \"matches\": regular expression} must stand here", where);
 	json_object_foreach((json_t *)value, key, any)
 		if (strcmp(key, "body") != 0 && strcmp(key, "query") != 0 && strcmp(key, "matches") != 0)
-			return error_set(err, 0, "%s.%s: there is no such key here", where, key);
+			return error_set(err, 0, "%s.%s: there is no such key here; there are body, query and matches", where, key);
 	if (!json_is_string(query))
 		return error_set(err, 0, "%s: \"query\" is missing: a JSONPath, in quotes", where);
 	c->path = jsonpath_compile(path, err);

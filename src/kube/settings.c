@@ -49,6 +49,16 @@ static char *expand_home(const char *files)
 	return all;
 }
 
+/* Of its parts the one that isn't said is this version's own. NULL: both. */
+static const char *image_of(const struct config *c)
+{
+	const char *registry = c->agent_image_registry, *tag = c->agent_image_tag;
+
+	if (c->agent_image || (!registry && !tag))
+		return c->agent_image;
+	return arena_format(c->arena, "%s:%s", registry ? registry : KUBE_AGENT_REGISTRY, tag ? tag : VERSION);
+}
+
 void kube_settings_read(const struct config *c, struct kube_settings *ret)
 {
 	bool unsaid = c->sources[KEY_agent_ephemeral].origin == ORIGIN_DEFAULT;
@@ -59,7 +69,7 @@ void kube_settings_read(const struct config *c, struct kube_settings *ret)
 		.context = c->kube_context,
 		.namespace = c->target_namespace,
 		.agent_namespace = c->agent_namespace,
-		.image = c->agent_image,
+		.image = image_of(c),
 		.image_of_target = c->agent_image && strcmp(c->agent_image, "target") == 0,
 		.pull_policy = pull_policies[c->agent_image_pull_policy],
 		.service_account = c->agent_service_account,

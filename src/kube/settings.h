@@ -32,7 +32,8 @@ struct kube_settings {
 	json_t *labels, *annotations, *tolerations, *node_selector, *resources, *pull_secrets, *security_context;
 };
 
-#define KUBE_AGENT_IMAGE "localhost/mirrord-agent:" VERSION
+#define KUBE_AGENT_REGISTRY "localhost/mirrord-agent"
+#define KUBE_AGENT_IMAGE    KUBE_AGENT_REGISTRY ":" VERSION
 
 /* @c outlives what is read from it. */
 void kube_settings_read(const struct config *c, struct kube_settings *ret);

@@ -140,7 +140,8 @@ static const struct {
 	{ "filter with two sides", "json", OUTGOING("\"filter\": {\"local\": \"a\", \"remote\": \"b\"}"),
 	  "t.json:1:49: feature.network.outgoing.filter: expected {\"local\": […]} or {\"remote\": […]}, found more than one key" },
 	{ "filter with another side", "json", OUTGOING("\"filter\": {\"lokal\": \"a\"}"),
-	  "t.json:1:49: feature.network.outgoing.filter: expected {\"local\": […]} or {\"remote\": […]}, found the key \"lokal\"" },
+	  "t.json:1:49: feature.network.outgoing.filter: expected {\"local\": […]} or {\"remote\": […]}, found the key \"lokal\""
+	  "; did you mean \"local\"?" },
 	{ "empty filter", "json", OUTGOING("\"filter\": {\"remote\": []}"),
 	  "t.json:1:60: feature.network.outgoing.filter.remote: an empty list: leave the filter out, or say what it is for" },
 	{ "filter entry", "json", OUTGOING("\"filter\": {\"local\": [\"good\", \"http://x\", \"a..b\"]}"),
@@ -166,7 +167,7 @@ static const struct {
 	{ "empty composite", "json", FILTER("\"all_of\": []"), "t.json:1:65: feature.network.incoming.http_filter.all_of: Composite HTTP filter "
 		"cannot be empty" },
 	{ "inner filter", "json", FILTER("\"any_of\": [{\"header\": \"a\"}, {\"headr\": \"b\"}]"),
-	  "t.json:1:65: feature.network.incoming.http_filter.any_of[1].headr: there is no such key here; Did you mean header?" },
+	  "t.json:1:65: feature.network.incoming.http_filter.any_of[1].headr: there is no such key here; did you mean header?" },
 	{ "body filter", "json", FILTER("\"body_filter\": {\"body\": \"xml\"}"),
 	  "t.json:1:70: feature.network.incoming.http_filter.body_filter: {\"body\": \"json\", \"query\": JSONPath, \"matches\": regular expression} "
 	  "must stand here" },
@@ -204,7 +205,17 @@ static const struct {
 	  "t.json:1:37: agent.disabled_capabilities: expected NET_ADMIN, SYS_PTRACE or SYS_ADMIN, found \"CHOWN\"" },
 	{ "target object", "json", "{\"target\": {\"pod\": 5}}", "t.json:1:20: target: expected a name behind \"pod\", found the number 5" },
 	{ "target object with more", "json", "{\"target\": {\"pod\": \"a\", \"nmaespace\": \"b\"}}",
-		"t.json:1:25: target: \"nmaespace\" can't stand beside \"pod\"" },
+		"t.json:1:25: target: \"nmaespace\" can't stand beside \"pod\"; did you mean \"namespace\"?" },
+	{ "target objects with two", "json", "{\"target\": {\"pod\": \"a\", \"job\": \"b\"}}",
+	  "t.json:1:25: target: \"job\" can't stand beside \"pod\"" },
+	{ "target object, misspelt", "json", "{\"target\": {\"depoyment\": \"a\"}}",
+	  "t.json:1:13: target.depoyment: unknown key; did you mean \"deployment\"?" },
+	{ "target's path, misspelt", "json", "{\"target\": {\"path\": {\"labls\": {\"a\": \"b\"}}}}",
+	  "t.json:1:22: target.path.labls: unknown key; did you mean \"labels\"?" },
+	{ "key of a body filter, misspelt", "json", INCOMING("\"http_filter\": {\"body_filter\": {\"body\": \"json\", \"qury\": \"$.a\"}}"),
+	  "t.json:1:70: feature.network.incoming.http_filter.body_filter.qury: there is no such key here; there are body, query and matches" },
+	{ "key of https_delivery, misspelt", "json", INCOMING("\"https_delivery\": {\"protocl\": \"tcp\"}"),
+	  "t.json:1:57: feature.network.incoming.https_delivery: there is no key \"protocl\" in it; did you mean \"protocol\"?" },
 	{ "target labels", "json", "{\"target\": {\"labels\": {}}}", "t.json:1:23: target: expected an object of labels behind \"labels\", found "
 		"an object" },
 	{ "all of it at once", "json", "{\"a\": 1, \"api\": 2,\n\"agent\": {\"ttl\": \"x\", \"image\": 5}}",
@@ -221,9 +232,12 @@ static const struct {
 	{ "not yet", "{\"feature\": {\"fs\": \"read\"}}",
 	  "warning: t.json:1:20: feature.fs.mode: has no effect yet: files are this machine's, but for those of the resolver" },
 	{ "not yet, but as it is anyway", "{\"feature\": {\"fs\": \"local\"}}", "" },
-	{ "not yet: once for all of a kind", "{\"feature\": {\"fs\": {\"read_only\": \"a\", \"read_write\": \"b\", \"local\": \"c\"}}}",
+	{ "not yet: each of them", "{\"feature\": {\"fs\": {\"read_only\": \"a\", \"read_write\": \"b\"},"
+	  " \"split_queues\": {}, \"db_branches\": [{}]}}",
+	  "warning: t.json:1:34: feature.fs.read_only: has no effect yet: files are this machine's\n"
 	  "warning: t.json:1:53: feature.fs.read_write: has no effect yet: files are this machine's\n"
-	  "warning: t.json:1:67: feature.fs.local: has no effect yet: all files are this machine's" },
+	  "warning: t.json:1:75: feature.split_queues: has no effect yet: needs the original's operator; what stands below it is not looked at\n"
+	  "warning: t.json:1:94: feature.db_branches: has no effect yet: needs the original's operator; what stands below it is not looked at" },
 	{ "queues", "{\"feature\": {\"split_queues\": {}}}", "warning: t.json:1:30: feature.split_queues: has no effect yet: needs the original's "
 		"operator; what stands below it is not looked at" },
 	{ "no meaning", "{\"telemetry\": false, \"skip_processes\": \"bash\"}", "" },

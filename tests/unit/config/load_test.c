@@ -261,7 +261,7 @@ static void check_short_forms(void)
 		{ "{\"target\": {\"cron_job\": \"a\"}}", KEY_target_path, "\"cronjob/a\"" },
 		{ "{\"target\": {\"labels\": {\"app\": \"shop\", \"tier\": \"web\"}}}", KEY_target_path, "\"label/app=shop,tier=web\"" },
 		{ "{\"agent\": {\"image\": \"r/i:t\"}}", KEY_agent_image, "\"r/i:t\"" },
-		{ "{\"agent\": {\"image\": {\"registry\": \"r/i\", \"tag\": \"t\"}}}", KEY_agent_image, "\"r/i:t\"" },
+		{ "{\"agent\": {\"image\": {\"registry\": \"r/i\", \"tag\": \"t\"}}}", KEY_agent_image_registry, "\"r/i\"" },
 		{ "{\"$schema\": \"x\", \"key\": \"k\"}", KEY_key, "\"k\"" },
 		{ "{\"key\": \"k\", \"profile\": \"a-{{ key }}-{{key}}\"}", KEY_profile, "\"a-k-k\"" },
 		{ "{\"profile\": \"{{ get_env(name=\"HOME_OF\", default=\"none\") }}\"}", KEY_profile, "\"none\"" },

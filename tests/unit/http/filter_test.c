@@ -172,10 +172,10 @@ static void test_hints(void)
 	err = (struct error){ 0 };
 
 	http_filter_parse("{\"heder_filter\": \"x\"}", &err);
-	tap_str(err.hint, "Did you mean header_filter?", "a mistyped key");
+	tap_str(err.hint, "did you mean header_filter?", "a mistyped key");
 	err = (struct error){ 0 };
 	http_filter_parse("{\"any_of\": [{\"path_filter\": \"x\"}]}", &err);
-	tap_str(err.hint, "Inside all_of and any_of, it is called path.", "a name of elsewhere");
+	tap_str(err.hint, "inside all_of and any_of, it is called path", "a name of elsewhere");
 }
 
 static void test_body(void)

@@ -3,7 +3,9 @@
 #include "kube/agent_spec.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "config/arena.h"
 #include "kube/json.h"
 #include "tap.h"
 
@@ -156,6 +158,34 @@ static void test_image_of_target(void)
 	kube_place_fini(&p);
 }
 
+/* agent.image in two parts, either of which may be missing. */
+static void test_image_of_parts(void)
+{
+	static struct {
+		char image[8], registry[8], tag[8]; /* "": none */
+		const char *want;
+	} rows[] = {
+		{ "", "r/i", "t", "r/i:t" },
+		{ "", "", "t", KUBE_AGENT_REGISTRY ":t" },
+		{ "", "r/i", "", "r/i:" }, /* and this version */
+		{ "whole", "r/i", "t", "whole" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct config c = { .arena = arena_new(), .agent_image = *rows[i].image ? rows[i].image : NULL,
+					  .agent_image_registry = *rows[i].registry ? rows[i].registry : NULL,
+					  .agent_image_tag = *rows[i].tag ? rows[i].tag : NULL };
+		size_t len = strlen(rows[i].want);
+		struct kube_settings s;
+
+		kube_settings_read(&c, &s);
+		tap_ok(strncmp(s.image, rows[i].want, len) == 0 && !s.image[len] == (rows[i].want[len - 1] != ':'), "an image of %s: %s",
+		       rows[i].want, s.image);
+		kube_settings_fini(&s);
+		arena_free(c.arena);
+	}
+}
+
 int main(void)
 {
 	test_jobs();
@@ -163,5 +193,6 @@ int main(void)
 	test_settings();
 	test_patches();
 	test_image_of_target();
+	test_image_of_parts();
 	return tap_done();
 }
