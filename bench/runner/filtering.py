@@ -6,6 +6,7 @@
     sixteen    16 filters of 4 sessions, none of which matches
     all        a filter that matches all: an nginx under `mirrord exec` answers
     haproxy    HTTP mode, an ACL on the same header        nginx      proxy_pass with keep-alive
+    haproxy-far  the same with its server where the program of "all" is: on the client's side, behind another veth
     nghttpx    HTTP/2                                      haproxy-tcp  for bulk: a plain pass-through
     hop        receives and sends and does nothing else: what no proxy can do without (bench/hop.c)
 
@@ -23,7 +24,7 @@ import subprocess
 from statistics import median
 
 from . import protocols
-from .box import RUN, TARGET, bring
+from .box import CLIENT, RUN, TARGET, bring
 from .mirror import nginx
 from .process import CLIENT_CPU, Problem, Service, cpus_of, named, need, pin, pin_services, tree
 from .servers import write
@@ -32,6 +33,7 @@ HOST = TARGET["haproxy"]
 H1, H2, RAW, PEERS, BULK = 8100, 8101, 8102, 8110, 1 << 30
 PEERS_MORE = PEERS + 6
 HOP = {"h1": PEERS + 9, "ws": PEERS + 10}
+FAR = {"h1": PEERS + 11, "ws": PEERS + 12}
 IDLE = 2000  # connections
 HEADER = "x-bench-user: nobody"
 
@@ -60,6 +62,12 @@ frontend plain
 backend app
   http-reuse always
   server a {host}:{h1}
+""" + protocols.haproxy_filter("far", "{host}:{far[h1]}", "far") + """backend far
+  http-reuse always
+  server a {client}:{h1}
+""" + protocols.haproxy_filter("far-ws", "{host}:{far[ws]}", "far-ws") + """backend far-ws
+  timeout tunnel 60s
+  server a {client}:{ws}
 backend other
   server o 127.0.0.1:9
 backend app2
@@ -114,6 +122,8 @@ def wrk(t, port, connections, seconds, scheme="http"):
     out = sh(t, ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", f"{scheme}://{HOST}:{port}/"], seconds)
     if "Socket errors" in out or "Non-2xx" in out:
         raise Problem(re.search("(Socket errors|Non-2xx).*", out).group(0))
+    if re.search(r"\b0 requests in", out):
+        raise Problem("wrk: nothing was answered")
     scale = {"us": 1, "ms": 1e3, "s": 1e6}
     at = {p: float(v) * scale[u] for p, v, u in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", out)}
     return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "p50": at["50"], "p99": at["99"],
@@ -212,6 +222,7 @@ CASES = {
     "sixteen": ({"h1": H1}, [{"any_of": [{"header": f"^x-bench-{n}-{k}: {HEADER}$"} for k in range(4)]} for n in range(4)]),
     "all": ({k: v for k, v in OURS.items() if k != "raw"}, [{"header_filter": "^host:"}]),
     "haproxy": ({"h1": PEERS, "h2": PEERS + 1, **protocols.ports_from(PEERS_MORE)}, []),
+    "haproxy-far": (FAR, []),
     "haproxy-tcp": ({"bulk": PEERS + 2, "raw": PEERS + 5}, []),
     "nginx": ({"h1": PEERS + 3}, []),
     "nghttpx": ({"h2": PEERS + 4}, []),
@@ -219,7 +230,7 @@ CASES = {
 }
 
 
-PEER_OF = {"haproxy": "haproxy", "haproxy-tcp": "haproxy", "nginx": "nginx", "nghttpx": "nghttpx", "hop": "hop"}
+PEER_OF = {"haproxy": "haproxy", "haproxy-far": "haproxy", "haproxy-tcp": "haproxy", "nginx": "nginx", "nghttpx": "nghttpx", "hop": "hop"}
 
 
 def one_case(t, mirrord, case, seconds, services):
@@ -267,7 +278,8 @@ def lines_of(samples):
 
 def start_peers(t, hop):
     protocols.prepare()
-    write(f"{RUN}/filter.haproxy", HAPROXY.format(host=HOST, p=PEERS, p2=PEERS + 1, p3=PEERS + 2, p4=PEERS + 5, h1=H1, h2=H2, raw=RAW)
+    write(f"{RUN}/filter.haproxy", HAPROXY.format(host=HOST, p=PEERS, p2=PEERS + 1, p3=PEERS + 2, p4=PEERS + 5, h1=H1, h2=H2, raw=RAW, far=FAR, client=CLIENT,
+                                                          ws=protocols.PROTOCOLS["ws"])
           + protocols.haproxy(HOST, PEERS_MORE))
     with open(f"{RUN}/bulk", "wb") as f:
         f.truncate(BULK)
@@ -280,7 +292,10 @@ def start_peers(t, hop):
                 "filter-hop": ([bring(hop), HOST, *(str(p) for kind in HOP for p in (HOP[kind], OURS[kind]))], HOP["h1"]),
                 "filter-nghttpx": (["nghttpx", "-s", "--workers=1", "--no-ocsp", f"--frontend={HOST},{PEERS + 4};no-tls", f"--backend={HOST},{H2};;proto=h2",
                                     "--errorlog-file=/dev/null", "--accesslog-file=/dev/null"], PEERS + 4)}
-    return {name: Service(name, t.target, argv, "server").wait_for_port(port) for name, (argv, port) in commands.items()}
+    services = {name: Service(name, t.target, argv, "server").wait_for_port(port) for name, (argv, port) in commands.items()}
+    far = {"filter-far": (nginx("far", f'server {{ listen {CLIENT}:{H1}; location / {{ return 200 "hello"; }} }}'), H1),
+           "filter-far-websocket": (protocols.websocket_server(CLIENT), protocols.PROTOCOLS["ws"])}
+    return services | {name: Service(name, t.client, argv, "client").wait_for_port(port) for name, (argv, port) in far.items()}
 
 
 def report(t, mirrord, rounds, seconds):
