@@ -178,29 +178,56 @@ static struct node *or_null(struct arena *a, struct node *schema)
 
 static struct node *section(struct arena *a, const struct config *defaults, int parent);
 
+static struct node *described(struct arena *a, struct node *schema, const char *text)
+{
+	set(a, schema, "description", node_new_string(a, text));
+	return schema;
+}
+
 /* The target as an object of its kind and name. */
 static void add_target_objects(struct arena *a, struct node *properties)
 {
 	const char *key;
 
-	for (size_t i = 0; (key = target_object_key(i)); i++)
-		set(a, properties, key, or_null(a, target_object_key(i + 1) ? of_type(a, "string") : map(a)));
-	set(a, properties, "container", or_null(a, of_type(a, "string")));
+	for (size_t i = 0; (key = target_object_key(i)); i++) {
+		bool labels = !target_object_key(i + 1);
+
+		set(a, properties, key, described(a, or_null(a, labels ? map(a) : of_type(a, "string")),
+						  labels ? "The labels of the target's pods." : "The name of a target of this kind."));
+	}
+	set(a, properties, "container", described(a, or_null(a, of_type(a, "string")), "The target's container."));
 }
 
-/* One of them must be there. */
-static struct node *one_kind(struct arena *a)
+static struct node *requires(struct arena *a, const char *key)
+{
+	struct node *o = object(a), *required = node_new(a, NODE_ARRAY, 0);
+
+	node_append(required, node_new_string(a, key));
+	set(a, o, "required", required);
+	return o;
+}
+
+/* Each of them required, for one of them to be there. */
+static struct node *each_kind(struct arena *a)
 {
 	struct node *list = node_new(a, NODE_ARRAY, 0);
 	const char *key;
 
-	for (size_t i = 0; (key = target_object_key(i)); i++) {
-		struct node *o = object(a), *required = node_new(a, NODE_ARRAY, 0);
+	for (size_t i = 0; (key = target_object_key(i)); i++)
+		node_append(list, requires(a, key));
+	return list;
+}
 
-		node_append(required, node_new_string(a, key));
-		set(a, o, "required", required);
-		node_append(list, o);
-	}
+/* A path or one kind, or none of them. */
+static struct node *at_most_one_kind(struct arena *a)
+{
+	struct node *list = each_kind(a), *some = each_kind(a), *any = object(a), *none = object(a);
+
+	node_append(list, requires(a, "path"));
+	node_append(some, requires(a, "path"));
+	set(a, any, "anyOf", some);
+	set(a, none, "not", any);
+	node_append(list, none);
 	return list;
 }
 
@@ -249,7 +276,7 @@ static struct node *of_key(struct arena *a, const struct config *defaults, enum 
 		add_target_objects(a, properties);
 		set(a, target, "properties", properties);
 		set(a, target, "additionalProperties", node_new_bool(a, false));
-		set(a, target, "anyOf", one_kind(a));
+		set(a, target, "oneOf", each_kind(a));
 		node_append(forms, target);
 	}
 	node_append(forms, of_type(a, "null"));
@@ -270,6 +297,8 @@ static struct node *section(struct arena *a, const struct config *defaults, int 
 		add_target_objects(a, properties);
 	set(a, o, "properties", properties);
 	set(a, o, "additionalProperties", node_new_bool(a, false));
+	if (parent == KEY_target)
+		set(a, o, "oneOf", at_most_one_kind(a));
 	return o;
 }
 

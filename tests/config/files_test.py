@@ -127,6 +127,10 @@ for path in dict.fromkeys(paths(schema)):
 with ThreadPoolExecutor(4) as pool:
     differences = [d for d in pool.map(compare, questions) if d]
 ok(not differences, f"loader and schema agree in {len(questions)} cases", "\n".join(differences))
+for target in ({"pod": "a", "job": "b"}, {"path": "pod/a", "job": "b"}, {"path": {"pod": "a", "job": "b"}}, {"path": {"container": "b"}}):
+    ok(not validator.is_valid({"target": target}) and verify(json.dumps({"target": target}))["type"] == "Fail", f"{target} is one target too many or few")
+undescribed = [path for path in paths(schema) if path and "description" not in node_at(path)]
+ok(not undescribed and all("description" in node_at(("target", name)) for name in ("pod", "labels", "container")), "each key is described", undescribed)
 
 # Files come from somewhere
 with tempfile.TemporaryDirectory() as place:
