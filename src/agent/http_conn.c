@@ -96,6 +96,7 @@ void http_reset(struct http_conn *c)
 	c->current = NULL;
 	h2_free(c->h2);
 	c->h2 = NULL;
+	jq_answers_fini(&c->answers);
 	undecide(c);
 	http_end_close(c, &c->client);
 	http_kept_take(&c->held, backlog_len(&c->held));
@@ -127,6 +128,27 @@ static void on_timer(struct timer *t)
 		c->gave_up_body = true;
 		http_run(c);
 	}
+}
+
+static void on_answered(struct deferred *d)
+{
+	struct http_conn *c = container_of(d, struct http_conn, answered);
+
+	if (c->h2)
+		h2_take_answers(c->h2);
+	c->asking = c->starved = false;
+	http_run(c);
+}
+
+/* The next turn: what tells it may be on its way to free the filter. */
+void http_on_answers(struct http_conn *c)
+{
+	loop_defer(c->port->loop, &c->answered, on_answered);
+}
+
+static void on_answers(struct jq_answers *a)
+{
+	http_on_answers(container_of(a, struct http_conn, answers));
 }
 
 void http_set_timer(struct http_conn *c, unsigned int ms)
@@ -506,6 +528,7 @@ void http_serve(struct http_port *p, int fd, struct tls_codec *tls, const struct
 	p->refs++;
 	c->peers = *peers;
 	c->timer.on_due = on_timer;
+	c->answers.on_answers = on_answers;
 	c->client.watch.fd = -1;
 	list_init(&c->upstreams);
 	list_append(&p->conns, &c->node);

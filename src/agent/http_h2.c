@@ -53,7 +53,7 @@ static struct h2_link *link_to(struct http_conn *c, struct http_taker *t)
 	return u->link;
 }
 
-static struct h2_link *choose(void *arg, struct http_request *r, bool *ret_wait)
+static struct h2_link *choose(void *arg, struct http_request *r, enum h2_lack *ret_lacks)
 {
 	struct http_conn *c = arg;
 	struct http_taker *t = NULL;
@@ -63,8 +63,8 @@ static struct h2_link *choose(void *arg, struct http_request *r, bool *ret_wait)
 	r->sni = c->peers.sni;
 	r->alpn = c->peers.alpn;
 	choice = http_choose(c, r, &t);
-	if (choice == HTTP_WAIT) {
-		*ret_wait = true;
+	if (choice == HTTP_WAIT || choice == HTTP_ASKS) {
+		*ret_lacks = choice == HTTP_WAIT ? H2_LACKS_BODY : H2_LACKS_ANSWERS;
 		return NULL;
 	}
 	if (choice == HTTP_TAKEN)
@@ -82,7 +82,12 @@ static void on_wait(void *arg)
 		http_set_timer(c, http_body_ms(c->port));
 }
 
-static const struct h2_events events = { .choose = choose, .on_wait = on_wait };
+static void on_answers(void *arg)
+{
+	http_on_answers(arg);
+}
+
+static const struct h2_events events = { .choose = choose, .on_wait = on_wait, .on_answers = on_answers };
 
 bool http_multiplex_begin(struct http_conn *c)
 {

@@ -7,6 +7,7 @@
 #include "http/h1_wait.h"
 #include "http/h2.h"
 #include "http/h2c.h"
+#include "http/jq_program.h"
 #include "http/marks.h"
 #include "http/options.h"
 #include "relay/backlog.h"
@@ -97,6 +98,9 @@ struct http_conn {
 	bool starved;	  /* `held` isn't enough to go on with */
 	struct h1_wait wait;			     /* for the body of the request at the start of `held` */
 	bool wants_body, gave_up_body, own_continue; /* for a filter; we said 100, so the server's isn't passed on */
+	struct jq_answers answers;
+	struct deferred answered;
+	bool asked, asking; /* jq programs about it; not all of them have answered */
 	/* Decided is where the request at the start of `held` goes; when it is unsafe, all that follows goes there, too. */
 	bool decided, unsafe, tried; /* … and a connection to there was asked for */
 	struct http_taker *wanted; /* NULL: no filter's */
@@ -152,6 +156,8 @@ void http_relay(struct http_conn *c, struct http_upstream *u);
 void http_reset(struct http_conn *c);
 /* Ends what is over. */
 void http_end(struct http_conn *c);
+/* Jq programs have answered. */
+void http_on_answers(struct http_conn *c);
 /* The same when the client may still be sending: it hears our last words first. */
 void http_linger(struct http_conn *c);
 /* The program can't answer: 502, or a reset when the answer has begun. */
@@ -189,12 +195,15 @@ bool http_gateway_move(struct http_gateway *g, struct h2_link *link);
 bool http_gateway_recall(struct http_gateway *g);
 bool http_gateway_is_broken(const struct http_gateway *g);
 
+/* http_jq.c. A request waits for answers of jq programs. */
+void http_jq_expect(struct loop *l);
+
 /* http_idle.c. A connection to a program was made. */
 void http_idle_watch(struct http_port *p);
 
 /* http_port.c */
-enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT, HTTP_PROBE };
-/* Whose the request is. HTTP_WAIT: its body must be there first. HTTP_PROBE: the app's, whoever takes the rest. */
+enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT, HTTP_ASKS, HTTP_PROBE };
+/* Whose the request is. HTTP_WAIT: its body must be there first. HTTP_ASKS: some of its answers. HTTP_PROBE: the app's, whoever takes the rest. */
 enum http_choice http_choose(struct http_conn *c, const struct http_request *r, struct http_taker **ret);
 /* Is a filter there that can match without a request? */
 bool http_port_sees_connections(const struct http_port *p);

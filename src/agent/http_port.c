@@ -237,6 +237,10 @@ enum http_choice http_choose(struct http_conn *c, const struct http_request *r, 
 		enum http_verdict v = match(t, r);
 
 		count_trouble(t);
+		if (v == HTTP_NEEDS_ANSWERS) {
+			http_jq_expect(p->loop);
+			return HTTP_ASKS;
+		}
 		if (v == HTTP_NEEDS_BODY && !winner && r->method.len)
 			return HTTP_WAIT;
 		if (v == HTTP_YES && winner)

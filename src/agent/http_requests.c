@@ -41,12 +41,13 @@ static enum http_choice choose_by_body(struct http_conn *c, const uint8_t *body,
 	return choice;
 }
 
-/* Asks the filters. False: the body must be there first. */
+/* Asks the filters. False: the body must be there first, or the answers of jq programs. */
 static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 {
 	enum http_choice choice = HTTP_WAIT;
 	struct http_taker *t = NULL;
 
+	view.request.answers = &c->answers;
 	view.request.client = c->peers.client.ip;
 	view.request.sni = c->peers.sni;
 	view.request.alpn = c->peers.alpn;
@@ -61,6 +62,10 @@ static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 		}
 		choice = choose_by_body(c, data + c->head_len, &t);
 	}
+	c->asked = c->asking = choice == HTTP_ASKS;
+	if (c->asking)
+		return false;
+	jq_answers_fini(&c->answers);
 	if (c->wants_body)
 		loop_disarm(c->port->loop, &c->timer);
 	c->wants_body = c->gave_up_body = false;
@@ -85,7 +90,7 @@ static void note_h2c(struct http_conn *c)
 		c->h2c_len = (int8_t)len;
 }
 
-/* Looks at the head at @data. False: more bytes are needed. */
+/* Looks at the head at @data. False: more bytes are needed, or answers. */
 static bool read_head(struct http_conn *c, const uint8_t *data, size_t len)
 {
 	ssize_t n;
@@ -94,7 +99,7 @@ static bool read_head(struct http_conn *c, const uint8_t *data, size_t len)
 		ask_for_body(c, len - c->head_len);
 		return false;
 	}
-	n = c->wants_body ? (ssize_t)c->head_len : h1_find_head(&c->scan, data, len);
+	n = c->wants_body || c->asked ? (ssize_t)c->head_len : h1_find_head(&c->scan, data, len);
 	if (n == 0)
 		return false;
 	c->head_len = n > 0 ? (uint32_t)n : 0;
@@ -172,7 +177,7 @@ static void end_request(struct http_conn *c)
 
 static bool may_go_on(const struct http_conn *c)
 {
-	return c->stage == HTTP_DIVIDES && !c->upgrading && c->n_waiting < HTTP_PIPELINE &&
+	return c->stage == HTTP_DIVIDES && !c->upgrading && !c->asking && c->n_waiting < HTTP_PIPELINE &&
 	       (!c->current || !backlog_len(&c->current->end.out));
 }
 
@@ -299,7 +304,7 @@ bool http_take_requests(struct http_conn *c)
 		moved = true;
 	if (c->stage != HTTP_DIVIDES)
 		return moved;
-	if (c->upgrading ? c->client.more : c->client.ended && !c->decided && (c->starved || !backlog_len(&c->held))) {
+	if (c->upgrading ? c->client.more : c->client.ended && !c->decided && !c->asking && (c->starved || !backlog_len(&c->held))) {
 		on_end(c);
 		return true;
 	}

@@ -2,7 +2,8 @@
 /* The kinds of conditions: what may stand in their place in the configuration, and what of a request they look at.
  *
  * A request whose body isn't there yet gets HTTP_NEEDS_BODY from a condition on the body; the composite ones pass that on only where the
- * others don't decide. So a body is waited for as seldom as can be. */
+ * others don't decide. So a body is waited for as seldom as can be. The same with HTTP_NEEDS_ANSWERS, of a jq program that was asked: it comes
+ * before the body, which may not be needed then. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +55,7 @@ static enum http_verdict match_all(struct http_filter *f, const struct condition
 	for (const struct condition *one = c->first; one && all != HTTP_NO; one = one->next) {
 		enum http_verdict v = condition_match(f, one, r);
 
-		if (v != HTTP_YES)
+		if (v == HTTP_NO || v > all)
 			all = v;
 	}
 	return all;
@@ -67,7 +68,7 @@ static enum http_verdict match_any(struct http_filter *f, const struct condition
 	for (const struct condition *one = c->first; one && any != HTTP_YES; one = one->next) {
 		enum http_verdict v = condition_match(f, one, r);
 
-		if (v != HTTP_NO)
+		if (v == HTTP_YES || v > any)
 			any = v;
 	}
 	return any;
@@ -83,7 +84,7 @@ static enum http_verdict match_not(struct http_filter *f, const struct condition
 {
 	enum http_verdict v = condition_match(f, c->first, r);
 
-	return v == HTTP_NEEDS_BODY ? v : verdict(v == HTTP_NO);
+	return v > HTTP_YES ? v : verdict(v == HTTP_NO);
 }
 
 /* header, and jq on headers */
@@ -102,8 +103,10 @@ static int compile_jq(struct condition *c, const json_t *value, const char *wher
 
 static enum http_verdict match_jq(struct http_filter *f, const struct condition *c, const struct http_request *r)
 {
-	int found = jq_any(c->jq, r->fields, r->n_fields);
+	int found = r->answers ? jq_ask(c->jq, r->answers, r->fields, r->n_fields) : jq_any(c->jq, r->fields, r->n_fields);
 
+	if (found == JQ_PENDING)
+		return HTTP_NEEDS_ANSWERS;
 	if (found == JQ_TROUBLE)
 		f->trouble.jq++;
 	return verdict(found == 1);

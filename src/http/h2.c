@@ -362,3 +362,9 @@ void h2_give_up_bodies(struct h2 *h)
 	for (struct list *n = h->streams.next; n != &h->streams; n = n->next)
 		h2_stream_give_up_body(container_of(n, struct h2_stream, node));
 }
+
+void h2_take_answers(struct h2 *h)
+{
+	for (struct list *n = h->streams.next; n != &h->streams; n = n->next)
+		h2_stream_take_answers(container_of(n, struct h2_stream, node));
+}

@@ -17,12 +17,16 @@
 struct h2;
 struct h2_link;
 
+enum h2_lack { H2_LACKS_NOTHING, H2_LACKS_BODY, H2_LACKS_ANSWERS };
+
 struct h2_events {
-	/* Whose the request is: a link, made by h2_connect() when there is none yet; NULL refuses it. With *ret_wait its body is needed first:
-	 * it is asked again when that is there, or with HTTP_BODY_UNKNOWN. */
-	struct h2_link *(*choose)(void *arg, struct http_request *r, bool *ret_wait);
+	/* Whose the request is: a link, made by h2_connect() when there is none yet; NULL refuses it. With *ret_lacks it isn't known yet: it
+	 * is asked again when the body is there, or with HTTP_BODY_UNKNOWN; or by h2_take_answers(). */
+	struct h2_link *(*choose)(void *arg, struct http_request *r, enum h2_lack *ret_lacks);
 	/* Bodies are waited for; h2_give_up_bodies() ends it. */
 	void (*on_wait)(void *arg);
+	/* Requests have answers of jq programs, which lacked them. Only to be taken note of. */
+	void (*on_answers)(void *arg);
 };
 
 enum {
@@ -67,3 +71,4 @@ void h2_disconnect(struct h2_link *l, const char *why);
 /* No new streams; what is there is finished. */
 void h2_leave(struct h2_link *l);
 void h2_give_up_bodies(struct h2 *h);
+void h2_take_answers(struct h2 *h);

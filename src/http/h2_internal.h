@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "http/h2.h"
 #include "http/h2_pool.h"
+#include "http/jq_program.h"
 
 /* Fields that are asked for by name with each request. */
 enum h2_name { H2_METHOD, H2_PATH, H2_AUTHORITY, H2_STATUS, H2_HOST, H2_CONTENT_TYPE, H2_NAMES };
@@ -53,7 +54,9 @@ struct h2_stream {
 	struct list node;
 	struct h2 *h2;
 	struct h2_half halves[2];
-	bool undecided, answered;
+	enum h2_lack lacks; /* so nobody has it yet; its head is the server's half's, which has no link */
+	struct jq_answers answers;
+	bool answered;
 	bool no_body; /* the request ends with its head */
 	bool grpc;
 };
@@ -118,3 +121,4 @@ void h2_stream_free(struct h2_stream *s);
 /* Its server can't answer: 502 with @why, or a reset. */
 void h2_stream_fail(struct h2_stream *s, const char *why);
 void h2_stream_give_up_body(struct h2_stream *s);
+void h2_stream_take_answers(struct h2_stream *s);

@@ -26,6 +26,13 @@ static struct h2_half *other(struct h2_half *half)
 	return &h2_stream_of(half)->halves[!half->index];
 }
 
+static void on_answers(struct jq_answers *a)
+{
+	const struct h2_stream *s = container_of(a, struct h2_stream, answers);
+
+	s->h2->events->on_answers(s->h2->arg);
+}
+
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 {
 	struct h2_stream *s = h2_pool_new_zeroed(sizeof(*s));
@@ -36,6 +43,7 @@ struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 	s->halves[H2_SERVER_HALF].index = true;
 	s->halves[H2_CLIENT_HALF].link = h->client;
 	s->halves[H2_CLIENT_HALF].id = id;
+	s->answers.on_answers = on_answers;
 	list_append(&h->streams, &s->node);
 	h->client->streams++;
 	return s;
@@ -78,6 +86,7 @@ void h2_stream_free(struct h2_stream *s)
 		h2_block_fini(&half->head);
 		h2_block_fini(&half->trailer);
 	}
+	jq_answers_fini(&s->answers);
 	list_remove(&s->node);
 	h2_pool_free(s);
 }
@@ -127,12 +136,10 @@ void h2_on_head_sent(struct h2_half *half, const nghttp2_headers *head)
 /* The request goes to its server. */
 static int forward_request(struct h2_stream *s, struct h2_link *to)
 {
-	struct h2_half *half = &s->halves[H2_SERVER_HALF], *from = &s->halves[H2_CLIENT_HALF];
+	struct h2_half *half = &s->halves[H2_SERVER_HALF];
 	nghttp2_data_provider body = { .source.ptr = half, .read_callback = on_read };
 	int32_t id;
 
-	s->undecided = false;
-	move_block(&half->head, &from->block);
 	id = nghttp2_submit_request(to->session, NULL, h2_block_nv_kept(&half->head), half->head.n, s->no_body ? NULL : &body, half);
 	if (id < 0)
 		return -1;
@@ -177,32 +184,50 @@ void h2_stream_fail(struct h2_stream *s, const char *why)
 	}
 	snprintf(text, sizeof(text), "mirrord: %s\n", why);
 	refuse(s, "502", why, text);
-	if (!half->ended) /* the rest of the request is of no use (RFC 9113 §8.1) */
-		s->undecided = false;
 }
 
-/* Whose is it? The body is in the server's queue, as far as it has come. */
-static int decide(struct h2_stream *s, enum http_body body_state)
+/* The sender gets credit for all that is kept for the filters. */
+static void pay(struct h2_stream *s)
 {
 	struct h2_half *from = &s->halves[H2_CLIENT_HALF], *to = &s->halves[H2_SERVER_HALF];
+	size_t unpaid = h2_queue_len(&to->queue) - to->paid;
+
+	if (unpaid && from->link)
+		nghttp2_session_consume_stream(from->link->session, from->id, unpaid);
+	to->paid += unpaid;
+}
+
+/* Whose is it? The head is the server's half's already, the body is in its queue, as far as it has come. */
+static void decide(struct h2_stream *s, enum http_body body_state)
+{
+	struct h2_half *to = &s->halves[H2_SERVER_HALF];
 	struct http_request r;
 	struct h2_link *link;
-	bool wait = false;
 
-	h2_block_view(&from->block, &r);
+	h2_block_view(&to->head, &r);
+	r.answers = &s->answers;
 	r.body_state = body_state;
 	r.body = (struct span){ (const char *)(to->queue.data ? to->queue.data + to->queue.at : NULL), h2_queue_len(&to->queue) };
-	link = s->h2->events->choose(s->h2->arg, &r, &wait);
-	if (wait && body_state == HTTP_BODY_AHEAD) {
-		s->undecided = true;
+	s->lacks = H2_LACKS_NOTHING;
+	link = s->h2->events->choose(s->h2->arg, &r, &s->lacks);
+	if (s->lacks == H2_LACKS_ANSWERS)
+		return;
+	if (s->lacks == H2_LACKS_BODY) {
+		pay(s);
 		s->h2->events->on_wait(s->h2->arg);
-		return 0;
+		return;
 	}
-	if (link && forward_request(s, link) == 0)
-		return 0;
-	s->undecided = false;
-	reset(from, NGHTTP2_REFUSED_STREAM);
-	return 0;
+	jq_answers_fini(&s->answers);
+	if (!link || forward_request(s, link) < 0)
+		reset(&s->halves[H2_CLIENT_HALF], NGHTTP2_REFUSED_STREAM);
+}
+
+/* What of the body there will be for the filters. */
+static enum http_body body_of(const struct h2_stream *s)
+{
+	if (h2_queue_len(&s->halves[H2_SERVER_HALF].queue) > s->h2->body_max)
+		return HTTP_BODY_UNKNOWN;
+	return s->halves[H2_CLIENT_HALF].ended ? HTTP_BODY_WHOLE : HTTP_BODY_AHEAD;
 }
 
 static int on_request(struct h2_stream *s, bool end)
@@ -217,7 +242,9 @@ static int on_request(struct h2_stream *s, bool end)
 		refuse(s, "431", "the header fields are longer than 64 KiB", "mirrord: the header fields are longer than 64 KiB\n");
 		return 0;
 	}
-	return decide(s, end ? HTTP_BODY_WHOLE : HTTP_BODY_AHEAD);
+	move_block(&s->halves[H2_SERVER_HALF].head, &from->block);
+	decide(s, end ? HTTP_BODY_WHOLE : HTTP_BODY_AHEAD);
+	return 0;
 }
 
 /* Nothing more comes from @half's peer. */
@@ -228,7 +255,7 @@ void h2_on_end(struct h2_half *half)
 	half->ended = true;
 	other(half)->ending = true;
 	wake(other(half));
-	if (s->undecided)
+	if (s->lacks == H2_LACKS_BODY && half->index == H2_CLIENT_HALF)
 		decide(s, HTTP_BODY_WHOLE);
 }
 
@@ -306,26 +333,31 @@ int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len)
 	struct h2_stream *s = h2_stream_of(half);
 
 	nghttp2_session_consume_connection(half->link->session, len);
-	if (!to->link && !s->undecided) {
+	if (!to->link && !s->lacks) {
 		nghttp2_session_consume_stream(half->link->session, half->id, len); /* nobody is there to have it */
 		return 0;
 	}
 	if (!h2_queue_add(&to->queue, data, len))
 		return -1;
 	wake(to);
-	if (!s->undecided)
+	if (s->lacks != H2_LACKS_BODY)
 		return 0;
-	to->paid += len;
-	nghttp2_session_consume_stream(half->link->session, half->id, len);
-	if (h2_queue_len(&to->queue) > s->h2->body_max)
-		return decide(s, HTTP_BODY_UNKNOWN);
+	pay(s);
+	if (body_of(s) == HTTP_BODY_UNKNOWN)
+		decide(s, HTTP_BODY_UNKNOWN);
 	return 0;
 }
 
 void h2_stream_give_up_body(struct h2_stream *s)
 {
-	if (s->undecided)
+	if (s->lacks == H2_LACKS_BODY)
 		decide(s, HTTP_BODY_UNKNOWN);
+}
+
+void h2_stream_take_answers(struct h2_stream *s)
+{
+	if (s->lacks == H2_LACKS_ANSWERS && !s->answers.pending)
+		decide(s, body_of(s));
 }
 
 /* A server that has answered in full, and doesn't want the rest of the request (RFC 9113 §8.1): without its reset a client goes on to send, and
