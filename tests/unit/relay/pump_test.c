@@ -102,6 +102,39 @@ static void test_urgent(void)
 	tap_int(await_count(&carriers[0], 0), 0, "over");
 }
 
+/* Bulk isn't copied by the pump; the urgent byte between its bytes, and the end or the reset behind them, come in their places all the same. */
+static void test_urgent_in_bulk(void)
+{
+	enum { ROUNDS = 20, HALF = 1 << 20 };
+	int right = 0, ends = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct flow f = tcp_flow(0);
+		struct transfer *t = transfer(send_main, f.peers[0], HALF, 1), *got;
+		char byte = 0;
+
+		setsockopt(f.peers[1], SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
+		got = transfer(receive_main, f.peers[1], HALF, 1);
+		transferred(t);
+		send(f.peers[0], "!", 1, MSG_OOB);
+		t = transfer(send_main, f.peers[0], HALF, 2);
+		right += transferred(got) == HALF && recv(f.peers[1], &byte, 1, MSG_WAITALL) == 1 && byte == '!' &&
+			 receive_pattern(f.peers[1], 0, HALF, 2) == HALF;
+		transferred(t);
+		if (i % 2)
+			shutdown(f.peers[0], SHUT_WR);
+		else
+			reset(f.peers[0]);
+		ends += read_outcome(f.peers[1]) == (i % 2 ? 0 : ECONNRESET);
+		close(f.peers[1]);
+		if (i % 2)
+			close(f.peers[0]);
+	}
+	tap_int(right, ROUNDS, "an urgent byte between bulk");
+	tap_int(ends, ROUNDS, "and the end, or the reset, behind it");
+	tap_int(await_count(&carriers[0], 0), 0, "over");
+}
+
 static void test_reset_all(void)
 {
 	struct flow f[2] = { tcp_flow(0), tcp_flow(0) };
@@ -187,6 +220,7 @@ int main(void)
 	for (size_t i = 0; i < 2; i++)
 		test_carrier(&carriers[i]);
 	test_urgent();
+	test_urgent_in_bulk();
 	test_on_end();
 	test_reset_all();
 	test_kept();
