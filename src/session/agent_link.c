@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* A link's life: STARTING ─► up ─► (in a cluster) suspended and up again ─► gone. */
+/* A link's life: STARTING ─► up ─► (in a cluster) suspended and up again ─► gone.
+ *
+ * Most breaks are over before anybody notices. One that isn't is told, since connections that wait look like a server that doesn't answer. */
 #include "session/agent_link.h"
 
 #include <stdlib.h>
@@ -12,6 +14,8 @@
 
 /* Longer than a connection that was made waits for the program's end of it (session/tcp.c). */
 #define RETIRE_TIME (10 * LOOP_SECOND)
+/* A break that is shorter is nobody's concern. */
+#define PATIENCE (2 * LOOP_SECOND)
 
 struct agent_link *agent_link_new(struct loop *loop, const struct agent_link_events *events, void *arg)
 {
@@ -24,6 +28,17 @@ struct agent_link *agent_link_new(struct loop *loop, const struct agent_link_eve
 	return l;
 }
 
+static void on_patience(struct timer *t)
+{
+	struct agent_link *l = container_of(t, struct agent_link, patience);
+
+	if (l->going && !mux_stream_count(l->mux)) /* nothing waits there, and nothing will */
+		return;
+	l->told = true;
+	log_tell(0, "mirrord: nothing leads to the agent%s%s: %s; connections wait while another way is looked for\n",
+		 l->pod[0] ? " of pod " : "", l->pod, l->broke.text);
+}
+
 static void lose(struct agent_link *l, const struct error *why)
 {
 	struct error err = *why;
@@ -31,6 +46,7 @@ static void lose(struct agent_link *l, const struct error *why)
 	if (l->gone)
 		return;
 	l->gone = true;
+	loop_disarm(l->loop, &l->patience);
 	if (l->cluster)
 		cluster_why(l->cluster, &err);
 	l->events->on_gone(l->arg, l, &err);
@@ -61,15 +77,28 @@ static void on_suspended(void *arg, const struct error *why)
 	struct agent_link *l = arg;
 
 	log_info("session: %s; the tunnel waits for another byte stream", why->text);
-	if (cluster_is_lost(l->cluster))
+	if (cluster_is_lost(l->cluster)) {
 		lose(l, why);
-	else
-		cluster_again(l->cluster);
+		return;
+	}
+	if (!error_is_set(&l->broke)) {
+		l->patience.on_due = on_patience;
+		loop_arm(l->loop, &l->patience, loop_now(l->loop) + PATIENCE);
+	}
+	l->broke = *why;
+	cluster_again(l->cluster);
 }
 
 static void on_resumed(void *arg)
 {
+	struct agent_link *l = arg;
+
 	log_info("session: the tunnel goes on");
+	loop_disarm(l->loop, &l->patience);
+	if (l->told)
+		log_tell(0, "mirrord: the agent%s%s is reached again: connections go on\n", l->pod[0] ? " of pod " : "", l->pod);
+	l->told = false;
+	l->broke = (struct error){ 0 };
 }
 
 static const struct mux_events mux_events = { .on_open = on_open, .on_info = on_info, .on_gone = on_gone };
@@ -166,6 +195,7 @@ static void on_drop(struct deferred *d)
 void agent_link_retire(struct agent_link *l)
 {
 	l->gone = true;
+	loop_disarm(l->loop, &l->patience);
 	loop_defer(l->loop, &l->drop, on_drop);
 	l->retired.on_due = on_retired;
 	loop_arm(l->loop, &l->retired, loop_now(l->loop) + RETIRE_TIME);
@@ -176,6 +206,7 @@ void agent_link_free(struct agent_link *l)
 	if (!l)
 		return;
 	list_remove(&l->drop.node);
+	loop_disarm(l->loop, &l->patience);
 	loop_disarm(l->loop, &l->retired);
 	tunnel_egress_free(l->egress);
 	if (l->mux)

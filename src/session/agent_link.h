@@ -38,6 +38,9 @@ struct agent_link {
 	/* In a cluster. */
 	char pod[254], uid[64]; /* @uid "": the pod stays, and only the agent in it went with its container */
 	struct kube_probes probes;
+	struct error broke; /* why its byte stream did, until there is another one */
+	struct timer patience;
+	bool told; /* the user, that connections wait */
 	struct deferred drop;
 	struct timer retired;
 };

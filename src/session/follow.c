@@ -5,9 +5,10 @@
  *                                ▲                                                                     │
  *                                └── after a pause, until the time is over ◄── fails: that one has gone, too, or the cluster is in trouble
  *
- * Meanwhile all is as it was, as long as the old pod lasts; when it is gone first, there is no network until the move. Which is: the twin gets the
- * new pod's addresses, routes and host name beside the old addresses; new flows leave by the new link; what the program listens on is
- * subscribed there. What is open stays with the old link, whose agent serves it until it is over or its pod is gone.
+ * Meanwhile all is as it was, as long as the old pod lasts; when it is gone first, there is no network until the move, and the user is told so,
+ * and why no other agent comes, whatever stderr is. The move: the twin gets the new pod's addresses, routes and host name beside the old
+ * addresses; new flows leave by the new link; what the program listens on is subscribed there. What is open stays with the old link, whose
+ * agent serves it until it is over or its pod is gone.
  *
  * The same when the agent alone is lost, killed or with its own pod, or when nothing led to it for too long. Then the next one may be beside the same
  * pod. One that was brought so and is lost again soon isn't replaced: it would go on for ever.
@@ -30,12 +31,13 @@
 #define PROVEN_TIME (30 * LOOP_SECOND)
 enum { PAUSE_DOUBLINGS = 5 };
 
-static void say_move(const struct session *s, const char *text, const char *pod)
+/* On a terminal; and on any stderr when the network is gone, or is there again. */
+static void say_move(const struct session *s, const char *text, const char *pod, bool tell)
 {
 	const char *what = pod[0] ? "pod " : "the agent's own pod"; /* without a target */
 
 	log_info("session: %s%s %s", what, pod, text);
-	if (s->options->incoming.show)
+	if (tell || s->options->incoming.show)
 		log_tell(0, "mirrord: %s%s %s\n", what, pod, text);
 }
 
@@ -60,6 +62,9 @@ void follow_failed(struct session *s, const struct error *why)
 	s->next = NULL;
 	log_warn("session: follow: %s", why->text);
 	if (loop_now(s->loop) < s->search.until) {
+		if (!s->mux && !s->search.told)
+			log_tell(0, "mirrord: no other agent yet: %s; it is tried again\n", why->text);
+		s->search.told |= !s->mux;
 		set_timer(s, loop_now(s->loop) + pause);
 		return;
 	}
@@ -125,7 +130,7 @@ void follow_on_going(void *arg, struct agent_link *link)
 	say_move(s,
 		 link->uid[0] ? "is going away: another one is looked for" :
 				"has started its container anew, which ended the agent: another one is brought",
-		 link->pod);
+		 link->pod, false);
 	begin_search(s, link->uid, false);
 }
 
@@ -173,6 +178,7 @@ static int move(struct session *s, const uint8_t *data, size_t len, struct error
 {
 	struct target_info info = { 0 };
 	struct egress *egress = NULL;
+	bool lost = !s->mux;
 	int rc = target_info_decode(data, len, &info, err);
 
 	if (rc == 0)
@@ -188,7 +194,7 @@ static int move(struct session *s, const uint8_t *data, size_t len, struct error
 	if (s->search.replaces)
 		s->unproven_until = loop_now(s->loop) + PROVEN_TIME;
 	end_search(s);
-	say_move(s, "is the target from here on", s->link->pod);
+	say_move(s, "is the target from here on", s->link->pod, lost);
 	if (s->link->going)
 		follow_on_going(s, s->link);
 	return 0;
@@ -200,8 +206,7 @@ static bool replace(struct session *s, const struct error *why)
 	if (!s->link->cluster || loop_now(s->loop) < s->unproven_until)
 		return false;
 	log_info("session: lost the agent: %s; another one is brought", why->text);
-	if (s->options->incoming.show)
-		log_tell(0, "mirrord: lost the agent: %s; there is no network until there is another one\n", why->text);
+	log_tell(0, "mirrord: lost the agent: %s; there is no network until there is another one\n", why->text);
 	begin_search(s, "", true);
 	return true;
 }
@@ -211,7 +216,7 @@ bool follow_lost(struct session *s, const struct error *why)
 	if (s->state != RUNNING)
 		return false;
 	if (s->search.on)
-		say_move(s, "is gone: there is no network until there is another one", s->link->pod);
+		say_move(s, "is gone: there is no network until there is another one", s->link->pod, true);
 	else if (!replace(s, why))
 		return false;
 	background_move(s->background);

@@ -32,6 +32,7 @@ struct search {
 	char not_uid[64]; /* the other one; "": the same will do */
 	uint64_t until;
 	unsigned int failures;
+	bool told;	  /* the user, why there is none yet */
 	struct timer timer; /* the next attempt, or the end of the time that an agent has for its first words */
 };
 

@@ -167,6 +167,13 @@ class Kit:
             found.append(f"job {job['metadata']['name']}")
         return found
 
+    @staticmethod
+    def kill(pids):
+        """One that has ended by itself since it was looked for, after another of them perhaps, is as dead."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def end_ours(self):
         """Kills what a failed test has left of `mirrord` on this machine: known by the kubeconfig in its environment."""
         for pid in filter(str.isdigit, os.listdir("/proc")):

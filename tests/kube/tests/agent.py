@@ -111,8 +111,7 @@ def goes(kit):
         p = kit.start_mirrord(["sleep", "1000"], "pod/client", WAYS[way])
         await_sleep(kit, p)
         expect("agents", len(kit.agents()), lambda n: n > 0)
-        for pid in ours(kit, victims):
-            os.kill(pid, signal.SIGKILL)
+        kit.kill(ours(kit, victims))
         try:
             if victims == "mirrord-kube":
                 kit.wait_logged("another agent", "is the target from here on", p=p)

@@ -159,6 +159,7 @@ def nowhere(kit):
         kit.kubectl("delete", "pod", "lonely", "--now")
         out, err = p.communicate(timeout=60 + 2 * PROMPT)
         expect("status", p.returncode, -signal.SIGTERM, f"{err}\n{kit.session_log()}")
+        expect_in("stderr", err, "mirrord: pod lonely is gone: there is no network until there is another one\n")
         expect_in("stderr", err, "target pod/lonely: its pod is gone, and no other came within 60 seconds")
 
 
