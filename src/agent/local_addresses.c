@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "base/fd.h"
 #include "base/log.h"
 #include "net/loop.h"
 #include "net/rtnl.h"
@@ -39,15 +38,6 @@ struct local_addresses *local_addresses_new(void)
 	if (l->news < 0)
 		log_warn("mirror: own addresses: %s", err.text);
 	return l;
-}
-
-void local_addresses_free(struct local_addresses *l)
-{
-	if (!l)
-		return;
-	fd_closep(&l->news);
-	free(l->prefixes);
-	free(l);
 }
 
 static void add(void *arg, const struct dumped_route *r)

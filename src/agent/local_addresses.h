@@ -9,7 +9,6 @@
 struct local_addresses;
 
 struct local_addresses *local_addresses_new(void); /* NULL without memory */
-void local_addresses_free(struct local_addresses *l);
 /* Asks the kernel anew when @ip is not known and routes have changed, or a second has passed; @now in ns. Any is taken when the
  * kernel doesn't tell. */
 bool local_addresses_has(struct local_addresses *l, const struct ip *ip, uint64_t now);

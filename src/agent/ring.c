@@ -90,14 +90,6 @@ struct ring *ring_map(int fd, struct error *err)
 	return NULL;
 }
 
-void ring_unmap(struct ring *r)
-{
-	if (!r)
-		return;
-	munmap(r->memory, (size_t)RING_BLOCK * RING_BLOCKS);
-	free(r);
-}
-
 static struct ring_packet packet_of(const struct tpacket3_hdr *h)
 {
 	const uint8_t *at = (const uint8_t *)h;

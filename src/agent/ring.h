@@ -30,7 +30,6 @@ struct ring;
 
 /* Maps the ring of @fd, which stays the caller's. NULL with @err. */
 struct ring *ring_map(int fd, struct error *err);
-void ring_unmap(struct ring *r);
 
 struct ring_packet {
 	const uint8_t *data; /* from the IP header on */

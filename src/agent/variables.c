@@ -13,7 +13,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-void variables_split(const char *text, size_t len, struct target_info *info)
+/* The contents of an environ file: NAME=value, each with a 0 byte behind it. What is no variable, and what is too much, is left out. */
+static void split(const char *text, size_t len, struct target_info *info)
 {
 	size_t total = 0;
 
@@ -62,6 +63,6 @@ void variables_read(const struct entry *e, struct target_info *info)
 	if (e->process >= 0 && !text)
 		log_warn("inspect: the environment of the target's process: %s", strerror(errno));
 	if (text)
-		variables_split(text, len, info);
+		split(text, len, info);
 	free(text);
 }

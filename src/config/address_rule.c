@@ -234,11 +234,6 @@ bool address_rule_has_wildcard(const struct address_rule *r)
 	return r->host == RULE_NAME && strchr(r->name, '*');
 }
 
-bool address_rule_any_port(const struct address_rule *r)
-{
-	return r->low == 0 && r->high == UINT16_MAX;
-}
-
 bool address_rule_port_matches(const struct address_rule *r, int protocol, uint16_t port)
 {
 	if (r->protocol && r->protocol != protocol)

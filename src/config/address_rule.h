@@ -44,7 +44,6 @@ enum rule_error address_rule_parse(const char *text, struct address_rule *ret, u
 /* "what is wrong with it", with what was expected. */
 const char *address_rule_error(enum rule_error e);
 bool address_rule_has_wildcard(const struct address_rule *r);
-bool address_rule_any_port(const struct address_rule *r);
 /* Whether the rule speaks of this port of this protocol. ICMP has no port (0): rules with one don't speak of it. */
 bool address_rule_port_matches(const struct address_rule *r, int protocol, uint16_t port);
 /* Whether the rule's name, wildcards and all, is @name; both without regard to case. */

@@ -37,7 +37,8 @@ static const char *const local_names[] = {
 	"MIRRORD_*", "RUST_LOG",
 };
 
-bool environment_matches(const char *pattern, const char *name, bool caseless)
+/* `*` stands for any letters, `?` for one. */
+static bool matches(const char *pattern, const char *name, bool caseless)
 {
 	const char *star = NULL, *mark = NULL;
 
@@ -61,10 +62,11 @@ bool environment_matches(const char *pattern, const char *name, bool caseless)
 	}
 }
 
-bool environment_stays_local(const char *name)
+/* Whether a variable stays as it is on this machine, unless feature.env.include names it: it says where things are. */
+static bool stays_local(const char *name)
 {
 	for (size_t i = 0; i < sizeof(local_names) / sizeof(local_names[0]); i++)
-		if (environment_matches(local_names[i], name, false))
+		if (matches(local_names[i], name, false))
 			return true;
 	return false;
 }
@@ -72,7 +74,7 @@ bool environment_stays_local(const char *name)
 static bool listed(const struct config_strings *patterns, const char *name, bool caseless)
 {
 	for (size_t i = 0; i < patterns->n; i++)
-		if (environment_matches(patterns->items[i], name, caseless))
+		if (matches(patterns->items[i], name, caseless))
 			return true;
 	return false;
 }
@@ -84,10 +86,10 @@ static bool wanted(const struct config *c, const char *name)
 		return false;
 	if (c->env_include.set && !listed(&c->env_include, name, false))
 		return false;
-	if (!environment_stays_local(name))
+	if (!stays_local(name))
 		return true;
 	for (size_t i = 0; i < c->env_include.n; i++)
-		if (strcmp(c->env_include.items[i], "*") != 0 && environment_matches(c->env_include.items[i], name, false))
+		if (strcmp(c->env_include.items[i], "*") != 0 && matches(c->env_include.items[i], name, false))
 			return true;
 	return false;
 }

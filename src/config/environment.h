@@ -10,7 +10,3 @@
  * arena's memory and of both, which must stay; NULL with @err when the env file can't be read, or a mapping is no regular expression. Where nothing
  * is to be changed it is @local itself, odd entries and all. */
 char **environment_make(const struct config *c, char *const *local, char *const *target, size_t n_target, struct arena *a, struct error *err);
-/* Whether a variable stays as it is on this machine, unless feature.env.include names it: it says where things are. */
-bool environment_stays_local(const char *name);
-/* `*` stands for any letters, `?` for one. */
-bool environment_matches(const char *pattern, const char *name, bool caseless);

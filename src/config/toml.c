@@ -52,7 +52,8 @@ static bool is_bare(int c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
-char *toml_key(struct toml *t)
+/* One of the dotted ones: bare or quoted. NULL after an error. */
+static char *single_key(struct toml *t)
 {
 	size_t begin = t->at;
 	char *key = NULL;
@@ -96,7 +97,7 @@ static char *dotted(struct toml *t, struct node **table, size_t *ret_key_at, boo
 
 		toml_skip(t, false);
 		*ret_key_at = t->at;
-		key = toml_key(t);
+		key = single_key(t);
 		if (!key)
 			return NULL;
 		toml_skip(t, false);

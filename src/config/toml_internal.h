@@ -35,7 +35,5 @@ struct node *toml_value(struct toml *t);
 bool toml_string(struct toml *t, char **ret_text);
 /* Reads `a.b."c" = value` into @table. */
 void toml_pair(struct toml *t, struct node *table);
-/* A single key of the dotted ones: bare or quoted. NULL after an error. */
-char *toml_key(struct toml *t);
 /* "`x`", "the end of the line", for messages. */
 const char *toml_found(const struct toml *t);

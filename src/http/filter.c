@@ -215,7 +215,7 @@ static int compile(struct http_filter *f, const json_t *config, struct error *er
 	return f->root ? 0 : -1;
 }
 
-struct http_filter *http_filter_compile(const json_t *config, struct error *err)
+static struct http_filter *compile_new(const json_t *config, struct error *err)
 {
 	struct http_filter *f = calloc(1, sizeof(*f));
 
@@ -239,7 +239,7 @@ struct http_filter *http_filter_parse(const char *text, struct error *err)
 		error_set(err, 0, "http_filter: line %d, column %d: %s", why.line, why.column, why.text);
 		return NULL;
 	}
-	f = http_filter_compile(config, err);
+	f = compile_new(config, err);
 	json_decref(config);
 	return f;
 }

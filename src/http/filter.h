@@ -11,10 +11,8 @@
 
 struct http_filter;
 
-/* Compiles @config, or JSON text of it, with all regular expressions, JSONPaths and jq programs in it; @config isn't needed any
- * longer. NULL with @err: where in the object, what is wrong, and the position in a pattern. `true`, {} and {"ports": …} are filters that
- * match everything. */
-struct http_filter *http_filter_compile(const json_t *config, struct error *err);
+/* Compiles JSON text, with all regular expressions, JSONPaths and jq programs in it. NULL with @err: where in the object, what is wrong, and
+ * the position in a pattern. `true`, {} and {"ports": …} are filters that match everything. */
 struct http_filter *http_filter_parse(const char *text, struct error *err);
 /* That of one port of the target's; with NULL for @text, or one that isn't for this port, it isn't set. */
 struct http_filter *http_filter_parse_for(const char *text, uint16_t port, struct error *err);

@@ -211,7 +211,7 @@ bool h2_queue_add(struct h2_queue *q, const uint8_t *data, size_t len)
 	return true;
 }
 
-size_t h2_queue_take(struct h2_queue *q, uint8_t *out, size_t len)
+static size_t take(struct h2_queue *q, uint8_t *out, size_t len)
 {
 	size_t n = h2_queue_len(q) < len ? h2_queue_len(q) : len;
 
@@ -233,7 +233,7 @@ void h2_queue_fini(struct h2_queue *q)
 ssize_t h2_queue_give(struct h2_queue *q, bool ending, struct h2_block *trailer, nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
 		      uint32_t *flags)
 {
-	size_t n = h2_queue_take(q, buf, len);
+	size_t n = take(q, buf, len);
 
 	q->deferred = !n && (h2_queue_len(q) || !ending);
 	if (q->deferred)

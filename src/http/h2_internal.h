@@ -96,7 +96,6 @@ struct span h2_block_known(const struct h2_block *b, enum h2_name name);
 void h2_block_view(const struct h2_block *b, struct http_request *ret);
 bool h2_queue_add(struct h2_queue *q, const uint8_t *data, size_t len);
 size_t h2_queue_len(const struct h2_queue *q);
-size_t h2_queue_take(struct h2_queue *q, uint8_t *out, size_t len);
 void h2_queue_fini(struct h2_queue *q);
 /* As nghttp2's data source: from the queue, and behind the last byte, which is there when @ending, @trailer. */
 ssize_t h2_queue_give(struct h2_queue *q, bool ending, struct h2_block *trailer, nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
@@ -106,7 +105,6 @@ void h2_queue_wake(struct h2_queue *q, nghttp2_session *session, int32_t id);
 
 /* h2_stream.c */
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);
-struct h2_stream *h2_stream_of(struct h2_half *half);
 /* The first stream after an upgrade: its request was sent to @server already. NULL without memory. */
 struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server);
 /* A head or a trailer of this half's has been sent. */

@@ -16,14 +16,14 @@
 
 #include "http/h2_internal.h"
 
-struct h2_stream *h2_stream_of(struct h2_half *half)
+static struct h2_stream *stream_of(struct h2_half *half)
 {
 	return container_of(half - half->index, struct h2_stream, halves[0]);
 }
 
 static struct h2_half *other(struct h2_half *half)
 {
-	return &h2_stream_of(half)->halves[!half->index];
+	return &stream_of(half)->halves[!half->index];
 }
 
 static void on_answers(struct jq_answers *a)
@@ -250,7 +250,7 @@ static int on_request(struct h2_stream *s, bool end)
 /* Nothing more comes from @half's peer. */
 void h2_on_end(struct h2_half *half)
 {
-	struct h2_stream *s = h2_stream_of(half);
+	struct h2_stream *s = stream_of(half);
 
 	half->ended = true;
 	other(half)->ending = true;
@@ -308,7 +308,7 @@ static void forward_interim(struct h2_stream *s)
 
 int h2_on_block(struct h2_half *half, bool end)
 {
-	struct h2_stream *s = h2_stream_of(half);
+	struct h2_stream *s = stream_of(half);
 	struct h2_block *b = &half->block;
 	struct span status = h2_block_known(b, H2_STATUS);
 
@@ -330,7 +330,7 @@ int h2_on_block(struct h2_half *half, bool end)
 int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len)
 {
 	struct h2_half *to = other(half);
-	struct h2_stream *s = h2_stream_of(half);
+	struct h2_stream *s = stream_of(half);
 
 	nghttp2_session_consume_connection(half->link->session, len);
 	if (!to->link && !s->lacks) {
@@ -372,7 +372,7 @@ static void stop(struct h2_half *client)
 /* The half is over. The other one is told of it, unless all was said; it may have some of it to send still. */
 void h2_on_close(struct h2_half *half, uint32_t error)
 {
-	struct h2_stream *s = h2_stream_of(half);
+	struct h2_stream *s = stream_of(half);
 	struct h2_half *to = other(half);
 
 	leave_link(half);

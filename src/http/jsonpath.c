@@ -110,7 +110,7 @@ static bool begins_name(char c)
 }
 
 /* An integer of JSON's, within what I-JSON can carry. */
-bool jp_parse_int(struct jp_parser *p, json_int_t *ret)
+static bool parse_int(struct jp_parser *p, json_int_t *ret)
 {
 	const json_int_t most = ((json_int_t)1 << 53) - 1;
 	const char *begin = p->at;
@@ -251,7 +251,7 @@ static bool parse_slice(struct jp_parser *p, struct jp_selector *s)
 	jp_blank(p);
 	if (jp_peek(p) == '-' || is_digit(jp_peek(p))) {
 		s->has_end = true;
-		if (!jp_parse_int(p, &s->end))
+		if (!parse_int(p, &s->end))
 			return false;
 		jp_blank(p);
 	}
@@ -260,7 +260,7 @@ static bool parse_slice(struct jp_parser *p, struct jp_selector *s)
 	jp_blank(p);
 	if (jp_peek(p) != '-' && !is_digit(jp_peek(p)))
 		return true;
-	return jp_parse_int(p, &s->step);
+	return parse_int(p, &s->step);
 }
 
 static bool parse_index_or_slice(struct jp_parser *p, struct jp_selector *s)
@@ -270,7 +270,7 @@ static bool parse_index_or_slice(struct jp_parser *p, struct jp_selector *s)
 	s->kind = JP_INDEX;
 	if (jp_peek(p) != ':') {
 		s->has_start = true;
-		if (!jp_parse_int(p, &s->start))
+		if (!parse_int(p, &s->start))
 			return false;
 	}
 	behind = p->at;

@@ -97,13 +97,11 @@ bool jp_query_is_singular(const struct jp_query *q);
 struct jp_expr *jp_parse_filter(struct jp_parser *p);
 /* A string in quotes, unescaped. False with the error set. */
 bool jp_parse_string(struct jp_parser *p, struct span *ret);
-bool jp_parse_int(struct jp_parser *p, json_int_t *ret);
 
 /* Evaluation. */
 typedef bool (*jp_found_fn)(void *arg, json_t *node);
 /* False when @found or the steps ended it. */
 bool jp_run_query(struct jp_run *run, const struct jp_query *q, jp_found_fn found, void *arg);
-bool jp_run_filter(struct jp_run *run, const struct jp_expr *e, json_t *current);
 /* The value of an operand of type value; owned by the caller, NULL for Nothing. */
 json_t *jp_run_value(struct jp_run *run, const struct jp_operand *o);
 /* Counts @n steps; false when they are used up. */

@@ -18,10 +18,11 @@ struct want {
 };
 
 static bool walk(struct jp_run *run, struct want w, json_t *node);
+static bool run_filter(struct jp_run *run, const struct jp_expr *e, json_t *current);
 
 static bool walk_filtered(struct jp_run *run, struct want w, const struct jp_selector *s, json_t *child)
 {
-	return !jp_run_filter(run, s->filter, child) || walk(run, w, child);
+	return !run_filter(run, s->filter, child) || walk(run, w, child);
 }
 
 /* All children, or those that a filter lets through. */
@@ -277,7 +278,7 @@ static bool test(struct jp_run *run, const struct jp_expr *e)
 	}
 }
 
-bool jp_run_filter(struct jp_run *run, const struct jp_expr *e, json_t *current)
+static bool run_filter(struct jp_run *run, const struct jp_expr *e, json_t *current)
 {
 	json_t *before = run->current;
 	bool truth;

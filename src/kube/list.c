@@ -61,7 +61,8 @@ static void add_pod(const json_t *pod, const char *name, json_t *paths)
 	}
 }
 
-void kube_list_paths(enum target_kind kind, const json_t *objects, json_t *ret_paths)
+/* Of one list of objects of @kind: what isn't running, ours, or made by another object of the list's own kind is left out. */
+static void add_paths(enum target_kind kind, const json_t *objects, json_t *ret_paths)
 {
 	json_t *object;
 	size_t i;
@@ -98,7 +99,7 @@ json_t *kube_list_targets(struct kube *k, const char *namespace, const bool *wan
 	}
 	for (int i = 0; i < n; i++) {
 		if (kube_call_succeeded(&c[i])) {
-			kube_list_paths(kinds[i], c[i].answer, paths);
+			add_paths(kinds[i], c[i].answer, paths);
 			listed++;
 		} else if (c[i].status != 404) { /* Argo's rollouts are in few clusters */
 			kube_call_refuse(k, &c[i], "list targets", err);

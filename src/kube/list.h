@@ -11,5 +11,3 @@
 json_t *kube_list_targets(struct kube *k, const char *namespace, const bool *wanted, struct error *err);
 /* Names of all namespaces; an empty array when they may not be listed. */
 json_t *kube_list_namespaces(struct kube *k);
-/* The paths of one list of objects of @kind: what isn't running, ours, or made by another object of the list's own kind is left out. */
-void kube_list_paths(enum target_kind kind, const json_t *objects, json_t *ret_paths);

@@ -92,15 +92,6 @@ void datagrams_close_all(struct datagrams *d)
 		mapping_close(container_of(d->quiet.next, struct mapping, by_age));
 }
 
-void datagrams_free(struct datagrams *d)
-{
-	if (!d)
-		return;
-	datagrams_close_all(d);
-	table_fini(&d->mappings);
-	free(d);
-}
-
 static uint64_t idle_time(const struct mapping *m)
 {
 	return (m->sent <= 1 && m->received <= 1 ? IDLE_LONE : IDLE) * LOOP_SECOND;

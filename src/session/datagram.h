@@ -10,7 +10,6 @@
 struct datagrams;
 
 struct datagrams *datagrams_new(const struct tcp_context *context, struct error *err);
-void datagrams_free(struct datagrams *d);
 /* A UDP packet, or an ICMP echo request, from the twin. */
 void datagrams_on_packet(struct datagrams *d, const struct packet *p);
 /* This machine's answer to a question that the program asked a name server by UDP. */

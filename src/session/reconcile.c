@@ -92,11 +92,3 @@ struct reconciler *reconciler_new(struct loop *loop, struct sock_diag *diag, str
 	loop_arm(loop, &r->timer, loop_now(loop) + PERIOD);
 	return r;
 }
-
-void reconciler_free(struct reconciler *r)
-{
-	if (!r)
-		return;
-	loop_disarm(r->loop, &r->timer);
-	free(r);
-}

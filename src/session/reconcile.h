@@ -13,4 +13,3 @@ struct reconciler;
 struct reconciler *reconciler_new(struct loop *loop, struct sock_diag *diag, struct tcp *tcp, struct datagrams *datagrams, struct error *err);
 /* Something began that may end unseen. */
 void reconciler_poke(struct reconciler *r);
-void reconciler_free(struct reconciler *r);

@@ -124,15 +124,6 @@ void tcp_end_all(struct tcp *t, int error)
 	}
 }
 
-void tcp_free(struct tcp *t)
-{
-	if (!t)
-		return;
-	tcp_end_all(t, 0);
-	table_fini(&t->flows);
-	free(t);
-}
-
 /* Answers a SYN so that connect() fails with @error; ETIMEDOUT is answered by saying nothing. */
 static void answer(struct tcp *t, const struct packet *syn, int error)
 {

@@ -21,7 +21,6 @@ struct tcp_context {
 };
 
 struct tcp *tcp_new(const struct tcp_context *context, struct error *err);
-void tcp_free(struct tcp *t);
 /* A SYN from the twin. */
 void tcp_on_syn(struct tcp *t, const struct packet *syn);
 /* An accepted connection from @from; owned from here. */

@@ -453,16 +453,6 @@ void notifier_on_over(struct notifier *n, void (*on_over)(void *arg), void *arg)
 		on_over(arg);
 }
 
-void notifier_free(struct notifier *n)
-{
-	if (!n)
-		return;
-	notifier_let_pass(n);
-	loop_unwatch(n->loop, &n->listener);
-	close(n->listener_fd);
-	free(n);
-}
-
 void notify_pass_next(int listener)
 {
 	struct seccomp_notif q = { 0 };

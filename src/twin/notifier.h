@@ -57,7 +57,6 @@ struct notifier *notifier_new(struct loop *loop, int listener, int channel, cons
 void notifier_let_pass(struct notifier *n);
 /* Calls @on_over when the last process is gone; at once when it is. */
 void notifier_on_over(struct notifier *n, void (*on_over)(void *arg), void *arg);
-void notifier_free(struct notifier *n);
 
 /* Where the keeper is gone, by who has the descriptor as well: lets the next call pass, and answers one that the keeper had taken. */
 void notify_pass_next(int listener);
