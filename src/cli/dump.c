@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* mirrord dump.
  *
- * The agent sends packets, and here is where they become connections: so that --pcap has them as they were, and the agent does little beside
- * the target. Ctrl-C asks the agent for its last count, and a second one doesn't wait for it. */
+ * The agent sends packets, and here is where they become connections (dump_flows.h): so that --pcap has them as they were, and the agent does
+ * little beside the target. Ctrl-C asks the agent for its last count, and a second one doesn't wait for it. */
 #include "cli/dump.h"
 
 #include <errno.h>
@@ -20,14 +20,12 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/table.h"
 #include "capture/filter.h"
 #include "capture/intake.h"
 #include "capture/pcap.h"
-#include "capture/reassembly.h"
 #include "capture/record.h"
 #include "cli/config_options.h"
-#include "cli/dump_print.h"
+#include "cli/dump_flows.h"
 #include "cli/options.h"
 #include "net/loop.h"
 #include "relay/backlog.h"
@@ -36,7 +34,6 @@
 #include "tunnel/info.h"
 #include "tunnel/mux.h"
 
-enum { DATAGRAM_FLOWS = 4096 };
 #define LAST_WORDS (2 * LOOP_SECOND)
 
 struct dump_options {
@@ -47,12 +44,6 @@ struct dump_options {
 	const char *bad_port;
 };
 
-/* Datagrams of one client to one port. */
-struct datagrams {
-	struct table_node node;
-	struct dump_flow flow;
-};
-
 struct dump {
 	const struct dump_options *options;
 	struct loop *loop;
@@ -61,13 +52,9 @@ struct dump {
 	struct watch signals;
 	struct timer last_words;
 	struct backlog input;
-	struct intake *intake;
-	struct reassembly *reassembly;
-	struct table datagrams;
-	bool watched[CAPTURE_PROTOCOLS][65536];
+	struct dump_flows *flows;
 	FILE *pcap;
-	uint64_t now; /* of the packet at hand */
-	uint64_t flows, packets, lost, bytes[SIDES];
+	uint64_t packets, lost;
 	bool stopping;
 	struct error error;
 };
@@ -130,108 +117,6 @@ static const struct cli_command command = {
 	.n_options = sizeof(options) / sizeof(options[0]),
 };
 
-/* Flows. */
-
-static void *on_open(void *arg, const struct endpoint ends[SIDES], bool middle)
-{
-	struct dump *d = arg;
-	struct dump_flow *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		abort();
-	f->number = ++d->flows;
-	memcpy(f->ends, ends, sizeof(f->ends));
-	dump_print_open(d->options->format, d->now, f, middle);
-	return f;
-}
-
-static void on_data(void *arg, void *owner, enum side from, const uint8_t *data, size_t len)
-{
-	struct dump *d = arg;
-
-	d->bytes[from] += len;
-	dump_print_data(d->options->format, d->now, owner, from, data, len);
-}
-
-static void on_gap(void *arg, void *owner, enum side from, size_t len)
-{
-	struct dump *d = arg;
-
-	dump_print_gap(d->options->format, d->now, owner, from, len);
-}
-
-static void on_end(void *arg, void *owner, enum side from)
-{
-	struct dump *d = arg;
-
-	dump_print_end(d->options->format, d->now, owner, from);
-}
-
-static void on_close(void *arg, void *owner, enum reassembly_close why)
-{
-	struct dump *d = arg;
-
-	dump_print_close(d->options->format, d->now, owner, why);
-	free(owner);
-}
-
-static const struct reassembly_events reassembly_events = { on_open, on_data, on_gap, on_end, on_close };
-
-static bool equal(const struct table_node *node, const void *key)
-{
-	const struct datagrams *g = container_of(node, struct datagrams, node);
-
-	return memcmp(g->flow.ends, key, sizeof(g->flow.ends)) == 0;
-}
-
-static void forget_datagrams(struct dump *d)
-{
-	struct table_node *node;
-
-	while ((node = table_first(&d->datagrams))) {
-		table_remove(&d->datagrams, node);
-		free(container_of(node, struct datagrams, node));
-	}
-}
-
-static void on_datagram(struct dump *d, const struct packet *p, enum side from)
-{
-	const struct endpoint ends[SIDES] = { from == SIDE_CLIENT ? p->src : p->dst, from == SIDE_CLIENT ? p->dst : p->src };
-	struct table_node *node = table_find(&d->datagrams, ends, sizeof(ends));
-	struct datagrams *g = node ? container_of(node, struct datagrams, node) : NULL;
-
-	if (!g) {
-		if (d->datagrams.n >= DATAGRAM_FLOWS)
-			forget_datagrams(d);
-		g = calloc(1, sizeof(*g));
-		if (!g)
-			abort();
-		g->flow = (struct dump_flow){ .number = ++d->flows, .ends = { ends[0], ends[1] }, .datagrams = true };
-		table_add(&d->datagrams, &g->node, g->flow.ends, sizeof(g->flow.ends));
-	}
-	d->bytes[from] += p->payload_len;
-	dump_print_data(d->options->format, d->now, &g->flow, from, p->payload, p->payload_len);
-}
-
-static bool is_watched(void *arg, uint8_t protocol, uint16_t port)
-{
-	const struct dump *d = arg;
-
-	return d->watched[protocol == IPPROTO_UDP ? CAPTURE_UDP : CAPTURE_TCP][port];
-}
-
-static void on_packet(void *arg, const struct packet *p, enum side from)
-{
-	struct dump *d = arg;
-
-	if (p->protocol == IPPROTO_TCP)
-		reassembly_packet(d->reassembly, p, from, d->now);
-	else
-		on_datagram(d, p, from);
-}
-
-static const struct intake_events intake_events = { .is_watched = is_watched, .on_packet = on_packet };
-
 /* Records. */
 
 static void stop(struct dump *d)
@@ -270,11 +155,10 @@ static void take_packet(struct dump *d, const struct record *r)
 	};
 
 	d->packets++;
-	d->now = r->time;
 	if (d->pcap)
 		write_packet(d, r);
 	else
-		intake_add(d->intake, &c);
+		dump_flows_add(d->flows, &c, r->time);
 }
 
 static void print_ports(const struct capture_request *ports)
@@ -301,7 +185,7 @@ static void take_ports(struct dump *d, const struct record *r)
 	}
 	for (int p = 0; p < CAPTURE_PROTOCOLS; p++)
 		for (size_t i = 0; i < ports.n[p]; i++)
-			d->watched[p][ports.ports[p][i]] = true;
+			dump_flows_watch(d->flows, p, ports.ports[p][i]);
 	print_ports(&ports);
 }
 
@@ -463,25 +347,25 @@ static int open_pcap(struct dump *d, struct error *err)
 
 static void print_counts(const struct dump *d)
 {
+	const struct dump_counts *c = dump_flows_counts(d->flows);
+
 	fprintf(stderr, "mirrord: %llu packets", (unsigned long long)d->packets);
 	if (!d->pcap)
-		fprintf(stderr, ", %llu connections, %llu bytes from clients, %llu from the target", (unsigned long long)d->flows,
-			(unsigned long long)d->bytes[SIDE_CLIENT], (unsigned long long)d->bytes[SIDE_SERVER]);
+		fprintf(stderr, ", %llu connections, %llu bytes from clients, %llu from the target", (unsigned long long)c->flows,
+			(unsigned long long)c->bytes[SIDE_CLIENT], (unsigned long long)c->bytes[SIDE_SERVER]);
 	fprintf(stderr, "; %llu packets lost\n", (unsigned long long)d->lost);
 }
 
 /* Until it is enough, or something fails. */
 static int capture(struct dump *d, const char *path, const struct kube_settings *settings, struct error *err)
 {
-	static const bool wanted[SIDES] = { true, true };
 	struct target target;
 	const struct link_options o = { .target = &target, .settings = settings, .progress = isatty(STDERR_FILENO) };
 
 	if (target_resolve(path, &target, err) < 0 || open_pcap(d, err) < 0 || !(d->loop = loop_new(err)))
 		return -1;
-	d->intake = intake_new(&intake_events, d);
-	d->reassembly = reassembly_new(wanted, &reassembly_events, d);
-	if (!d->intake || !d->reassembly || table_init(&d->datagrams, equal) < 0)
+	d->flows = dump_flows_new(d->options->format);
+	if (!d->flows)
 		return error_set(err, ENOMEM, "read the capture");
 	d->link = link_new(d->loop, &o, &link_events, d, err);
 	if (!d->link || watch_signals(d, err) < 0)
