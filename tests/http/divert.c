@@ -77,7 +77,6 @@ static int dial_app(void *arg, const struct endpoint *client, const struct endpo
 
 static void on_accept(struct watch *w, uint32_t events)
 {
-	static const struct linger reset = { .l_onoff = 1 };
 	struct http_peers peers = { .destination = app, .dial_app = dial_app };
 	struct sockaddr_storage sa;
 	int fd, on = 1;
@@ -88,7 +87,7 @@ static void on_accept(struct watch *w, uint32_t events)
 		fd = accept4(w->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return;
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		fd_reset_on_close(fd, true);
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		endpoint_from_sockaddr(&sa, &peers.client);
 		http_serve(port, fd, NULL, &peers);

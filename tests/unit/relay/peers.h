@@ -29,17 +29,10 @@ static inline void set_patience(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
-static inline void set_linger(int fd)
-{
-	struct linger reset = { 1, 0 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-}
-
 /* Closes with a reset. */
 static inline void reset(int fd)
 {
-	set_linger(fd);
+	fd_reset_on_close(fd, true);
 	close(fd);
 }
 
@@ -77,7 +70,7 @@ static inline void tcp_pair(int pair[2], int size)
 	pair[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (pair[1] < 0)
 		abort();
-	set_linger(pair[1]);
+	fd_reset_on_close(pair[1], true);
 	setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	set_patience(pair[0]);
