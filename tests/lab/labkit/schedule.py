@@ -181,7 +181,9 @@ def _listen(slot, slots, queues, report):
     if not line:
         why = "its worker died" if readable else f"no end within {slot.limit} s"
         lost = [slot.test] if slot.test else []
-        if not slot.ready:  # the next one wouldn't start either
+        if not slot.ready and any(s.ready and s.mode == slot.mode for s in slots):
+            print("# a cluster didn't start: " + why, flush=True)  # others did
+        elif not slot.ready:  # the next one wouldn't start either
             lost, queues[slot.mode], why = queues[slot.mode], [], "no cluster: " + why
         for test in lost:
             report.add(slot.mode, test.name, {"outcome": "failed", "expected": "an end", "seen": why})
