@@ -38,7 +38,7 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static int print_usage(FILE *out)
 {
-	fprintf(out, "mirrord runs a local program with the network of a container, a process, a network namespace.\n\n"
+	fprintf(out, "mirrord runs a local program with the network of a pod, a container, a process, a network namespace.\n\n"
 		     "Usage: mirrord COMMAND [OPTION]…\n\nCommands:\n");
 	for (int i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].help);
