@@ -147,7 +147,7 @@ def addresses(kit):
             ends(p)
 
 
-@test("follow.nowhere", timeout=120)
+@test("follow.nowhere", timeout=240)
 def nowhere(kit):
     """A pod that nobody makes anew: said, and the program is told to end."""
     with objects(kit, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "lonely", "labels": {"app": "lonely"}},
