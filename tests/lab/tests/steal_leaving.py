@@ -7,7 +7,7 @@ import time
 
 from labkit.incoming import FIRST, Program, Real, Waiting, client, taken
 from labkit.lab import PYTHON
-from labkit.registry import PATIENCE, expect, expect_in, test
+from labkit.registry import PATIENCE, Failure, expect, expect_in, test
 from tests.steal import AGENTS, Stealing, left_alone_by_nobody, pids, rules, with_input
 
 PORT = FIRST
@@ -32,6 +32,16 @@ def wait_for_real(lab, port=PORT):
     lab.wait_for("new connections go to the target's own", lambda: client(lab, port)[0].get("answer", "").startswith("real:"))
 
 
+def answer_late(program, began):
+    """What hold_one() holds is answered. False when that was hardly in time, on a busy machine: program and session may be ending by then."""
+    try:
+        program.do("c.sendall(b'late:' + d)", "c.close()")
+    except (Failure, OSError):
+        if time.monotonic() - began < DRAIN_SECONDS / 2:
+            raise
+    return time.monotonic() - began < DRAIN_SECONDS / 2
+
+
 def nothing_left(lab):
     lab.wait_for("no process is left", lambda: not pids(lab, *AGENTS))
     text = rules(lab)
@@ -46,11 +56,10 @@ def told(lab):
         while not in_time:
             program = Program(lab, "--steal")
             waiting = hold_one(lab, program)
-            tell(lab)
             began = time.monotonic()
+            tell(lab)
             wait_for_real(lab)
-            program.do("c.sendall(b'late:' + d)", "c.close()")
-            in_time = time.monotonic() - began < DRAIN_SECONDS / 2  # on a busy machine it may not be
+            in_time = answer_late(program, began)
             answer = waiting.result().get("answer")
             expect_in("why, in the log", lab.log(), "told to end (SIGTERM)")
             nothing_left(lab)
@@ -81,22 +90,26 @@ def impatient(lab):
 def attached_told(lab):
     """A session came to the agent through a process that is told to end, as its container is: who is being served by that one's program is served to
     the end, everybody else by the target's own; that session goes then, and the first one's doesn't notice."""
+    def agents(n):
+        """The watchdog has that name, too, for a moment."""
+        lab.wait_for(f"{n} agents", lambda: len(pids(lab, "mirrord-agent")) == n)
+        return set(pids(lab, "mirrord-agent"))
+
     with Real(lab), Program(lab, "--steal") as first:
         first.do(f"s = listen('0.0.0.0', {PORT + 1})")
-        agents, in_time = set(pids(lab, "mirrord-agent")), False
+        (agent,), in_time = agents(1), False
         while not in_time:
             program = Program(lab, "--steal", "--no-publish")
             waiting = hold_one(lab, program)
-            (attached,) = set(pids(lab, "mirrord-agent")) - agents
-            os.kill(attached, signal.SIGTERM)
+            (attached,) = agents(2) - {agent}
             began = time.monotonic()
+            os.kill(attached, signal.SIGTERM)
             wait_for_real(lab)
             taken(lab, first, PORT + 1)
-            program.do("c.sendall(b'late:' + d)", "c.close()")
-            in_time = time.monotonic() - began < DRAIN_SECONDS / 2  # on a busy machine it may not be
+            in_time = answer_late(program, began)
             answer = waiting.result().get("answer")
             Stealing.bury(program)
-            lab.wait_for("its process is gone", lambda: set(pids(lab, "mirrord-agent")) == agents)
+            expect("whose process is left", agents(1), {agent}, lab.log())
             taken(lab, first, PORT + 1)
         expect("the answer of the one in flight", answer, "late:" + waiting.data, lab.log())
         expect_in("why, in the log", lab.log(), "told to end (SIGTERM)")
