@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from kit import GET, PATIENCE, Server, expect, main, naming, reply, scene, test, text, wait_for
-from real import Node, run, servers
+from real import run, servers
 
 JQ = {"query": 'startswith("x-jq: mine")'}
 FILTER = {"all_of": [{"header": "^x-jq:"}, JQ]}
@@ -144,9 +144,15 @@ def a_body_behind_the_question():
 
 STREAMS = r"""
 const c = require('http2').connect('http://127.0.0.1:' + process.argv[1]);
-const ask = (name, fields, body) => { const s = c.request({':path': '/', ':method': body ? 'POST' : 'GET', ...fields}, {endStream: !body}); let t = '';
-  s.setEncoding('utf8'); s.on('data', d => t += d); s.on('end', () => { if (!t) return; const a = JSON.parse(t); console.log(name, a.name, a.length); });
-  if (body) s.end(body); return s; };
+const ask = (name, fields, body) => {
+  const s = c.request({':path': '/', ':method': body ? 'POST' : 'GET', ...fields}, {endStream: !body});
+  let t = '';
+  s.setEncoding('utf8');
+  s.on('data', d => t += d);
+  s.on('end', () => { if (!t) return; const a = JSON.parse(t); console.log(name, a.name, a.length); });
+  if (body) s.end(body);
+  return s;
+};
 ask('large', {'x-jq': 'mine'}, 'y'.repeat(900000)); ask('small', {'x-jq': 'mine'}); ask('none', {});
 ask('gone', {'x-jq': 'mine'}).close(8);
 process.stdin.on('data', () => c.close());

@@ -12,7 +12,11 @@ SCRIPT = r"""
 const http2 = require('http2'), last = process.argv[1], order = [];
 let answers = 0, open = 2, said = () => {};
 const app = http2.createServer();
-app.on('stream', s => { s.respond({':status': 200}); s.end('x'.repeat(200000)); s.on('close', () => { if (++answers === 2) console.log('sent'); }); });
+app.on('stream', s => {
+  s.respond({':status': 200});
+  s.end('x'.repeat(200000));
+  s.on('close', () => { if (++answers === 2) console.log('sent'); });
+});
 app.listen(0, '127.0.0.1', () => console.log(app.address().port));
 require('readline').createInterface({input: process.stdin}).on('line', line => said(line));
 said = port => {
