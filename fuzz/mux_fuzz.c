@@ -253,8 +253,8 @@ static void feed(struct mux *m, int *peer, bool agent, const uint8_t *data, size
 static void check_bounds(const struct mux *m)
 {
 	fuzz_check(m->budget_used <= MUX_BUDGET && m->streams.n <= MUX_STREAMS);
-	fuzz_check(queue_len(&m->bulk) <= MUX_SEND_QUEUE && queue_len(&m->urgent) <= URGENT_MAX + 65536);
-	fuzz_check(tail_len(&m->tail) <= MUX_TAIL + MUX_SEND_QUEUE + MUX_INFO_MAX + URGENT_MAX);
+	fuzz_check(queue_len(&m->bulk) <= MUX_SEND_QUEUE + MUX_BURST && queue_len(&m->urgent) <= URGENT_MAX + 65536);
+	fuzz_check(tail_len(&m->tail) <= MUX_TAIL + MUX_SEND_QUEUE + MUX_BURST + MUX_INFO_MAX + URGENT_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,6 +7,11 @@
  * A window starts small and doubles when the peer says that it ran dry (FRAME_DRY) while the owner holds next to nothing: then
  * it is the window that holds the stream up. It never grows for an owner who reads slowly.
  *
+ * Running dry is no proof beyond MUX_WINDOW_NEAR: a quick sender uses up whatever it gets, and what the way doesn't take waits in somebody's
+ * buffer, with other streams' bytes behind it. A window that is too small passes once in a round trip, or in two or three when the
+ * transport has to send something again, data or credit; one that takes longer is large enough. So from there on a window grows only
+ * when a whole one has come within BRISK of the tunnel's least round trips (by PING): on a way that is long and quick.
+ *
  * What was granted to a stream that has gone idle would be lost to the budget. So when the budget gets tight, the streams whose
  * last data is longest ago are asked to give back (RECALL, answered by RETURN) all but the least window. The last quarter of
  * the budget is for new streams alone; growth stops before it. Busy streams are asked only when little is left of that: else
@@ -17,9 +22,15 @@ enum {
 	WINDOW_FIRST = 64 << 10,
 	BUDGET_GROWTH = MUX_BUDGET / 4 * 3,
 	BUDGET_SCARCE = MUX_BUDGET / 16 * 15,
+	BRISK = 4, /* round trips */
 	IDLE_MS = 1000,
 	RECALLS = 8, /* streams asked at a time */
 };
+
+static uint32_t now_ms(const struct mux *m)
+{
+	return (uint32_t)(loop_now(m->loop) / LOOP_MS);
+}
 
 static void charge(struct stream *s, uint32_t amount)
 {
@@ -36,11 +47,6 @@ static void refund(struct stream *s, uint32_t amount)
 static uint32_t due(const struct stream *s)
 {
 	return s->window - s->granted - s->held;
-}
-
-static uint32_t now_ms(const struct mux *m)
-{
-	return (uint32_t)(loop_now(m->loop) / LOOP_MS);
 }
 
 /* Moves the stream to the end of those that may be asked for credit. */
@@ -91,6 +97,21 @@ bool credit_start(struct stream *s)
 	return true;
 }
 
+static void await_window(struct stream *s, bool brisk)
+{
+	s->brisk = brisk;
+	s->came = 0;
+	s->since = now_ms(s->mux);
+}
+
+/* Each time that a whole window has come: whether it was brisk. */
+static void clock_window(struct stream *s, uint32_t len)
+{
+	s->came += len;
+	if (s->came >= s->window)
+		await_window(s, now_ms(s->mux) - s->since < BRISK * (s->mux->round_trip / LOOP_MS));
+}
+
 bool credit_take(struct stream *s, size_t len, bool dry)
 {
 	if (len > s->granted)
@@ -98,6 +119,7 @@ bool credit_take(struct stream *s, size_t len, bool dry)
 	s->granted -= (uint32_t)len;
 	s->held += (uint32_t)len;
 	s->dry |= dry;
+	clock_window(s, (uint32_t)len);
 	touch(s);
 	return true;
 }
@@ -106,21 +128,23 @@ bool credit_take(struct stream *s, size_t len, bool dry)
 static void resize(struct stream *s)
 {
 	struct mux *m = s->mux;
-	uint32_t more = s->window, spare;
+	uint32_t most = s->brisk ? MUX_WINDOW : MUX_WINDOW_NEAR, more = s->window, spare;
 
 	if (m->budget_used > BUDGET_GROWTH && s->window > WINDOW_FIRST) {
 		spare = s->window - WINDOW_FIRST;
 		refund(s, spare < due(s) ? spare : due(s));
 		return;
 	}
-	if (!s->dry || s->held > s->window / 8)
+	if (!s->dry || s->held > s->window / 8 || s->window >= most)
 		return;
-	if (more > MUX_WINDOW - s->window)
-		more = MUX_WINDOW - s->window;
-	if (m->budget_used + more <= BUDGET_GROWTH)
-		charge(s, more);
-	else
+	if (more > most - s->window)
+		more = most - s->window;
+	if (m->budget_used + more > BUDGET_GROWTH) {
 		recall(m);
+		return;
+	}
+	charge(s, more);
+	await_window(s, false);
 }
 
 void credit_consume(struct stream *s, size_t len)
@@ -132,7 +156,7 @@ void credit_consume(struct stream *s, size_t len)
 		refund(s, (uint32_t)len);
 		return;
 	}
-	if (due(s) < s->window / (s->dry ? 4 : 2))
+	if (due(s) < s->window / (s->dry || s->window > MUX_WINDOW_NEAR ? 4 : 2))
 		return;
 	resize(s);
 	amount = due(s);

@@ -150,17 +150,29 @@ static void send_ping(struct mux *m)
 
 bool mux_take_pong(struct mux *m, uint64_t cookie)
 {
+	uint64_t trip;
+
 	if (!m->ping_sent || cookie != m->ping_cookie)
 		return false;
-	m->round_trip = clock_now() - m->ping_sent;
+	trip = clock_now() - m->ping_sent;
+	if (!m->round_trip || trip < m->round_trip)
+		m->round_trip = trip;
 	m->ping_sent = 0;
+	if (m->pings) {
+		m->pings--;
+		send_ping(m);
+	}
 	return true;
 }
 
-void mux_forget_ping_time(struct mux *m)
+void mux_ping_anew(struct mux *m)
 {
+	m->round_trip = 0;
+	m->pings = PINGS - 1;
 	if (m->ping_sent)
-		m->ping_sent = clock_now();
+		m->ping_sent = m->greeting_at;
+	else
+		send_ping(m);
 }
 
 static void on_tick(struct timer *t)
@@ -199,7 +211,7 @@ void mux_become_ready(struct mux *m, const struct hello *h)
 	else
 		mux_keep_nothing(m);
 	loop_arm(m->loop, &m->timer, loop_now(m->loop) + m->times.tick);
-	send_ping(m);
+	mux_ping_anew(m);
 	if (m->events->on_ready)
 		m->events->on_ready(m->arg);
 }
@@ -379,9 +391,4 @@ void mux_free(struct mux *m)
 size_t mux_stream_count(const struct mux *m)
 {
 	return m->streams.n;
-}
-
-uint64_t mux_round_trip(const struct mux *m)
-{
-	return m->round_trip;
 }

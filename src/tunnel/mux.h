@@ -22,7 +22,8 @@ struct stream;
 
 enum {
 	MUX_BUDGET = 64 << 20,	   /* bytes of credit that one side has out in all, what it holds unread included */
-	MUX_WINDOW = 1 << 20,	   /* most credit of one stream */
+	MUX_WINDOW = 4 << 20,	   /* most credit of one stream */
+	MUX_WINDOW_NEAR = 1 << 20, /* of one that more wouldn't make faster: the round trip is short, or the way slow */
 	MUX_WINDOW_MIN = 1 << 10,  /* least credit that a new stream gets; when the budget has less, it is refused with ENOBUFS */
 	MUX_SEND_QUEUE = 1 << 20,  /* bytes waiting for the transport; streams take turns from a quarter of it on */
 	MUX_BURST = 4 << 20,	   /* so many bytes of datagrams more, at most, where the transport has shown that it is quick */
@@ -105,8 +106,6 @@ void mux_free(struct mux *m);
 /* Sends a message on the tunnel itself. Returns 0 or -errno (-EMSGSIZE, -ENOMEM, -EPIPE). */
 int mux_send_info(struct mux *m, uint16_t topic, const void *data, size_t len);
 size_t mux_stream_count(const struct mux *m);
-/* Round trip of the last ping in nanoseconds; 0 before the first. */
-uint64_t mux_round_trip(const struct mux *m);
 
 /* Opens a stream. NULL with errno: ENOBUFS (MUX_STREAMS open, no budget, or the peer doesn't read), ENOMEM, ENETUNREACH (the
  * tunnel is gone). Datagrams may be sent at once, but those before the peer's owner attached or accepted are lost. */

@@ -24,6 +24,7 @@ enum {
 	REFUSED_MAX = 1024,	    /* opens beyond MUX_STREAMS, some of which may have overtaken a RESET */
 	PONGS_MAX = 64,		    /* unsent; a peer has one ping out at a time */
 	ACK_IDLE = 4 << 10,	    /* bytes that are acknowledged even when nothing more comes */
+	PINGS = 4,		    /* at the beginning, when both sides have other things to do as well */
 };
 
 /* @hello, @greeting: until the peer's, on the first byte stream and on a later one; @gone: without a sign of life; @resume: without a byte stream. */
@@ -89,7 +90,9 @@ struct mux {
 	struct mux_times times;
 	struct pace pace;      /* of the way out */
 	uint64_t heard, moved; /* when a byte last came in, went out */
-	uint64_t ping_sent, ping_cookie, round_trip;
+	uint64_t ping_sent, ping_cookie;
+	uint64_t round_trip; /* the least over this byte stream; 0: not known */
+	unsigned int pings;  /* to be sent still, each when the one before was answered */
 
 	struct deferred flush, reap, ending, greeted;
 	bool failed;
@@ -112,6 +115,7 @@ struct stream {
 	uint32_t id, credit;
 	uint32_t window, granted, held;
 	uint32_t touched; /* when data last came or was granted, in milliseconds */
+	uint32_t came, since; /* bytes of the next window that came, and since when, in milliseconds */
 	int error;
 	uint16_t urgent_len; /* bytes of data below urgent_end, as far as not flushed */
 	uint8_t kind, state;
@@ -120,6 +124,7 @@ struct stream {
 	bool turn : 1;	  /* may pass those who wait, once */
 	bool light : 1;	  /* sends little at a time */
 	bool dry : 1;	  /* the peer used all credit since the last grant */
+	bool brisk : 1;	  /* the last window came within few round trips */
 	bool recalled : 1;
 };
 
@@ -146,8 +151,8 @@ void mux_drop_transport(struct mux *m);
 int mux_say_hello(struct mux *m, uint32_t flags);
 /* false when no ping with this cookie is out. */
 bool mux_take_pong(struct mux *m, uint64_t cookie);
-/* A ping that is out was held up: its time begins anew. */
-void mux_forget_ping_time(struct mux *m);
+/* Measures the round trip of a new byte stream. A ping that is out, or its answer, goes again as soon as both hellos are there. */
+void mux_ping_anew(struct mux *m);
 /* Sets what the loop watches for by what there is to do. */
 void mux_rewatch(struct mux *m);
 

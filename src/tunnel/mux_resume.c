@@ -94,7 +94,7 @@ static void go_on(struct mux *m, uint64_t position)
 	m->transport = TRANSPORT_UP;
 	m->blocked = false;
 	m->heard = m->moved = loop_now(m->loop);
-	mux_forget_ping_time(m);
+	mux_ping_anew(m);
 	loop_arm(m->loop, &m->timer, loop_now(m->loop) + m->times.tick);
 	mux_schedule_flush(m);
 	if (m->events->on_resumed)

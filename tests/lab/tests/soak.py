@@ -199,7 +199,7 @@ def unread(lab):
 # What may be kept of what nobody reads, in KiB. In the tunnel (tunnel/mux.h) MUX_WINDOW for a stream and MUX_BUDGET in all, by the side that
 # receives, and what is on its way, MUX_SEND_QUEUE and MUX_TAIL. By lent sockets (relay/pump.c) PUMP_BUFFER for a connection, and PUMP_LEAN
 # from PUMP_KEPT in all on.
-MUX_WINDOW, MUX_BUDGET, MUX_SEND_QUEUE, MUX_TAIL = 1 << 10, 64 << 10, 1 << 10, 4 << 10
+MUX_WINDOW, MUX_BUDGET, MUX_SEND_QUEUE, MUX_TAIL = 4 << 10, 64 << 10, 1 << 10, 4 << 10
 PUMP_BUFFER, PUMP_KEPT, PUMP_LEAN = 512, 64 << 10, 32
 GIB = 1 << 30
 

@@ -102,9 +102,65 @@ static void test_window(bool fast)
 	f->errors = 4 << 20;
 	if (fast)
 		tap_ok(pair_wait(p, 5000, got_all, f), "a fast reader gets all");
-	tap_int(only_stream(p->sides[AGENT].mux)->window, fast ? MUX_WINDOW : 64 << 10, fast ? "its window grew" : "a slow reader's didn't");
+	tap_int(only_stream(p->sides[AGENT].mux)->window, fast ? MUX_WINDOW_NEAR : 64 << 10, fast ? "its window grew" : "a slow reader's didn't");
 	pair_free(p);
 	free(e);
+}
+
+/* The credit that the peer of @p was granted since the last call. */
+static size_t credit_of(struct pair *p)
+{
+	static uint8_t in[1 << 16];
+	ssize_t len = recv(p->raw, in, sizeof(in), MSG_DONTWAIT), n;
+	size_t sum = 0;
+	struct frame f;
+
+	for (ssize_t at = 0; at < len && (n = frame_decode(in + at, (size_t)(len - at), &f)) > 0; at += n)
+		sum += f.type == FRAME_CREDIT ? f.amount : 0;
+	return sum;
+}
+
+/* Sends @len bytes of the stream, and that it would have sent more. */
+static void send_dry(struct pair *p, uint32_t id, size_t len)
+{
+	static const uint8_t bytes[FRAME_DATA_MAX];
+
+	for (size_t step; len; len -= step) {
+		step = len < FRAME_DATA_MAX ? len : FRAME_DATA_MAX;
+		raw_frame(p, &(struct frame){ .type = FRAME_DATA, .stream = id, .payload = bytes, .payload_len = step,
+					      .flags = step == len ? FRAME_DRY : 0 });
+		pair_wait(p, 0, NULL, NULL);
+	}
+}
+
+/* A sender that is @trip ms away and at once sends what it may, which takes the way @pass ms: all that its way doesn't hold waits. */
+static void test_far_window(unsigned int trip, unsigned int pass, uint32_t want, const char *what)
+{
+	struct pair *p = pair_new_raw(SESSION, 0);
+	struct end e = { 0 };
+	uint8_t hello[HELLO_LEN];
+	size_t credit, left = 0;
+
+	raw_hello(p, AGENT, MUX_STREAMS);
+	pair_wait(p, trip, NULL, NULL);
+	raw_frame(p, &(struct frame){ .type = FRAME_PONG, .number = 1 });
+	end_open(p, SESSION, &e, STREAM_TCP, 1);
+	raw_frame(p, &(struct frame){ .type = FRAME_OPENED, .stream = e.s->id });
+	pair_wait(p, 1, NULL, NULL);
+	tap_int(recv(p->raw, hello, sizeof(hello), 0), HELLO_LEN, "%u ms away, a window in %u", trip, pass);
+	credit_of(p);
+	credit = e.s->granted;
+	for (int i = 0; i < 30; i++, credit = credit_of(p)) {
+		pair_wait(p, pass, NULL, NULL);
+		send_dry(p, e.s->id, credit);
+	}
+	tap_int(e.s->window, want, "%s", what);
+	e.hold = true;
+	for (int i = 0; i < 30; i++, left += credit, credit = credit_of(p))
+		send_dry(p, e.s->id, credit);
+	tap_int(left, want, "as much may come when it isn't read any more");
+	tap_ok(e.s->mux->budget_used == want && !p->sides[SESSION].gone, "and no more");
+	pair_free(p);
 }
 
 static bool all_received(void *arg)
@@ -151,7 +207,7 @@ static void test_tight(void)
 	end_open(p, SESSION, &ends[0], STREAM_TCP, 0);
 	pair_wait(p, 1000, end_is_opened, &ends[0]);
 	push_all(p, ends, 1, 4 << 20);
-	tap_int(only_stream(agent)->window, MUX_WINDOW, "a busy stream's window has grown");
+	tap_int(only_stream(agent)->window, MUX_WINDOW_NEAR, "a busy stream's window has grown");
 	others = MUX_BUDGET / 4 * 3; /* as if other streams had so much */
 	agent->budget_used += others;
 	push_all(p, ends, 1, 4 << 20);
@@ -513,6 +569,9 @@ int main(void)
 	test_unread();
 	test_window(true);
 	test_window(false);
+	test_far_window(80, 80, MUX_WINDOW, "on a long way that is quick it grows further");
+	test_far_window(80, 400, MUX_WINDOW_NEAR, "on one that takes longer for it, it doesn't");
+	test_far_window(0, 1, MUX_WINDOW_NEAR, "nor on a short one");
 	test_tight();
 	test_budget();
 	test_order();
