@@ -244,7 +244,7 @@ struct agent *agent_new(struct loop *loop, const struct agent_place *place, stru
 	a->services.subscriptions = subscriptions_new(client_lose);
 	if (a->services.subscriptions) {
 		a->mirror = mirror_new(loop, a->services.subscriptions);
-		a->steal = steal_new(loop, a->services.subscriptions, place->alone, place->root);
+		a->steal = steal_new(loop, a->services.subscriptions, place->alone, place->root, place->lookup);
 	}
 	if (place->have_target) {
 		a->services.target = socket_egress_new(loop, NULL);

@@ -5,11 +5,13 @@
 #include "agent/attach.h"
 
 struct agent;
+struct steal_lookup;
 
 struct agent_place {
 	bool have_target; /* there is one, and we are in it */
 	bool alone;	  /* another agent is at work in it, so nothing is changed there */
 	int root;	  /* the target's root directory, the caller's, or -1 */
+	struct steal_lookup *lookup; /* the agent's from then on; or NULL */
 };
 /* NULL with @err. */
 struct agent *agent_new(struct loop *loop, const struct agent_place *place, struct error *err);

@@ -18,6 +18,7 @@
 #include "agent/hold.h"
 #include "agent/idle.h"
 #include "agent/inspect.h"
+#include "agent/steal_lookup.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -187,9 +188,10 @@ static int serve_failure(struct loop *loop, const struct attach_session *session
 }
 
 /* As the agent of the target: found by others by @sock (-1: not). */
-static int serve_target(struct host *h, const struct attach_session *session, int sock, int root, struct error *err)
+static int serve_target(struct host *h, const struct attach_session *session, int sock, int root, struct steal_lookup *lookup,
+			struct error *err)
 {
-	const struct agent_place place = { .have_target = true, .alone = sock < 0, .root = root };
+	const struct agent_place place = { .have_target = true, .alone = sock < 0, .root = root, .lookup = lookup };
 	struct loop *loop = h->loop;
 	struct agent *a = h->agent = agent_new(loop, &place, err);
 	int rc = -1;
@@ -208,6 +210,7 @@ static int serve_session(struct host *h, const struct arguments *arguments, stru
 	struct error failure = { 0 };
 	enum attach_result found = ATTACH_STRANGER;
 	struct entry entry = { .process = -1, .root = -1 };
+	struct steal_lookup *lookup = NULL;
 	_cleanup_fd_ int root = -1;
 	int sock = -1, rc = enter(arguments, &entry, &session, &failure);
 
@@ -225,14 +228,17 @@ static int serve_session(struct host *h, const struct arguments *arguments, stru
 		rc = error_set(&failure, 0, "attach to the agent of %s: there is none", arguments->target.text);
 	if (rc == 0 && !entry.own_files)
 		root = fcntl(entry.root, F_DUPFD_CLOEXEC, ABOVE_STANDARD);
+	if (rc == 0 && sock >= 0)
+		lookup = steal_lookup_new();
 	if (rc == 0)
 		rc = agent_settle(&entry, &failure);
 	if (rc < 0) {
+		steal_lookup_free(lookup);
 		free(session.info);
 		session.info = NULL;
 		return serve_failure(h->loop, &session, &failure, err);
 	}
-	rc = serve_target(h, &session, sock, root, err);
+	rc = serve_target(h, &session, sock, root, lookup, err);
 	free(session.info);
 	return rc;
 }

@@ -120,6 +120,7 @@ static void look(struct passes *p, struct pass *pass, struct over *over)
 		return;
 	if (is_over(p, &pass->key)) {
 		over->keys[over->n++] = pass->key;
+		steal_rules_pass(p->rules, &pass->key.client, false);
 		forget(p, pass);
 		return;
 	}
@@ -230,6 +231,7 @@ static struct pass *add(struct passes *p, const struct endpoint *client, const s
 	pass->key = (struct pass_key){ *client, *destination };
 	pass->interval = LOOK_FIRST;
 	pass->due = loop_now(p->loop) + LOOK_FIRST;
+	steal_rules_pass(p->rules, client, true);
 	table_add(&p->all, &pass->node, &pass->key, sizeof(pass->key));
 	list_append(&p->in_turn, &pass->list);
 	if (!p->turn.index)
@@ -253,8 +255,10 @@ int passes_dial(struct passes *p, const struct endpoint *client, const struct en
 		if (!pass)
 			return ENOMEM;
 		error = p->egress->ops->dial(p->egress, &from, destination, done, arg, ret_dial);
-		if (error == EADDRINUSE || error == EADDRNOTAVAIL)
+		if (error == EADDRINUSE || error == EADDRNOTAVAIL) {
+			steal_rules_pass(p->rules, &from, false);
 			forget(p, pass);
+		}
 	}
 	if (error && error != EINPROGRESS)
 		log_limited(LOG_LEVEL_DEBUG, "pass: %s", strerror(error));

@@ -21,6 +21,7 @@
 #include "agent/passes.h"
 #include "agent/http.h"
 #include "agent/steal_http.h"
+#include "agent/steal_lookup.h"
 #include "agent/steal_route.h"
 #include "agent/steal_rules.h"
 #include "agent/steal_tcp.h"
@@ -39,6 +40,7 @@ struct steal {
 	struct loop *loop;
 	struct subscriptions *subscriptions;
 	struct steal_http *http;
+	struct steal_lookup *lookup; /* or NULL */
 	struct steal_tcp *tcp; /* NULL: idle, as are those below */
 	struct steal_udp *udp; /* NULL also when datagrams can't be stolen: */
 	struct error no_udp;   /* why */
@@ -62,7 +64,9 @@ static void stop(struct steal *s)
 {
 	loop_disarm(s->loop, &s->tidy);
 	loop_disarm(s->loop, &s->scarce);
-	steal_rules_free(s->rules); /* first: from here on nothing comes */
+	if (s->lookup)
+		steal_lookup_stop(s->lookup);
+	steal_rules_free(s->rules); /* these first: from here on nothing comes */
 	steal_tcp_free(s->tcp);
 	steal_udp_free(s->udp);
 	passes_free(s->passes);
@@ -116,6 +120,19 @@ static void open_udp(struct steal *s, bool redirect)
 		s->udp = steal_udp_new(s->loop, s->subscriptions, &s->no_udp);
 }
 
+/* What it would take is the target's own otherwise. */
+static struct steal_lookup *start_lookup(struct steal *s)
+{
+	const int listeners[] = { [STEAL_V4] = steal_tcp_listener(s->tcp, STEAL_V4), [STEAL_V6] = steal_tcp_listener(s->tcp, STEAL_V6) };
+	struct error err = { 0 };
+
+	if (s->lookup && steal_lookup_start(s->lookup, listeners, &err) == 0)
+		return s->lookup;
+	if (s->lookup)
+		log_warn("steal: %s", err.text);
+	return NULL;
+}
+
 static int open_all(struct steal *s, bool redirect, struct error *err)
 {
 	const struct steal_tcp_events events = { .on_scarce = on_scarce, .arg = s };
@@ -131,7 +148,7 @@ static int open_all(struct steal *s, bool redirect, struct error *err)
 		listeners.udp[v] = s->udp ? steal_udp_port(s->udp, v) : 0;
 	}
 	s->route = steal_route_new(s->loop, listeners.tcp[STEAL_V6] != 0, err);
-	s->rules = s->route ? steal_rules_new(&listeners, redirect, err) : NULL;
+	s->rules = s->route ? steal_rules_new(&listeners, redirect, redirect ? NULL : start_lookup(s), err) : NULL;
 	s->passes = s->rules ? passes_new(s->loop, s->rules, err) : NULL;
 	return s->passes ? steal_tcp_start(s->tcp, s->passes, err) : -1;
 }
@@ -327,7 +344,7 @@ static void on_tidy(struct timer *t)
 		stop(s);
 }
 
-struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone, int root)
+struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone, int root, struct steal_lookup *lookup)
 {
 	struct steal *s = calloc(1, sizeof(*s));
 
@@ -339,7 +356,7 @@ struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, 
 		return NULL;
 	}
 	*s = (struct steal){ .loop = loop, .http = s->http, .subscriptions = subscriptions, .tidy.on_due = on_tidy, .scarce.on_due = on_scarce_due,
-			    .watchdog.fd = -1, .alone = alone };
+			    .watchdog.fd = -1, .alone = alone, .lookup = lookup };
 	s->watcher = (struct subscriptions_watcher){
 		.on_add = on_add, .on_change = on_change, .on_remove = on_remove, .on_client_end = on_client_end
 	};
@@ -358,5 +375,6 @@ void steal_free(struct steal *s)
 		return;
 	steal_http_free(s->http);
 	stop(s);
+	steal_lookup_free(s->lookup);
 	free(s);
 }

@@ -6,10 +6,12 @@
 #include "net/loop.h"
 
 struct steal;
+struct steal_lookup;
 
 /* Watches @subscriptions; both stay the caller's and outlive it. Nothing is changed in the target before the first subscription. @alone: another
- * agent is at work in the target, and nothing may be stolen. @root: the target's root directory, the caller's, or -1. NULL without memory. */
-struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone, int root);
+ * agent is at work in the target, and nothing may be stolen. @root: the target's root directory, the caller's, or -1. @lookup: owned, or NULL.
+ * NULL without memory. */
+struct steal *steal_new(struct loop *loop, struct subscriptions *subscriptions, bool alone, int root, struct steal_lookup *lookup);
 /* Whether a subscription's filter and options could be used, on any port. 0, or -1 with @err. */
 int steal_check(const struct steal *s, const struct subscription *want, struct error *err);
 /* Takes what it changed away; connections that wait for an answer are reset. */

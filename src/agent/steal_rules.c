@@ -15,6 +15,8 @@
  * tproxy gives a SYN to a listener that is there and lets it pass otherwise. The table goes with our socket (`flags owner`). Either is enough
  * for the target's port to be its own again when we die.
  *
+ * Where tproxy can't take them, the kernel's look-up of listeners does, from the same ports (steal_lookup.c).
+ *
  * Without tproxy in the kernel, `redirect` does it (NAT, so conntrack is on then): for new connections alone, too, since it looks at SYNs.
  * The listener is on the wildcard address then, and the original destination is asked for. UDP can't be stolen so. */
 #include "agent/steal_rules.h"
@@ -26,6 +28,7 @@
 #include <string.h>
 
 #include "agent/layout.h"
+#include "agent/steal_lookup.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "net/nft.h"
@@ -36,6 +39,7 @@ enum set { TCP, UDP, FULL, SETS }; /* of ports: what is taken, and what isn't an
 
 struct steal_rules {
 	struct nft *nft;
+	struct steal_lookup *lookup; /* or NULL */
 	const char *family; /* of the table: inet; ip on a kernel without IPv6 */
 	bool paused, has[2];		    /* @has: listeners, by family */
 	uint64_t ports[SETS][2][PORTS / WORD]; /* [set][family] */
@@ -178,7 +182,7 @@ static char *table_text(const char *family, const struct steal_listeners *l, boo
 	return NULL;
 }
 
-struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, bool redirect, struct error *err)
+struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, bool redirect, struct steal_lookup *lookup, struct error *err)
 {
 	struct steal_rules *r = calloc(1, sizeof(*r));
 	char *text = NULL;
@@ -186,6 +190,7 @@ struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, boo
 
 	if (r) {
 		list_init(&r->left);
+		r->lookup = lookup;
 		r->family = listeners->tcp[STEAL_V6] ? "inet" : "ip";
 		for (int v = 0; v < 2; v++)
 			r->has[v] = listeners->tcp[v] != 0;
@@ -296,12 +301,25 @@ static void write_port(struct steal_rules *r, const struct steal_port *p, FILE *
 			write_left(r, f, "add", p, &p->left[i]);
 }
 
+static void tell_taken(const struct steal_rules *r, enum set set, int family, uint16_t port, bool taken)
+{
+	if (r->lookup && set == TCP)
+		steal_lookup_set(r->lookup, family, port, taken);
+}
+
+static void tell_left(const struct steal_rules *r, const struct left *l, bool left)
+{
+	if (r->lookup && l->protocol == IPPROTO_TCP)
+		steal_lookup_leave(r->lookup, &l->at, left);
+}
+
 static void note_port(struct steal_rules *r, const struct steal_port *p)
 {
 	for (int v = 0; v < 2; v++) {
 		note(r, taken_of(p->protocol), v, p->port, p->taken[v]);
 		if (p->protocol == IPPROTO_TCP)
 			note(r, FULL, v, p->port, p->full[v]);
+		tell_taken(r, taken_of(p->protocol), v, p->port, p->taken[v] && !r->paused);
 	}
 	for (struct list *n = r->left.next, *next; n != &r->left; n = next) {
 		struct left *l = container_of(n, struct left, node);
@@ -309,6 +327,7 @@ static void note_port(struct steal_rules *r, const struct steal_port *p)
 		next = n->next;
 		if (l->protocol != p->protocol || l->at.port != p->port || is_left(p, &l->at.ip))
 			continue;
+		tell_left(r, l, false);
 		list_remove(n);
 		free(l);
 	}
@@ -319,6 +338,7 @@ static void note_port(struct steal_rules *r, const struct steal_port *p)
 			continue;
 		*l = (struct left){ .protocol = p->protocol, .at = { .ip = p->left[i], .port = p->port } };
 		list_append(&r->left, &l->node);
+		tell_left(r, l, true);
 	}
 }
 
@@ -357,8 +377,10 @@ static void change_or_log(struct steal_rules *r, const char *how, enum set set, 
 static void change_family(struct steal_rules *r, const char *how, enum set set, int family)
 {
 	for (unsigned int port = 0; port < PORTS; port++)
-		if (is_in(r, set, family, port))
+		if (is_in(r, set, family, port)) {
 			change_or_log(r, how, set, family, port);
+			tell_taken(r, set, family, (uint16_t)port, !r->paused);
+		}
 }
 
 void steal_rules_pause(struct steal_rules *r, bool on)
@@ -370,6 +392,12 @@ void steal_rules_pause(struct steal_rules *r, bool on)
 		change_family(r, on ? "delete" : "add", TCP, v);
 		change_family(r, on ? "delete" : "add", UDP, v);
 	}
+}
+
+void steal_rules_pass(struct steal_rules *r, const struct endpoint *from, bool on)
+{
+	if (r->lookup)
+		steal_lookup_pass(r->lookup, from, on);
 }
 
 static void write_key(FILE *f, const struct pass_key *k, bool more)

@@ -10,6 +10,7 @@
 #include "net/addr.h"
 
 struct steal_rules;
+struct steal_lookup;
 
 /* Ports of the agent's listeners, by enum steal_family; 0 where there is none. */
 enum steal_family { STEAL_V4, STEAL_V6 };
@@ -17,8 +18,9 @@ struct steal_listeners {
 	uint16_t tcp[2], udp[2];
 };
 
-/* The rules are there, for no port yet, until they are freed or this process dies. @redirect: without tproxy, by NAT. NULL with @err. */
-struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, bool redirect, struct error *err);
+/* The rules are there, for no port yet, until they are freed or this process dies. @redirect: without tproxy, by NAT. @lookup, the caller's, is
+ * told the same; or NULL. NULL with @err. */
+struct steal_rules *steal_rules_new(const struct steal_listeners *listeners, bool redirect, struct steal_lookup *lookup, struct error *err);
 void steal_rules_free(struct steal_rules *r);
 /* What of a port is the agent's: new connections to it, or datagrams for it. */
 struct steal_port {
@@ -33,6 +35,9 @@ struct steal_port {
 int steal_rules_set(struct steal_rules *r, const struct steal_port *p, struct error *err);
 /* While paused, none of the ports is the agent's. */
 void steal_rules_pause(struct steal_rules *r, bool on);
+
+/* A connection of the agent's from there is about to be made, in a client's name, or is over. */
+void steal_rules_pass(struct steal_rules *r, const struct endpoint *from, bool on);
 
 /* A connection of the agent's in a client's name. What its packets mean to the rules ends with steal_rules_forget(). */
 struct pass_key {

@@ -400,6 +400,11 @@ uint16_t steal_tcp_port(const struct steal_tcp *t, enum steal_family family)
 	return t->listeners[family].fd < 0 ? 0 : t->listeners[family].at.port;
 }
 
+int steal_tcp_listener(const struct steal_tcp *t, enum steal_family family)
+{
+	return t->listeners[family].fd;
+}
+
 int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *err)
 {
 	t->passes = passes;

@@ -24,6 +24,8 @@ struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *s
 void steal_tcp_free(struct steal_tcp *t);
 /* The port of a listener, 0 when there is none (a host without IPv6). */
 uint16_t steal_tcp_port(const struct steal_tcp *t, enum steal_family family);
+/* A listener, or -1. */
+int steal_tcp_listener(const struct steal_tcp *t, enum steal_family family);
 /* From now on connections are accepted. @passes stays the caller's. */
 int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *err);
 /* Whoever waits for this subscriber's answer goes on to the next. It is listed no more. */

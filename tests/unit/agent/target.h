@@ -160,7 +160,7 @@ static void agent_start(void *arg)
 	services = (struct client_services){ .loop = loop };
 	services.target = socket_egress_new(loop, NULL);
 	services.subscriptions = subscriptions_new(client_lose);
-	steal = steal_new(loop, services.subscriptions, false, -1);
+	steal = steal_new(loop, services.subscriptions, false, -1, NULL);
 }
 
 static void agent_stop(void *arg)
