@@ -3,15 +3,16 @@
 
     this machine          node1                               node2
     mrdk<N>  .1/30 ────── uplink0 .2/30   peer0 .5/30 ────── uplink0 .6/30      172.31.<N>.0
-                                               ::5/126          ::6/126         fd31:<N>::
+           ::1/126           ::2/126           ::5/126          ::6/126         fd31:<N>::
                           control plane, CoreDNS
                           pods 10.244.1.0/24                  pods 10.244.2.0/24
                                fd44:0:0:1::/64                     fd44:0:0:2::/64
 
-This machine is a developer's: it reaches the API server at 172.31.<N>.2:6443 and has no route to pods and services, nor the cluster's name
-server. Everything ends with the nodes' first processes, and those with us; what is left then are empty control groups and a folder, which
-down() removes, or the next up() if we were killed. Several clusters at a time have different N."""
+This machine is a developer's: it reaches the API server at 172.31.<N>.2:6443 (in a cluster of IPv6 alone, at fd31:<N>::2) and has no route to
+pods and services, nor the cluster's name server. Everything ends with the nodes' first processes, and those with us; what is left then are empty
+control groups and a folder, which down() removes, or the next up() if we were killed. Several clusters at a time have different N."""
 
+import ipaddress
 import json
 import os
 import shutil
@@ -31,11 +32,21 @@ PROGRAM = os.path.join(BUILT, "allkube")
 IMAGES = os.path.join(BUILT, "images")
 PLUGINS = "/usr/lib/cni"
 CLUSTERS = 16
+# What pods and services have, in a cluster of both families (IPv4 first) and in one of IPv6 alone.
+FAMILIES = {
+    "both": {"PODS": "10.244.0.0/16,fd44::/48", "SERVICES": "10.96.0.0/16,fd96::/112", "DNS": "10.96.0.10"},
+    "ipv6": {"PODS": "fd44::/48", "SERVICES": "fd96::/112", "DNS": "fd96::a"},
+}
 START_SECONDS = 180 * PATIENCE
 
 
 class Trouble(Exception):
     pass
+
+
+def bracketed(address):
+    """As it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _run(*command, **more):
@@ -81,15 +92,18 @@ def _take_number():
 
 
 class Node:
-    def __init__(self, cluster, name, address, gateway, pod_nets, peer, link6, server):
-        self.cluster, self.name, self.address = cluster, name, address
+    def __init__(self, cluster, name, address, gateway, pod_nets, peer, links6, server):
+        self.cluster, self.name = cluster, name
+        self.addresses = (links6.split()[1],) if cluster.families == "ipv6" else (address, links6.split()[1])
         self.pod_nets = pod_nets
+        self.gateway = str(ipaddress.ip_network(pod_nets[0])[1])  # of its pods
         self.state = os.path.join(cluster.state, name)
         self.groups = cgroups.Groups(f"mirrord-kube-{cluster.number}-{name}")
         self.outer = self.init = None
         self.environment = {
-            "STATE": self.state, "PROGRAM": PROGRAM, "IMAGES": IMAGES, "API": f"{cluster.address}:6443", "NAME": name, "ADDRESS": address,
-            "GATEWAY": gateway, "PEER": peer, "LINK6": link6, "SERVER": "yes" if server else "",
+            "STATE": self.state, "PROGRAM": PROGRAM, "IMAGES": IMAGES, "API": cluster.url, "NAME": name, "ADDRESS": address,
+            "GATEWAY": gateway, "PEER": peer, "LINKS6": links6, "SERVER": cluster.address if server else "",
+            "NODE_ADDRESSES": ",".join(self.addresses), "SERVICES": FAMILIES[cluster.families]["SERVICES"],
         }
 
     def prepare(self):
@@ -97,7 +111,9 @@ class Node:
         _bridge_plugin(f"{self.state}/plugins")
         for name in os.listdir(self.cluster.authority.directory):
             shutil.copy(self.cluster.authority.path(name), self.state)
-        values = {"STATE": self.state, "NAME": self.name, "POD_NET": self.pod_nets[0], "POD_NET6": self.pod_nets[1]}
+        ranges = json.dumps([[{"subnet": net}] for net in self.pod_nets])
+        routes = json.dumps([{"dst": "::/0" if ":" in net else "0.0.0.0/0"} for net in self.pod_nets])
+        values = {"STATE": self.state, "NAME": self.name, "RANGES": ranges, "ROUTES": routes, **FAMILIES[self.cluster.families]}
         _fill("cni.conflist", f"{self.state}/cni/10-pods.conflist", **values)
         for name in ("containerd.toml", "kubelet.yaml", "proxy.yaml"):
             _fill(name, f"{self.state}/{name}", **values)
@@ -175,15 +191,18 @@ class Node:
 
 
 class Cluster:
-    def __init__(self):
+    def __init__(self, families="both"):
         self.number, self._held = _take_number()
-        self.address = f"172.31.{self.number}.2"
+        self.families = families
+        self.address = f"fd31:{self.number}::2" if families == "ipv6" else f"172.31.{self.number}.2"
+        self.url = f"https://{bracketed(self.address)}:6443"
         self.link = f"mrdk{self.number}"
         self.state = tempfile.gettempdir() + f"/mirrord-kube-{self.number}"
         net, net6 = f"172.31.{self.number}", f"fd31:{self.number}:"
-        pods = [(f"10.244.{i}.0/24", f"fd44:0:0:{i}::/64") for i in (1, 2)]
+        pods = [(f"10.244.{i}.0/24", f"fd44:0:0:{i}::/64")[families == "ipv6":] for i in (1, 2)]
         self.nodes = [
-            Node(self, "node1", self.address, f"{net}.1", pods[0], f"{net}.5 {net}.6 {pods[1][0]}", f"peer0 {net6}:5 {net6}:6 {pods[1][1]}", True),
+            Node(self, "node1", f"{net}.2", f"{net}.1", pods[0], f"{net}.5 {net}.6 10.244.2.0/24",
+                 f"uplink0 {net6}:2 {net6}:1 default\npeer0 {net6}:5 {net6}:6 {pods[1][-1]}", True),
             Node(self, "node2", f"{net}.6", f"{net}.5", pods[1], "", f"uplink0 {net6}:6 {net6}:5 default", False),
         ]
         self.authority = None
@@ -202,23 +221,23 @@ class Cluster:
     def _make_certificates(self):
         os.mkdir(f"{self.state}/pki")
         a = self.authority = pki.Authority(f"{self.state}/pki")
-        server = f"https://{self.address}:6443"
         service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
-        a.certify("apiserver", "/CN=kube-apiserver", [self.address, "127.0.0.1", "10.96.0.1"], ["localhost", *service])
+        a.certify("apiserver", "/CN=kube-apiserver", [self.address, "127.0.0.1", "10.96.0.1", "fd96::1"], ["localhost", *service])
         a.certify("kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client")
         clients = {"admin": "/O=system:masters/CN=admin", "controllers": "/CN=system:kube-controller-manager",
                    "scheduler": "/CN=system:kube-scheduler", "proxy": "/CN=system:kube-proxy"}
         for name, subject in clients.items():
             a.certify(name, subject)
-            a.kubeconfig(name, server)
+            a.kubeconfig(name, self.url)
         for node in self.nodes:
-            a.certify(node.name, f"/O=system:nodes/CN=system:node:{node.name}", [node.address], [node.name])
-            a.kubeconfig(node.name, server)
+            a.certify(node.name, f"/O=system:nodes/CN=system:node:{node.name}", node.addresses, [node.name])
+            a.kubeconfig(node.name, self.url)
 
     def _connect(self):
         first, second = self.nodes
         _run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "uplink0", "netns", str(first.init))
         _run("ip", "address", "add", f"172.31.{self.number}.1/30", "dev", self.link)
+        _run("ip", "address", "add", f"fd31:{self.number}::1/126", "dev", self.link, "nodad")
         _run("ip", "link", "set", self.link, "up")
         _run("nsenter", "-t", str(first.init), "-n", "ip", "link", "add", "peer0", "type", "veth", "peer", "name", "uplink0", "netns",
              str(second.init))
@@ -226,7 +245,7 @@ class Cluster:
     def _await_ready(self):
         until = time.monotonic() + START_SECONDS
         self._await(until, "/readyz")
-        _fill("dns.yaml", f"{self.state}/dns.yaml", PROGRAM=PROGRAM)
+        _fill("dns.yaml", f"{self.state}/dns.yaml", PROGRAM=PROGRAM, **FAMILIES[self.families])
         self.kubectl("apply", "-f", f"{self.state}/dns.yaml")
         self._await(until, "/api/v1/namespaces/default/serviceaccounts/default")  # pods are refused before it is there
         for node in self.nodes:
@@ -239,7 +258,7 @@ class Cluster:
         curl = ["curl", "-fs", "--noproxy", "*", "--max-time", "5", "-o", "/dev/null"]
         for option, name in (("--cacert", "ca.crt"), ("--cert", "admin.crt"), ("--key", "admin.key")):
             curl += [option, self.authority.path(name)]
-        return subprocess.run([*curl, f"https://{self.address}:6443{path}"]).returncode == 0
+        return subprocess.run([*curl, self.url + path]).returncode == 0
 
     def _await(self, until, path):
         while not self.answers(path):

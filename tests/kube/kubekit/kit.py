@@ -11,7 +11,7 @@ import time
 
 from labkit.registry import PATIENCE, PROMPT, Failure
 
-from .cluster import HERE, Trouble
+from .cluster import HERE, Trouble, bracketed
 
 
 WAIT = 90  # seconds, for what comes in the end: who waits for a condition loses nothing by patience
@@ -48,10 +48,10 @@ class Kit:
         pods = self.pods("app=web")
         addresses = {p["status"]["podIP"] for p in pods}
         service = self.get("service", "web")["spec"]["clusterIP"]
-        ask = f"for i in 1 2 3 4 5 6 7 8; do curl -fs --max-time 5 http://{service}/ || :; done"
+        ask = f"for i in 1 2 3 4 5 6 7 8; do curl -fs --max-time 5 http://{bracketed(service)}/ || :; done"
         for node in self.cluster.nodes:
             self.wait_for(f"{node.name}'s way to the service", lambda: all(p["metadata"]["name"] in node.run("sh", "-c", ask) for p in pods))
-        self.wait_for("the service's pods by name", lambda: addresses <= set(self.in_pod("client", "getent ahostsv4 web-headless || :").split()))
+        self.wait_for("the service's pods by name", lambda: addresses <= set(self.in_pod("client", "getent ahosts web-headless || :").split()))
 
     def kubectl(self, *arguments, **more):
         try:
@@ -67,6 +67,10 @@ class Kit:
 
     def pod_address(self, name, namespace="default"):
         return self.get("-n", namespace, "pod", name)["status"]["podIP"]
+
+    def pod_host(self, name, namespace="default"):
+        """Its address as it stands in a URL."""
+        return bracketed(self.pod_address(name, namespace))
 
     def in_pod(self, pod, script, *options, **more):
         """What a bash script in the pod prints."""

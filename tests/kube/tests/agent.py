@@ -10,6 +10,8 @@ import time
 
 from labkit.registry import PATIENCE, PROMPT, expect, expect_in, test
 
+from kubekit.cluster import bracketed
+
 from .targets import ASK, asker
 
 WAYS = {"job": (), "ephemeral": ("-e",)}
@@ -27,7 +29,7 @@ def ways(kit):
     service = kit.get("service", "web")["spec"]["clusterIP"]
     for way, options in WAYS.items():
         expect(way, asker(kit, "pod/client", options), kit.pod_address("client"))
-        out = run(kit, f"curl -sS --max-time 30 http://{service}/", options=options)
+        out = run(kit, f"curl -sS --max-time 30 http://{bracketed(service)}/", options=options)
         expect(f"{way}: by the service's address", json.loads(out)["peer"], kit.pod_address("client"))
 
 
@@ -46,14 +48,15 @@ def dns(kit):
 @test("agent.addresses")
 def addresses(kit):
     """A pod by its address, a port that nobody has, the pod's own localhost."""
-    script = "curl -sS --max-time 30 http://$1:8080/; echo; curl -s --max-time 30 http://$1:1/ || echo $?; curl -sS --max-time 30 http://127.0.0.1:8080/"
+    script = ("curl -sS --max-time 30 http://$1:8080/; echo; curl -s --max-time 30 http://$1:1/ || echo $?; "
+              "curl -sS --max-time 30 http://127.0.0.1:8080/ http://[::1]:8080/")
     web = kit.pods("app=web")[0]
     name, address = web["metadata"]["name"], web["status"]["podIP"]
     for way, options in WAYS.items():
-        out = run(kit, f"set -- {address}; {script}", f"pod/{name}", options).split("\n")
+        out = run(kit, f"set -- {bracketed(address)}; {script}", f"pod/{name}", options).split("\n")
         answers = [json.loads(line) for line in out if line.startswith("{")]
-        expect(f"{way}: pods", [a["pod"] for a in answers], [name, name])
-        expect(f"{way}: peers", [a["peer"] for a in answers], [address, "127.0.0.1"])
+        expect(f"{way}: pods", [a["pod"] for a in answers], [name] * 3)
+        expect(f"{way}: peers", [a["peer"] for a in answers], [address, "127.0.0.1", "::1"])
         expect(f"{way}: refused", "7" in out, True)
 
 
@@ -63,7 +66,7 @@ def bulk(kit):
     client = ("import hashlib, os, socket, sys, threading\n"
               "def once(ret):\n"
               " data = os.urandom(1 << 20) * 12\n"
-              " c = socket.create_connection((sys.argv[1], 7007), 10)\n"
+              " c = socket.create_connection((sys.argv[1], 7007), float(sys.argv[2]))\n"
               " t = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(1)))\n"
               " t.start()\n"
               " got = hashlib.sha256()\n"
@@ -75,7 +78,7 @@ def bulk(kit):
               "threads = [threading.Thread(target=once, args=(all_,)) for _ in range(4)]\n"
               "[t.start() for t in threads]; [t.join() for t in threads]\n"
               "print(all_)")
-    done = kit.mirrord(["python3", "-c", client, kit.pod_address("echo")], "pod/client")
+    done = kit.mirrord(["python3", "-c", client, kit.pod_address("echo"), str(PROMPT)], "pod/client")
     expect("echoed", done.out, "[True, True, True, True]\n", f"{done}\n{kit.session_log()}")
 
 

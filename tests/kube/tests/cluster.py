@@ -33,7 +33,7 @@ def names(kit):
     service_address = kit.get("service", "web")["spec"]["clusterIP"]
     for name in ("web", "web.default", "web.default.svc.cluster.local"):
         expect_in(name, kit.in_pod("client", f"getent hosts {name}"), service_address)
-    headless = kit.in_pod("client", "getent ahostsv4 web-headless")
+    headless = kit.in_pod("client", "getent ahosts web-headless")
     expect("the pods behind a headless service", {line.split()[0] for line in headless.splitlines()}, addresses)
     expect_in("a name outside", kit.in_pod("client", "getent hosts outside.example"), "198.51.100.7")
     expect("no name", kit.in_pod("client", "getent hosts none.example || echo $?"), "2\n")
@@ -79,7 +79,7 @@ def rbac(kit):
     """A user who may list pods may not list secrets."""
     authority = kit.cluster.authority
     authority.certify("reader", "/CN=reader")
-    config = authority.kubeconfig("reader", f"https://{kit.cluster.address}:6443")
+    config = authority.kubeconfig("reader", kit.cluster.url)
     kit.kubectl("create", "role", "reader", "--verb=get,list", "--resource=pods")
     kit.kubectl("create", "rolebinding", "reader", "--role=reader", "--user=reader")
     try:

@@ -156,7 +156,7 @@ class Proxy(threading.Thread):
         place = head.split()[1].decode()
         self.asked.append(place)
         host, port = place.rsplit(":", 1)
-        server = socket.create_connection((host, int(port)))
+        server = socket.create_connection((host.strip("[]"), int(port)))
         client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
         def pump(a, b):
@@ -172,7 +172,7 @@ class Proxy(threading.Thread):
 def proxy(kit):
     """proxy-url and HTTPS_PROXY carry requests and the tunnel; NO_PROXY and use_proxy keep them away."""
     p = Proxy()
-    api = f"{kit.cluster.address}:6443"
+    api = kit.cluster.url.removeprefix("https://")
     try:
         works(kit, config(kit, certificate(kit), **{"proxy-url": p.url}), "proxy-url")
         expect("asked for", set(p.asked), {api})

@@ -12,16 +12,14 @@ from .agent import WAYS
 from .incoming import SERVER, ends
 from .targets import objects, pod
 
-BOTH = 'import socket\nhttp.server.ThreadingHTTPServer.address_family = socket.AF_INET6\nserver = http.server.ThreadingHTTPServer(("::"'
-# SERVER for both families; an IPv4 client is told by its mapped address.
-SERVER_OF_BOTH = SERVER.replace('server = http.server.ThreadingHTTPServer((""', BOTH)
+SERVER_OF_FOUR = SERVER.replace("AF_INET6", "AF_INET")
 FAMILIES = ("4", "6")
 
 
 def six():
     """A pod that serves both families, a service for both, and one for IPv6 alone."""
     spec = pod("six")
-    spec["containers"][0].update(command=["python3", "-c", SERVER_OF_BOTH, "8080", "six"],
+    spec["containers"][0].update(command=["python3", "-c", SERVER, "8080", "six"],
                                  readinessProbe={"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 30})
     ports = {"selector": {"app": "six"}, "ports": [{"port": 80, "targetPort": 8080}]}
     return ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "six", "labels": {"app": "six"}}, "spec": spec},
@@ -30,9 +28,9 @@ def six():
 
 
 def addresses(kit, name):
-    """By family. IPv4's as SERVER_OF_BOTH tells it."""
+    """By family."""
     four, six_ = sorted((a["ip"] for a in kit.get("pod", name)["status"]["podIPs"]), key=lambda a: ":" in a)
-    return {"4": f"::ffff:{four}", "6": six_}
+    return {"4": four, "6": six_}
 
 
 def await_services(kit):
@@ -51,7 +49,7 @@ def outgoing(kit):
         await_services(kit)
         mine = addresses(kit, "client")
         inside = kit.in_pod("client", script)
-        expect("addresses of the pod", inside.split()[-2:], sorted((mine["4"].removeprefix("::ffff:"), mine["6"])))
+        expect("addresses of the pod", inside.split()[-2:], sorted((mine["4"], mine["6"])))
         for way, options in WAYS.items():
             done = kit.mirrord(ask, "pod/client", options)
             peers = [json.loads(line)["peer"] for line in done.out.splitlines()]
@@ -73,7 +71,7 @@ def incoming(kit):
         kit.wait_ready("pod/six")
         await_services(kit)
         for options in WAYS.values():
-            p = kit.start_mirrord(["python3", "-u", "-c", SERVER_OF_BOTH], "pod/six", ["--steal", *options])
+            p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "pod/six", ["--steal", *options])
             try:
                 kit.wait_logged("the port", "port 8080 is stolen", p=p)
                 ask_six(kit, "/", "local")
@@ -81,7 +79,7 @@ def incoming(kit):
                 ends(p)
             kit.wait_clean()
             ask_six(kit, "/", "six")
-        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "pod/six", ["--steal"])
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER_OF_FOUR], "pod/six", ["--steal"])
         try:
             kit.wait_logged("the port", "port 8080 is stolen", p=p)
             expect_in("by IPv4", kit.in_pod("client", "curl -sS -4 --max-time 30 http://both/"), '"local"', kit.session_log())
@@ -97,7 +95,7 @@ def check_copies(kit):
         def copies():
             return {line for line in os.pread(out.fileno(), 1 << 20, 0).decode().splitlines() if line.startswith("/copied ")}
 
-        p = kit.start_mirrord(["python3", "-u", "-c", SERVER_OF_BOTH], "pod/six", stdout=out)
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "pod/six", stdout=out)
         try:
             kit.wait_logged("the port", "port 8080 is mirrored", p=p)
             ask_six(kit, "/copied", "six")

@@ -21,7 +21,7 @@ class OldServer:
     def __init__(self, kit):
         authority = kit.cluster.authority
         authority.certify("old", "/CN=old", ["127.0.0.1"])
-        self.kit, self.struck, self.clients = kit, 0, set()
+        self.kit, self.struck, self.clients, self.tasks = kit, 0, set(), set()
         self.mine = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.mine.load_cert_chain(authority.path("old.crt"), authority.path("old.key"))
         self.theirs = ssl.create_default_context(cafile=authority.path("ca.crt"))
@@ -36,6 +36,7 @@ class OldServer:
 
     async def serve(self, reader, writer):
         self.clients.add(writer)
+        self.tasks.add(asyncio.current_task())  # nobody else holds it
         server = await asyncio.open_connection(self.kit.cluster.address, 6443, ssl=self.theirs)
         await asyncio.gather(self.pump(reader, server[1], self.strike), self.pump(server[0], writer, bytes))
         self.clients.discard(writer)
@@ -65,6 +66,8 @@ class OldServer:
         for writer in self.clients:
             writer.transport.abort()
         others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
     def end(self):
@@ -96,7 +99,7 @@ def exec_v4(kit):
             p = kit.start_mirrord(["python3", "-u", "-c", SERVER, "8081"], "pod/client", ["--steal", *options], kubeconfig=kubeconfig)
             try:
                 kit.wait_logged("the port", "port 8081 is stolen", p=p)
-                asked = kit.in_pod("shell", f"curl -sS --max-time 30 http://{kit.pod_address('client')}:8081/")
+                asked = kit.in_pod("shell", f"curl -sS --max-time 30 http://{kit.pod_host('client')}:8081/")
                 expect_in(f"{way}: who answers", asked, '"local"', kit.session_log())
             finally:
                 ends(p)

@@ -11,7 +11,7 @@ import threading
 
 from labkit.registry import PATIENCE, PROMPT, expect, expect_in, test
 
-from kubekit.cluster import PROGRAM
+from kubekit.cluster import PROGRAM, bracketed
 
 from .agent import WAYS
 from .incoming import SERVER, ends
@@ -172,7 +172,7 @@ def container_killed(kit):
             pod = kit.pods("app=shop")[0]
             name, address = pod["metadata"]["name"], pod["status"]["podIP"]
             p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", ["--steal", *options])
-            ask = f"curl -sS --max-time 5 http://{address}:8080/ || echo failed"
+            ask = f"curl -sS --max-time 5 http://{bracketed(address)}:8080/ || echo failed"
             try:
                 kit.wait_for("a request that is answered here", lambda: "local" in kit.in_pod("client", ask))
                 kill_container(kit, name)

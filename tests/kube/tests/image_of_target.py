@@ -18,7 +18,7 @@ def image_of_target(kit):
     p = kit.start_mirrord(["python3", "-u", "-c", SERVER, "8081"], "pod/client", ("--steal", *brought))
     try:
         kit.wait_logged("the port", "port 8081 is stolen", p=p)
-        expect_in("who answers", kit.in_pod("shell", f"curl -sS --max-time 30 http://{kit.pod_address('client')}:8081/"), "local", kit.session_log())
+        expect_in("who answers", kit.in_pod("shell", f"curl -sS --max-time 30 http://{kit.pod_host('client')}:8081/"), "local", kit.session_log())
     finally:
         ends(p)
     guarded = kit.pods("app=guarded", "guarded")[0]["status"]["podIP"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What comes to the pod reaches the program, from the real client's address; afterwards all is as before. And the pod's environment."""
 
+import collections
 import json
 import os
 import signal
@@ -10,14 +11,14 @@ import tempfile
 
 from labkit.registry import PROMPT, expect, expect_in, test
 
-from kubekit.cluster import PROGRAM
+from kubekit.cluster import PROGRAM, bracketed
 
 from .agent import WAYS
 from .targets import objects
 
-# [PORT [NAME]]: prints the port, then what it is asked for and by whom; for /slow it takes its time.
+# Of both families. [PORT [NAME]]: prints the port, then what it is asked for and by whom; for /slow it takes its time.
 SERVER = """
-import http.server, json, os, sys, time
+import http.server, json, os, socket, sys, time
 port, name = [*sys.argv[1:], *["8080", "local"][len(sys.argv) - 1:]]
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -25,12 +26,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/slow":
             os.write(1, b"begun\\n")
             time.sleep(4)
-        body = (json.dumps({"pod": name, "peer": self.client_address[0], "path": self.path}) + "\\n").encode()
+        peer = self.client_address[0].removeprefix("::ffff:")
+        body = (json.dumps({"pod": name, "peer": peer, "path": self.path}) + "\\n").encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-        os.write(1, f"{self.path} {self.client_address[0]}\\n".encode())  # in one piece: other threads print, too
+        os.write(1, f"{self.path} {peer}\\n".encode())  # in one piece: other threads print, too
+http.server.ThreadingHTTPServer.address_family = socket.AF_INET6
 server = http.server.ThreadingHTTPServer(("", int(port)), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()
@@ -85,63 +88,58 @@ def filtered(kit):
         kit.wait_clean()
 
 
+def check_copies(kit, target, host, options=(), pods=1):
+    """Asks @host twenty times: what the target's pod answers is copied, once; with more @pods, what any of them answers."""
+    copy = f"/copied {kit.pod_address('client')}"
+    with tempfile.TemporaryFile("w+") as out:
+        def lines():
+            return os.pread(out.fileno(), 1 << 20, 0).decode().splitlines()
+
+        p = kit.start_mirrord(["sh", "-c", 'hostname; exec python3 -u -c "$0"', SERVER], target, options, stdout=out)
+        try:
+            kit.wait_logged("the subscription", "port 8080 is mirrored", pods, p)
+            answers = kit.in_pod("client", f"for i in {{1..20}}; do curl -sS --max-time 30 http://{host}/copied; done")
+            who = collections.Counter(json.loads(line)["pod"] for line in answers.splitlines())
+            wanted = who[lines()[0]] if pods == 1 else 20
+            kit.wait_for("the copies", lambda: lines().count(copy) >= wanted)
+        finally:
+            ends(p)
+        expect("copies", lines().count(copy), wanted, f"{who}\n{kit.session_log()}")
+        expect("answers", (sum(who.values()), "local" in who), (20, False))
+        return who
+
+
 @test("incoming.mirror")
 def mirror(kit):
     """The program gets a copy of each request; the pod answers."""
-    name, address = next((p["metadata"]["name"], p["status"]["podIP"]) for p in kit.pods("app=web"))
-    copy = f"/copied {kit.pod_address('client')}\n"
-    with tempfile.TemporaryFile("w+") as out:
-        def copies():
-            return os.pread(out.fileno(), 1 << 20, 0).decode().count(copy)
-
-        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", stdout=out)
-        try:
-            kit.wait_logged("the subscription", "port 8080 is mirrored", p=p)
-            answers = kit.in_pod("client", f"for i in {{1..20}}; do curl -sS --max-time 30 http://{address}:8080/copied; done")
-            expect("who answers", {json.loads(line)["pod"] for line in answers.splitlines()}, {name})
-            kit.wait_for("the copies", lambda: copies() >= 20)
-        finally:
-            ends(p)
-        expect("copies", copies(), 20)
+    web = kit.pods("app=web")[0]
+    name = web["metadata"]["name"]
+    expect("who answers", check_copies(kit, f"pod/{name}", f"{bracketed(web['status']['podIP'])}:8080"), {name: 20})
 
 
-def node_server():
-    """A pod with its node's network, which serves port 8090 there."""
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "noded", "labels": {"app": "noded"}}, "spec": {
-        "hostNetwork": True, "nodeName": "node2", "terminationGracePeriodSeconds": 0,
-        "containers": [{"name": "main", "image": "localhost/app:1", "command": ["python3", "-m", "http.server", "8090", "-d", "/tmp"],
-                        "readinessProbe": {"tcpSocket": {"port": 8090}, "periodSeconds": 1}}]}}
-
-
-@test("incoming.host_network", timeout=90)
-def host_network(kit):
-    """Refused, unless it is allowed; then the node's port is taken."""
-    allowed = f"{kit.cluster.state}/host_network.json"
-    with open(allowed, "w") as f:
-        json.dump({"agent": {"allow_host_network": True}}, f)
-    with objects(kit, node_server()):
-        kit.wait_ready("pod/noded")
-        done = kit.mirrord(["true"], "pod/noded", ["--steal"])
-        expect("status", done.status, 1, str(done))
-        expect_in("stderr", done.err, "pod noded has the network of its node (hostNetwork)")
-        expect_in("stderr", done.err, "agent.allow_host_network")
-        expect("mirror", kit.mirrord(["true"], "pod/noded").status, 0)
-        ask = ["curl", "-sS", "--max-time", "30", f"http://{kit.pod_address('noded')}:8090/"]
-        p = kit.start_mirrord(["python3", "-u", "-c", SERVER, "8090"], "pod/noded", ["--steal", "-f", allowed])
-        try:
-            kit.wait_for("a request that is answered here", lambda: "local" in kit.cluster.nodes[0].run(*ask))
-            clients = {n.name: n.run(*ask) for n in kit.cluster.nodes} | {"a pod of the other node": kit.in_pod(on_node(kit, "node1")["metadata"]["name"], " ".join(ask))}
-            for who, answer in clients.items():
-                expect_in(who, answer, '"local"', kit.session_log())
-        finally:
-            ends(p)
+@test("incoming.mirror_service", timeout=120)
+def mirror_service(kit):
+    """A service of two pods as the target, asked by its address: copies of what one of them answers; with all replicas, of everything."""
+    service = bracketed(kit.get("service", "web")["spec"]["clusterIP"])
+    for options in WAYS.values():
+        check_copies(kit, "service/web", service, options)
         kit.wait_clean()
-        expect("afterwards", "local" in kit.cluster.nodes[0].run(*ask), False)
+    everything = f"{kit.cluster.state}/everything.json"
+    with open(everything, "w") as f:
+        json.dump({"target": {"service": "web", "replicas": "all"}}, f)
+    check_copies(kit, "service/web", service, ["-f", everything], 2)
 
 
 def on_node(kit, node):
     """The web pod there."""
     return next(p for p in kit.pods("app=web") if p["spec"]["nodeName"] == node)
+
+
+def node_server():
+    """A pod with its node's network."""
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "noded", "labels": {"app": "noded"}}, "spec": {
+        "hostNetwork": True, "nodeName": "node2", "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "main", "image": "localhost/app:1", "command": ["sleep", "infinity"]}]}}
 
 
 @test("incoming.host_client", timeout=90)
@@ -156,9 +154,10 @@ def host_client(kit):
             p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", ["--steal", *options])
             try:
                 kit.wait_logged("the port", "port 8080 is stolen", p=p)
-                direct = json.loads(kit.in_pod("noded", f"curl -sS --max-time 30 http://{address}:8080/"))
-                expect(f"{way}: who answers, whom it sees", (direct["pod"], direct["peer"]), ("local", "10.244.2.1"), kit.session_log())
-                answers = kit.in_pod("noded", f"for i in {{1..30}}; do curl -sS --max-time 30 http://{service}/; done")
+                direct = json.loads(kit.in_pod("noded", f"curl -sS --max-time 30 http://{bracketed(address)}:8080/"))
+                seen = direct["pod"], direct["peer"]
+                expect(f"{way}: who answers, whom it sees", seen, ("local", kit.cluster.nodes[1].gateway), kit.session_log())
+                answers = kit.in_pod("noded", f"for i in {{1..30}}; do curl -sS --max-time 30 http://{bracketed(service)}/; done")
                 expect(f"{way}: who answers for the service", {json.loads(a)["pod"] == "local" for a in answers.splitlines()}, {True, False})
             finally:
                 ends(p)
@@ -175,12 +174,12 @@ def agent_deleted(kit):
             return words in os.pread(out.fileno(), 1 << 20, 0).decode()
 
         def asked():
-            answers.append(json.loads(kit.in_pod("client", f"curl -sS --max-time 30 http://{address}:8080/"))["pod"])
+            answers.append(json.loads(kit.in_pod("client", f"curl -sS --max-time 30 http://{bracketed(address)}:8080/"))["pod"])
             return answers[-1]
 
         answers = []
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", ["--steal"], stdout=out)
-        slow = [PROGRAM, "kubectl", "exec", "client", "--", "curl", "-sS", "--max-time", "20", f"http://{address}:8080/slow"]
+        slow = [PROGRAM, "kubectl", "exec", "client", "--", "curl", "-sS", "--max-time", "20", f"http://{bracketed(address)}:8080/slow"]
         try:
             kit.wait_logged("the subscription", "port 8080 is stolen", p=p)
             client = subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=kit.cluster.environment())
@@ -220,9 +219,10 @@ def environment(kit):
     """Of the pod's container, by every way: from a ConfigMap, a Secret, the pod's fields."""
     script = "echo $COLOUR $PASSWORD $POD_ADDRESS $KUBERNETES_SERVICE_HOST"
     pods = {p["metadata"]["name"]: p["status"]["podIP"] for p in kit.pods("app=web")}
+    service = kit.get("service", "kubernetes")["spec"]["clusterIP"]
     for options in WAYS.values():
         for name, address in pods.items():
             done = kit.mirrord(["sh", "-c", script], f"pod/{name}", options)
-            expect(f"{options}", done.out, f"green hunter2 {address} 10.96.0.1\n", f"{done}\n{kit.session_log()}")
+            expect(f"{options}", done.out, f"green hunter2 {address} {service}\n", f"{done}\n{kit.session_log()}")
     who = [kit.mirrord(["sh", "-c", "echo $WHO"], f"pod/shell{container}").out for container in ("", "/container/first", "/container/second")]
     expect("of the container that is meant", who, ["second\n", "first\n", "second\n"])

@@ -35,7 +35,7 @@ def user(kit, rules, namespace="default"):
 def config(kit, account, namespace="default", name="dev.conf", **cluster):
     """A kubeconfig (JSON is YAML) with one user."""
     path = f"{kit.cluster.state}/{name}"
-    near = {"server": f"https://{kit.cluster.address}:6443", "certificate-authority": kit.cluster.authority.path("ca.crt"), **cluster}
+    near = {"server": kit.cluster.url, "certificate-authority": kit.cluster.authority.path("ca.crt"), **cluster}
     with open(path, "w") as f:
         json.dump({"current-context": "dev", "clusters": [{"name": "near", "cluster": near}], "users": [{"name": "dev", "user": account}],
                    "contexts": [{"name": "dev", "context": {"cluster": "near", "user": "dev", "namespace": namespace}}]}, f)

@@ -7,6 +7,8 @@ import errno
 
 from labkit.registry import expect, expect_in, test
 
+from kubekit.cluster import bracketed
+
 from .agent import WAYS
 from .incoming import SERVER, ends, on_node
 
@@ -57,7 +59,7 @@ def ingress(kit):
     target = on_node(kit, "node2")
     name, address = target["metadata"]["name"], target["status"]["podIP"]
     peer = on_node(kit, "node1")["metadata"]["name"]
-    ask = f"curl -sS --max-time 30 http://{address}:8080/ 2>&1 || echo $?"
+    ask = f"curl -sS --max-time 30 http://{bracketed(address)}:8080/ 2>&1 || echo $?"
     for options in WAYS.values():
         p = kit.start_mirrord(["python3", "-u", "-c", SERVER], f"pod/{name}", ["--steal", *options])
         try:

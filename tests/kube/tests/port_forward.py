@@ -61,7 +61,8 @@ def web(port):
 def local(kit):
     """By short name, by full name, by address, UDP; the server sees the pod."""
     dns = kit.get("-n", "kube-system", "service", "kube-dns")["spec"]["clusterIP"]
-    with Forward(kit, "pod/client", "-L", "0:web:80", "-L", "0:web.default.svc.cluster.local:80", "-L", f"0:{kit.pod_address('echo')}:7007", "-L",
+    dns, question = (f"[{dns}]", "AAAA") if ":" in dns else (dns, "A")
+    with Forward(kit, "pod/client", "-L", "0:web:80", "-L", "0:web.default.svc.cluster.local:80", "-L", f"0:{kit.pod_host('echo')}:7007", "-L",
                  f"0:{dns}:53/udp", "-L", f"0:{dns}:53", "-L", "0:none.default.svc.cluster.local:80") as f:
         for port in f.at[:2]:
             expect("whom the service sees", web(port)["peer"], kit.pod_address("client"))
@@ -70,7 +71,7 @@ def local(kit):
         expect("a megabyte there and back, with a half-close", done.stdout == data, True, f"{len(done.stdout)} bytes; {done.stderr}")
         address = kit.get("service", "web")["spec"]["clusterIP"]
         for port, way in ((f.at[3], "+notcp"), (f.at[4], "+tcp")):
-            answer = here("dig", "+short", "+tries=1", way, "-p", str(port), "@127.0.0.1", "web.default.svc.cluster.local")
+            answer = here("dig", "+short", "+tries=1", way, "-p", str(port), "@127.0.0.1", "web.default.svc.cluster.local", question)
             expect(f"dig {way}", answer.strip(), address)
         here("curl", "-sS", "--max-time", "5", f"http://127.0.0.1:{f.at[5]}/")
         f.wait_told("none.default.svc.cluster.local:80 from the target: the target knows no such name")

@@ -18,7 +18,7 @@ PORTS = {"http": 8080, "tcp": 7007, "grpc": 2379, "https": 8443}
 
 # Listens on all of them, says what comes and from where, and answers as no probe would have it.
 SINK = """
-import socketserver, sys, threading
+import socket, socketserver, sys, threading
 class Handler(socketserver.BaseRequestHandler):
     def handle(self):
         self.request.settimeout(5)
@@ -26,24 +26,26 @@ class Handler(socketserver.BaseRequestHandler):
         print(self.server.server_address[1], self.client_address[0], words[:40], flush=True)
         self.request.sendall(b"HTTP/1.1 404 Not Found\\r\\nContent-Length: 5\\r\\nConnection: close\\r\\n\\r\\nlocal")
 class Server(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
     allow_reuse_address = daemon_threads = True
     def handle_error(self, *_): pass
 for port in sys.argv[1:]:
     threading.Thread(target=Server(("", int(port)), Handler).serve_forever).start()
 """
 
-TCP = "import socketserver as s; s.TCPServer.allow_reuse_address = True; s.ThreadingTCPServer(('', 7007), s.BaseRequestHandler).serve_forever()"
+TCP = "import socketserver as s; s.TCPServer.address_family = 10; s.TCPServer.allow_reuse_address = True; s.ThreadingTCPServer(('', 7007), s.BaseRequestHandler).serve_forever()"
 HTTPS = """
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=probed -keyout /tmp/key -out /tmp/cert 2>/dev/null
 exec python3 -c "
 import http.server, ssl
+http.server.HTTPServer.address_family = 10
 s = http.server.HTTPServer(('', 8443), http.server.SimpleHTTPRequestHandler)
 c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 c.load_cert_chain('/tmp/cert', '/tmp/key')
 s.socket = c.wrap_socket(s.socket, server_side=True)
 s.serve_forever()"
 """
-ETCD = ["/allkube", "etcd", "--data-dir", "/tmp/etcd", "--listen-client-urls", "http://0.0.0.0:2379", "--advertise-client-urls",
+ETCD = ["/allkube", "etcd", "--data-dir", "/tmp/etcd", "--listen-client-urls", "http://[::]:2379", "--advertise-client-urls",
         "http://127.0.0.1:2379", "--listen-peer-urls", "http://127.0.0.1:2380", "--log-level", "error"]
 
 
@@ -93,14 +95,14 @@ class Sink:
 
 def check_others(kit, sink, name):
     """Clients that are not the kubelet, one of them on its node, whose address they have."""
-    address = kit.pod_address(name)
+    host = kit.pod_host(name)
     node = next(n for n in kit.cluster.nodes if n.name == kit.get("pod", name)["spec"]["nodeName"])
     ask = ["curl", "-s", "--max-time", "30"]
-    expect("another pod", kit.in_pod("client", f"curl -s --max-time 30 http://{address}:8080/ready"), "local")
-    expect("the node", node.run(*ask, f"http://{address}:8080/ready"), "local")
-    expect_in("the node, in words of its own", node.run("sh", "-c", f"echo hello | nc -w 30 {address} 7007"), "local")
-    node.run("sh", "-c", f"curl -ks --max-time 30 --resolve probed.example:8443:{address} https://probed.example:8443/ || true")
-    node.run("sh", "-c", f"curl -s --max-time 30 --http2-prior-knowledge http://{address}:2379/ || true")
+    expect("another pod", kit.in_pod("client", f"curl -s --max-time 30 http://{host}:8080/ready"), "local")
+    expect("the node", node.run(*ask, f"http://{host}:8080/ready"), "local")
+    expect_in("the node, in words of its own", node.run("sh", "-c", f"echo hello | nc -w 30 {host.strip('[]')} 7007"), "local")
+    node.run("sh", "-c", f"curl -ks --max-time 30 --resolve probed.example:8443:{host} https://probed.example:8443/ || true")
+    node.run("sh", "-c", f"curl -s --max-time 30 --http2-prior-knowledge http://{host}:2379/ || true")
     for port, words in ((7007, "hello"), (8443, "\\x16"), (2379, "PRI * HTTP/2")):
         kit.wait_for(f"the node's connection to port {port}", lambda: any(p == port and words in w for p, _, w in sink.seen()))
 

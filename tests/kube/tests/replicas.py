@@ -5,6 +5,8 @@ import json
 
 from labkit.registry import expect, test
 
+from kubekit.cluster import bracketed
+
 from .agent import WAYS
 from .follow import Customer, deployed
 from .incoming import SERVER, ends
@@ -15,7 +17,7 @@ def answers(kit, path="/"):
     asked = {}
     for pod in kit.pods("app=shop"):
         if "deletionTimestamp" not in pod["metadata"] and pod["status"].get("podIP"):
-            out = kit.in_pod("client", f"curl -s --max-time 5 http://{pod['status']['podIP']}:8080{path} || true")
+            out = kit.in_pod("client", f"curl -s --max-time 5 http://{bracketed(pod['status']['podIP'])}:8080{path} || true")
             asked[pod["metadata"]["name"]] = json.loads(out or "{}")
     return asked
 

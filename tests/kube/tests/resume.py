@@ -10,6 +10,8 @@ import time
 
 from labkit.registry import PROMPT, Failure, expect, expect_in, test
 
+from kubekit.cluster import bracketed
+
 CUTS = 20
 
 # Sends a pattern to an echo server without a pause and compares what comes back, byte by byte, until it is told to end; then says how much
@@ -73,7 +75,7 @@ def read_until(p, begin):
 def connections_to_api(kit):
     """The sockets of this machine's carriers to the API server: their addresses."""
     found = []
-    for line in subprocess.run(["ss", "-Htnp", "dst", kit.cluster.address, "dport", "=", ":6443"], stdout=subprocess.PIPE, text=True).stdout.splitlines():
+    for line in subprocess.run(["ss", "-Htnp", "dst", bracketed(kit.cluster.address), "dport", "=", ":6443"], stdout=subprocess.PIPE, text=True).stdout.splitlines():
         if '"mirrord-kube"' in line:
             found.append(line.split()[3].rsplit(":", 1))
     return found
@@ -82,7 +84,7 @@ def connections_to_api(kit):
 def cut(kit):
     """Resets every connection of the carrier's, as a NAT that forgets does."""
     for _, port in connections_to_api(kit):
-        subprocess.run(["ss", "-K", "dst", kit.cluster.address, "dport", "=", ":6443", "sport", "=", f":{port}"], stdout=subprocess.DEVNULL,
+        subprocess.run(["ss", "-K", "dst", bracketed(kit.cluster.address), "dport", "=", ":6443", "sport", "=", f":{port}"], stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
 
 

@@ -5,6 +5,8 @@ import json
 
 from labkit.registry import expect, test
 
+from kubekit.cluster import bracketed
+
 from .incoming import SERVER, ends
 from .permissions import JOB, user
 
@@ -14,7 +16,7 @@ MINE = [*JOB, ("", "pods", "get")]
 @test("users.two_filters", timeout=150)
 def two_filters(kit):
     target = "pod/" + kit.pods("app=web")[0]["metadata"]["name"]
-    address = kit.get(target)["status"]["podIP"]
+    address = bracketed(kit.get(target)["status"]["podIP"])
 
     def ask(path):
         """Who answers; nobody while a session that has ended has its port still."""
