@@ -193,6 +193,29 @@ static void check_level(struct diagnosis *d, const char *namespace)
 	kube_call_fini(&c);
 }
 
+/* Jobs of agents that have ended and stay, as they do where nothing in the cluster obeys their ttl. Who may not list them hears nothing. */
+static void check_left(struct diagnosis *d, const char *agents)
+{
+	struct kube_call c = { 0 };
+	struct error err = { 0 };
+	const json_t *job;
+	size_t i;
+
+	kube_path(c.path, sizeof(c.path), "/apis/batch/v1/namespaces/%s/jobs?labelSelector=%s", agents, "app=mirrord");
+	if (kube_perform(d->kube, &c, 1, &err) < 0) {
+		report_error(d, &err);
+		return;
+	}
+	json_array_foreach(kube_call_succeeded(&c) ? json_object_get(c.answer, "items") : NULL, i, job) {
+		const json_t *status = json_object_get(job, "status");
+		const char *name = kube_text(json_object_get(job, "metadata"), "name");
+
+		if (json_object_get(status, "succeeded") || json_object_get(status, "failed"))
+			report(d, DISPENSABLE, "the end of job %s, an agent's that is over: `kubectl -n %s delete job %s`", name, agents, name);
+	}
+	kube_call_fini(&c);
+}
+
 /* A round trip of the tunnel: a connection that the target refuses, to a port of its own that nobody has. */
 static void sample(struct diagnosis *d);
 
@@ -334,6 +357,7 @@ static int check_cluster(struct diagnosis *d, struct error *err)
 	check_level(d, namespace);
 	if (strcmp(namespace, agents) != 0)
 		check_level(d, agents);
+	check_left(d, agents);
 	return 0;
 }
 

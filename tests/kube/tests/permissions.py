@@ -8,7 +8,7 @@ import subprocess
 
 from labkit.registry import expect, expect_in, test
 
-from .targets import ASK
+from .targets import ASK, objects, template, workload
 
 READ = [("", "pods", "list"), ("", "pods", "watch"), ("apps", "deployments", "get")]
 EXEC = [("", "pods/exec", "create"), ("", "pods/exec", "get")]
@@ -120,6 +120,36 @@ def diagnose(kit):
                  "ok      the agent in the target's pod: patch pods/ephemeralcontainers in namespace default", "may not be read"):
         expect_in("a line", out, line)
     expect_in("a wrong context", run(None, "--context", "none")[1], 'missing /')
+
+
+LINES = {"NET_ADMIN": "without stealing: NET_ADMIN", "SYS_ADMIN": "entering its network: Operation not permitted",
+         "SYS_PTRACE": "looking into process "}
+
+
+@test("permissions.capabilities", timeout=120)
+def capabilities(kit):
+    """What the job's agent can't do without each of those that may be kept from it."""
+    settings = f"{kit.cluster.state}/capabilities.json"
+    for capability, line in LINES.items():
+        with open(settings, "w") as f:
+            json.dump({"agent": {"disabled_capabilities": [capability], "ephemeral": False}}, f)
+        done = subprocess.run([kit.program, "diagnose", "-f", settings, "-t", "deployment/web"], capture_output=True, text=True,
+                              env=kit.environment(), cwd=kit.cluster.state)
+        expect_in(f"without {capability}", done.stdout + done.stderr, line)
+        expect(f"{capability}: status", done.returncode, int(capability != "NET_ADMIN"))
+
+
+@test("permissions.diagnose_left")
+def diagnose_left(kit):
+    """A job of an agent's that is over, and that nothing removes."""
+    job = workload("Job", "left", "batch/v1", selector=None, template=template("mirrord", restartPolicy="Never"))
+    job["metadata"]["labels"] = {"app": "mirrord"}
+    job["spec"]["template"]["spec"]["containers"][0]["command"] = ["true"]
+    with objects(kit, job):
+        kit.wait_condition("condition=Complete", "job/left")
+        done = subprocess.run([kit.program, "diagnose"], capture_output=True, text=True, env=kit.environment(), cwd=kit.cluster.state)
+        line = "without the end of job left, an agent's that is over: `kubectl -n default delete job left`"
+        expect_in("what is left", done.stdout + done.stderr, line)
 
 
 @test("permissions.nothing")
