@@ -112,7 +112,7 @@ class Kit:
             return re.search(r"version : '(.*?)'", f.read())[1]
 
     def environment(self, kubeconfig=None, **more):
-        return self.cluster.environment(kubeconfig) | {"MIRRORD_LOG": "debug", **more}
+        return self.cluster.environment(kubeconfig) | {"MIRRORD_LOG": "debug", "MIRRORD_AGENT_STARTUP_TIMEOUT": str(int(PROMPT)), **more}
 
     def command(self, argv, target, options=()):
         return [self.program, "exec", "-t", target, "--log-file", self.log, *options, "--", *argv]
