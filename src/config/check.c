@@ -134,22 +134,21 @@ static enum config_key http_key(const struct config *c, const char *text)
 	return first;
 }
 
+static void tell_http(void *arg, const struct error *e)
+{
+	const struct checker *k = arg;
+	const char *what = strstr(e->text, ": "); /* behind where in the object it is */
+
+	tell(k, PROBLEM_ERROR, http_key(k->c, e->text),
+	     arena_format(k->c->arena, "feature.network.incoming.%.*s", what ? (int)(what - e->text) : 11, e->text), "%s%s%s",
+	     what ? what + 2 : e->text, *e->hint ? "; " : "", e->hint);
+}
+
 /* The filter's own compiler knows what is right. */
 static void check_http(const struct checker *k)
 {
-	struct error err = { 0 };
-	struct http_filter *filter;
-	const char *what;
-
-	if (!k->c->http_filter)
-		return;
-	filter = http_filter_parse(k->c->http_filter, &err);
-	what = strstr(err.text, ": "); /* behind where in the object it is */
-	if (!filter)
-		tell(k, PROBLEM_ERROR, http_key(k->c, err.text),
-		     arena_format(k->c->arena, "feature.network.incoming.%.*s", what ? (int)(what - err.text) : 11, err.text), "%s%s%s",
-		     what ? what + 2 : err.text, *err.hint ? "; " : "", err.hint);
-	http_filter_free(filter);
+	if (k->c->http_filter)
+		http_filter_check(k->c->http_filter, tell_http, (void *)k);
 }
 
 static void check_regexp(const struct checker *k, enum config_key key, const char *text)

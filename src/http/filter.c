@@ -91,6 +91,11 @@ static bool belongs_to_body(const json_t *object, const char *key, bool outer)
 	return !outer && json_object_get(object, "body") && (strcmp(key, "query") == 0 || strcmp(key, "matches") == 0);
 }
 
+static bool is_condition(const json_t *object, const char *key, const json_t *value, bool outer)
+{
+	return !json_is_null(value) && !(outer && strcmp(key, "ports") == 0) && !belongs_to_body(object, key, outer);
+}
+
 /* The one key that says what the condition is; NULL in *ret_key when there is none. */
 static int find_key(const json_t *object, const char *where, bool outer, const char **ret_key, struct error *err)
 {
@@ -98,7 +103,7 @@ static int find_key(const json_t *object, const char *where, bool outer, const c
 	json_t *value;
 
 	json_object_foreach((json_t *)object, key, value) {
-		if (json_is_null(value) || (outer && strcmp(key, "ports") == 0) || belongs_to_body(object, key, outer))
+		if (!is_condition(object, key, value, outer))
 			continue;
 		if (!find_kind(key, outer))
 			return unknown_key(key, where, outer, err);
@@ -113,23 +118,24 @@ static int find_key(const json_t *object, const char *where, bool outer, const c
 	return 0;
 }
 
-struct condition *condition_compile(const json_t *object, const char *where, bool outer, struct error *err)
+/* The same; without one NULL with @err. */
+static const char *need_key(const json_t *object, const char *where, bool outer, struct error *err)
 {
-	char inner[WHERE];
-	struct condition *c;
 	const char *key = NULL;
 
-	if (!json_is_object(object)) {
+	if (!json_is_object(object))
 		error_set(err, 0, "%s: an object must stand here", where);
-		return NULL;
-	}
-	if (find_key(object, where, outer, &key, err) < 0)
-		return NULL;
-	if (!key) {
+	else if (find_key(object, where, outer, &key, err) == 0 && !key)
 		error_set(err, 0, "%s: no filter is in this object", where);
-		return NULL;
-	}
-	c = calloc(1, sizeof(*c));
+	return key;
+}
+
+/* The condition that @key of @object is. */
+static struct condition *compile_key(const json_t *object, const char *key, const char *where, bool outer, struct error *err)
+{
+	struct condition *c = calloc(1, sizeof(*c));
+	char inner[WHERE];
+
 	if (!c) {
 		error_set(err, ENOMEM, "compile a filter");
 		return NULL;
@@ -141,6 +147,13 @@ struct condition *condition_compile(const json_t *object, const char *where, boo
 		return c;
 	condition_free(c);
 	return NULL;
+}
+
+struct condition *condition_compile(const json_t *object, const char *where, bool outer, struct error *err)
+{
+	const char *key = need_key(object, where, outer, err);
+
+	return key ? compile_key(object, key, where, outer, err) : NULL;
 }
 
 int condition_compile_list(struct condition *c, const json_t *list, const char *where, struct error *err)
@@ -242,6 +255,85 @@ struct http_filter *http_filter_parse(const char *text, struct error *err)
 	f = compile_new(config, err);
 	json_decref(config);
 	return f;
+}
+
+struct check {
+	void (*each)(void *arg, const struct error *e);
+	void *arg;
+	size_t told;
+};
+
+static void tell(struct check *c, const struct error *e)
+{
+	if (!*e->text)
+		return;
+	c->told++;
+	c->each(c->arg, e);
+}
+
+static void check_object(struct check *c, const json_t *object, const char *where, bool outer);
+
+static void check_list(struct check *c, const json_t *list, const char *where)
+{
+	char inner[WHERE + 24];
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		snprintf(inner, sizeof(inner), "%s[%zu]", where, i);
+		check_object(c, json_array_get(list, i), inner, false);
+	}
+}
+
+/* Conditions below it each by itself. */
+static void check_key(struct check *c, const json_t *object, const char *key, const char *where, bool outer)
+{
+	const json_t *value = json_object_get(object, key);
+	const struct condition_kind *kind = find_kind(key, outer);
+	bool others = kind && kind->scope == OF_OTHERS, list = others && kind->compile == condition_compile_list;
+	struct error err = { 0 };
+	char inner[WHERE];
+
+	snprintf(inner, sizeof(inner), "%s.%s", where, key);
+	if (!kind)
+		unknown_key(key, where, outer, &err);
+	else if (list && json_array_size(value))
+		check_list(c, value, inner);
+	else if (others && !list)
+		check_object(c, value, inner, false);
+	else
+		condition_free(compile_key(object, key, where, outer, &err));
+	tell(c, &err);
+}
+
+static void check_object(struct check *c, const json_t *object, const char *where, bool outer)
+{
+	size_t before = c->told;
+	struct error err = { 0 };
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value)
+		if (is_condition(object, key, value, outer))
+			check_key(c, object, key, where, outer);
+	if (c->told == before && outer)
+		find_key(object, where, outer, &key, &err);
+	else if (c->told == before)
+		need_key(object, where, outer, &err);
+	tell(c, &err);
+}
+
+void http_filter_check(const char *text, void (*each)(void *arg, const struct error *e), void *arg)
+{
+	struct check c = { .each = each, .arg = arg };
+	struct error first = { 0 };
+	struct http_filter *f = http_filter_parse(text, &first);
+	json_t *config = f ? NULL : json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+
+	if (json_is_object(config))
+		check_object(&c, config, "http_filter", true);
+	if (!f && !c.told)
+		tell(&c, &first);
+	json_decref(config);
+	http_filter_free(f);
 }
 
 struct http_filter *http_filter_parse_for(const char *text, uint16_t port, struct error *err)

@@ -14,6 +14,8 @@ struct http_filter;
 /* Compiles JSON text, with all regular expressions, JSONPaths and jq programs in it. NULL with @err: where in the object, what is wrong, and
  * the position in a pattern. `true`, {} and {"ports": …} are filters that match everything. */
 struct http_filter *http_filter_parse(const char *text, struct error *err);
+/* Tells all that is wrong with it, and not the first alone: in every condition, however deep, one thing. */
+void http_filter_check(const char *text, void (*each)(void *arg, const struct error *e), void *arg);
 /* That of one port of the target's; with NULL for @text, or one that isn't for this port, it isn't set. */
 struct http_filter *http_filter_parse_for(const char *text, uint16_t port, struct error *err);
 void http_filter_free(struct http_filter *f);

@@ -178,6 +178,48 @@ static void test_hints(void)
 	tap_str(err.hint, "inside all_of and any_of, it is called path", "a name of elsewhere");
 }
 
+static void note(void *arg, const struct error *e)
+{
+	char *all = arg;
+
+	snprintf(all + strlen(all), 2048 - strlen(all), "%s%s", *all ? "\n" : "", e->text);
+}
+
+static void test_check(void)
+{
+	static const struct {
+		const char *filter, *errors;
+	} rows[] = {
+		{ "{\"any_of\": [{\"path\": \"a\"}]}", "" },
+		{ "true", "" },
+		{ "[]", "http_filter: an object must stand here" },
+		{ "{", "http_filter: line 1, column 1: string or '}' expected near end of file" },
+		{ "{\"ports\": [0]}", "http_filter.ports: a port is a number from 1 to 65535" },
+		{ "{\"path_filter\": \"(\", \"header_filter\": \"[\"}",
+		  "http_filter.path_filter: regular expression \"(\": offset 1: missing closing parenthesis\n"
+		  "http_filter.header_filter: regular expression \"[\": offset 1: missing terminating ] for character class" },
+		{ "{\"any_of\": [{\"path\": \"(\"}, {\"foo\": 1}, {}, 1, {\"not\": {\"all_of\": [{\"method\": \"\"}, {\"host\": \"x\"}]}},"
+		  " {\"not\": []}, {\"all_of\": []},"
+		  " {\"path\": \"a\", \"host\": \"b\"}, {\"body\": \"json\", \"query\": \"$.a\", \"matches\": \"(\"}]}",
+		  "http_filter.any_of[0].path: regular expression \"(\": offset 1: missing closing parenthesis\n"
+		  "http_filter.any_of[1].foo: there is no such key here\n"
+		  "http_filter.any_of[2]: no filter is in this object\n"
+		  "http_filter.any_of[3]: an object must stand here\n"
+		  "http_filter.any_of[4].not.all_of[0].method: HTTP filter cannot be an empty string\n"
+		  "http_filter.any_of[5].not: an object must stand here\n"
+		  "http_filter.any_of[6].all_of: Composite HTTP filter cannot be empty\n"
+		  "http_filter.any_of[7]: one filter only may stand here, not path and host\n"
+		  "http_filter.any_of[8].body.matches: regular expression \"(\": offset 1: missing closing parenthesis" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char all[2048] = "";
+
+		http_filter_check(rows[i].filter, note, all);
+		tap_str(all, rows[i].errors, "all that is wrong with %s", rows[i].filter);
+	}
+}
+
 static void test_body(void)
 {
 	static const struct {
@@ -268,6 +310,7 @@ int main(void)
 {
 	test_tables();
 	test_hints();
+	test_check();
 	test_body();
 	test_grpc();
 	test_connections();
