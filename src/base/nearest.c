@@ -40,7 +40,7 @@ const char *nearest_word(const char *typed, const char *const *words)
 {
 	size_t n = strlen(typed);
 	const char *best = NULL;
-	unsigned int least = (unsigned int)n / 3 + 1; /* more wrong letters than that, and it is another word */
+	unsigned int least = n < 4 ? 1 : (unsigned int)n / 3 + 1; /* more wrong letters than that, and it is another word */
 
 	if (n == 0 || n > NEAREST_LEN)
 		return NULL;

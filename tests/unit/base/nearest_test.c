@@ -18,6 +18,7 @@ static const struct {
 	{ "the first of equals", "po", "pod" },
 	{ "too far", "xyz", NULL },
 	{ "short and too far", "a", NULL },
+	{ "three letters of which two are others", "pun", NULL },
 	{ "nothing", "", NULL },
 	{ "longer than any word", "deploymentdeploymentdeploymentdeployment", NULL },
 };

@@ -170,7 +170,7 @@ static const struct {
 	  "t.json:1:65: feature.network.incoming.http_filter.any_of[1].headr: there is no such key here; did you mean header?" },
 	{ "all inner filters", "json", FILTER("\"any_of\": [{\"path\": \"(\"}, {\"not\": {\"foo\": 1}}, {}]"),
 	  "t.json:1:65: feature.network.incoming.http_filter.any_of[0].path: regular expression \"(\": offset 1: missing closing parenthesis\n"
-	  "t.json:1:65: feature.network.incoming.http_filter.any_of[1].not.foo: there is no such key here; did you mean not?\n"
+	  "t.json:1:65: feature.network.incoming.http_filter.any_of[1].not.foo: there is no such key here\n"
 	  "t.json:1:65: feature.network.incoming.http_filter.any_of[2]: no filter is in this object" },
 	{ "body filter", "json", FILTER("\"body_filter\": {\"body\": \"xml\"}"),
 	  "t.json:1:70: feature.network.incoming.http_filter.body_filter: {\"body\": \"json\", \"query\": JSONPath, \"matches\": regular expression} "
