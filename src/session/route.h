@@ -32,7 +32,7 @@ struct route_decision {
 	int rule; /* of the filter */
 };
 
-/* As @c says, whose texts outlive it. 0, or -1 without memory. */
+/* As @c says, which outlives it. 0, or -1 without memory. */
 int route_rules_init(struct route_rules *r, const struct config *c);
 void route_rules_fini(struct route_rules *r);
 /* Takes note of the search list: the last "search" or "domain" line of a resolv.conf (resolv.conf(5)). */

@@ -52,11 +52,12 @@ static const struct {
 
 static void init(struct route_rules *r, char side, bool tcp, bool udp, bool ignore)
 {
-	const struct config c = { .outgoing_tcp = tcp, .outgoing_udp = udp, .outgoing_ignore_localhost = ignore,
-				  .outgoing_filter = { .side = side == 'l' ? FILTER_LOCAL : side == 'r' ? FILTER_REMOTE : FILTER_NONE,
-						       .entries = { (char **)(side == 'l' ? local_entries : remote_entries), side == 'l' ? 5 : 3,
-							true } } };
+	static struct config c; /* outlives the rules */
 
+	c = (struct config){ .outgoing_tcp = tcp, .outgoing_udp = udp, .outgoing_ignore_localhost = ignore,
+			     .outgoing_filter = { .side = side == 'l' ? FILTER_LOCAL : side == 'r' ? FILTER_REMOTE : FILTER_NONE,
+						  .entries = { (char **)(side == 'l' ? local_entries : remote_entries), side == 'l' ? 5 : 3,
+							       true } } };
 	route_rules_init(r, &c);
 	route_rules_set_search(r, resolv_conf);
 }
