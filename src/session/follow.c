@@ -213,7 +213,7 @@ static bool replace(struct session *s, const struct error *why)
 
 bool follow_lost(struct session *s, const struct error *why)
 {
-	if (s->state != RUNNING)
+	if (s->state != RUNNING && s->state != READY)
 		return false;
 	if (s->search.on)
 		say_move(s, "is gone: there is no network until there is another one", s->link->pod, true);

@@ -3,7 +3,8 @@
  *
  *   STARTING  keeper and agent come up at the same time. Ends: the agent described the target → the keeper builds, the launcher gets READY;
  *             any error → the launcher gets it, all processes end
- *   READY     the launcher enters the twin. Ends: it sends its anchor → RUNNING; it is gone → all processes end
+ *   READY     the launcher enters the twin. Ends: it sends its anchor → RUNNING; it is gone → all processes end. An agent that is lost is replaced
+ *             as in RUNNING
  *   RUNNING   flows pass. Ends: the anchor hangs up (no process is left in the twin) → DRAINING; agent or keeper are lost → FAILED
  *             In a cluster the target's pod may go away. Then a second link is brought to the pod that takes its place, and when that is up, the
  *             session moves there (move()): new flows leave from there, the program's listeners are subscribed there. What is open stays with
@@ -179,7 +180,7 @@ static void run_program(struct session *s, int fds[ANCHOR_FDS])
 	    fd_send(s->launcher, &go, sizeof(go), NULL, 0) < 0) {
 		s->state = READY;
 		give_up(s, &err);
-	} else if (s->link->going) {
+	} else if (s->link && s->link->going) {
 		follow_on_going(s, s->link);
 	}
 }
@@ -235,10 +236,12 @@ static void on_target(struct session *s, const uint8_t *data, size_t len)
 	if (target_info_decode(data, len, &info, &err) < 0 || session_adapt(s, &info, &err) < 0 ||
 	    (s->described = target_info_memfd(&info, &err)) < 0 ||
 	    keeper_build(s->keeper, &info, s->options->target.text, &s->twin, &err) < 0 ||
-	    session_open_flows(s, &info, &err) < 0 || send_ready(s, &info, &err) < 0)
+	    session_open_flows(s, &info, &err) < 0 || send_ready(s, &info, &err) < 0) {
 		give_up(s, &err);
-	else
+	} else {
 		s->state = READY;
+		log_debug("session: the program may start");
+	}
 	target_info_fini(&info);
 }
 

@@ -178,16 +178,21 @@ class Kit:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def end_ours(self):
-        """Kills what a failed test has left of `mirrord` on this machine: known by the kubeconfig in its environment."""
+    def ours(self, name=None):
+        """Processes of `mirrord` on this machine, known by the kubeconfig in their environment."""
+        found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open(f"/proc/{pid}/environ", "rb") as e, open(f"/proc/{pid}/exe", "rb"):
-                    ours = self.cluster.state.encode() in e.read() and os.readlink(f"/proc/{pid}/exe") == self.program
-                if ours:
-                    os.kill(int(pid), signal.SIGKILL)
+                with open(f"/proc/{pid}/environ", "rb") as e, open(f"/proc/{pid}/comm") as c:
+                    if self.cluster.state.encode() in e.read() and os.readlink(f"/proc/{pid}/exe") == self.program and name in (None, c.read().strip()):
+                        found.append(int(pid))
             except OSError:
                 pass
+        return found
+
+    def end_ours(self):
+        """What a failed test has left of them."""
+        self.kill(self.ours())
 
     def wait_clean(self, seconds=WAIT):
         try:

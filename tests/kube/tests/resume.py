@@ -205,6 +205,22 @@ def agent_killed(kit):
         kit.wait_clean()
 
 
+@test("resume.agent_killed_before_the_program", timeout=120)
+def killed_before(kit):
+    """An agent that is lost between its first words and the program's start, as when another user's session ends, whose agent it was."""
+    p = kit.start_mirrord(["curl", "-sS", "--max-time", "30", "http://web/"], "pod/client")
+    kit.wait_for("the session", lambda: kit.ours("mirrord-session"))
+    os.kill(p.pid, signal.SIGSTOP)
+    kit.wait_logged("that all is ready", "session: the program may start")
+    kill_agent(kit)
+    kit.wait_logged("another agent", ANOTHER)
+    os.kill(p.pid, signal.SIGCONT)
+    out, err = p.communicate(timeout=2 * PROMPT)
+    expect("status", p.returncode, 0, f"{err}\n{kit.session_log()}")
+    expect_in("whom the server sees", out, kit.pod_address("client"))
+    kit.wait_clean()
+
+
 ANOTHER = "is the target from here on"
 
 
