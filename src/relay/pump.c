@@ -11,10 +11,8 @@
  * into one buffer, and only what a slow reader didn't take is copied (at most PUMP_BUFFER bytes per direction, and PUMP_KEPT in
  * all before reads get short).
  *
- * Bulk isn't copied: once a read was long, the next bytes go from socket to socket by splice(2) through a pipe, until little comes by it. All pumps
- * share one pipe as they share the buffer: what the other side doesn't take at once is read out of it and kept as above. A short splice
- * isn't the last one (a pipe holds so many pieces), EAGAIN says that; one of nothing is the end, or stands before an urgent byte. Behind such a
- * byte, also one that was fetched, the kernel's splice moves nothing: from then on that direction is copied.
+ * splice(2) through a pipe was tried for bulk: it wins where the receiver is always ahead, and loses more where it isn't, since what doesn't fit
+ * has to be read out of the pipe (docs/performance.md).
  *
  * Watches are edge-triggered, so the interest never changes with the state but once: EPOLLOUT joins when a write first was
  * short (earlier it would report each new socket as writable). What an edge told is remembered until a recv or send
@@ -29,9 +27,7 @@
  * Urgent data (EPOLLPRI): reads stop at the mark by themselves; the byte there is fetched and sent with MSG_OOB. */
 #include "relay/pump.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -44,9 +40,6 @@ enum {
 	PUMP_BUFFER = 512 << 10, /* one read, and the most that a direction keeps */
 	PUMP_LEAN = 32 << 10,	 /* the same while more than PUMP_KEPT bytes are kept in all */
 	PUMP_TURN = 512 << 10, /* bytes of a direction before others have their turn */
-	PIPE_ROOM = 1 << 20,
-	BULK_FROM = 64 << 10,  /* a read from which on it is bulk */
-	BULK_WHILE = 16 << 10, /* a splice from which on it still is */
 };
 
 static const uint32_t INTEREST = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
@@ -58,7 +51,6 @@ struct side {
 	struct backlog kept;
 	bool index;
 	bool readable, more, urgent;
-	bool bulk, had_urgent;
 	bool ended, passed; /* the end was read, and passed on */
 };
 
@@ -73,9 +65,6 @@ struct pump {
 /* Of all pumps: it holds bytes only between a recv and the send behind it. */
 static uint8_t buffer[PUMP_BUFFER];
 static size_t kept_in_all, keep_most = PUMP_KEPT;
-/* Likewise; open from the first bulk on, while there is a pump. */
-static int pipe_ends[2] = { -1, -1 };
-static size_t pumps;
 
 size_t pump_kept(void)
 {
@@ -87,17 +76,8 @@ void pump_limit(size_t limit)
 	keep_most = limit;
 }
 
-static void one_less(void)
-{
-	if (--pumps)
-		return;
-	fd_closep(&pipe_ends[0]);
-	fd_closep(&pipe_ends[1]);
-}
-
 static void end(struct pump *p)
 {
-	one_less();
 	list_remove(&p->node);
 	for (int s = 0; s < 2; s++) {
 		loop_close(p->loop, &p->sides[s].watch);
@@ -170,81 +150,28 @@ static bool pass_urgent(struct pump *p, struct side *from)
 	return n == 1;
 }
 
-static bool open_pipe(void)
-{
-	if (pipe_ends[0] >= 0)
-		return true;
-	if (pipe2(pipe_ends, O_NONBLOCK | O_CLOEXEC) < 0)
-		return false;
-	fcntl(pipe_ends[1], F_SETPIPE_SZ, PIPE_ROOM); /* a user has a limit for all pipes; less will do */
-	return true;
-}
-
-/* Passes on what there is without a copy; @ret_rest of it, which the other side didn't take, is in the buffer then. Returns as recv(), but 0
- * says only that recv() has to look. */
-static ssize_t pass_pages(struct pump *p, struct side *from, size_t room, size_t *ret_rest)
-{
-	ssize_t n = splice(from->watch.fd, NULL, pipe_ends[1], NULL, room, SPLICE_F_NONBLOCK), sent, r;
-
-	if (n >= 0 && n < BULK_WHILE)
-		from->bulk = false;
-	if (n <= 0) /* in a container splice may not be allowed */
-		return n < 0 && (errno == EPERM || errno == ENOSYS || errno == EINVAL) ? 0 : n;
-	sent = splice(pipe_ends[0], NULL, p->sides[!from->index].watch.fd, NULL, (size_t)n, SPLICE_F_NONBLOCK);
-	if (sent < 0) /* why, the next send() says */
-		sent = 0;
-	for (*ret_rest = 0; sent + (ssize_t)*ret_rest < n; *ret_rest += (size_t)r) {
-		r = read(pipe_ends[0], buffer + *ret_rest, (size_t)(n - sent) - *ret_rest);
-		assert(r > 0);
-	}
-	return n;
-}
-
-static void expect_urgent(struct side *from)
-{
-	from->urgent = from->had_urgent = true;
-	from->bulk = false;
-}
-
-static ssize_t receive(struct side *from, size_t room)
-{
-	ssize_t n = recv(from->watch.fd, buffer, room, MSG_DONTWAIT);
-
-	if ((n > 0 && (size_t)n < room && !from->more && !from->urgent) || n == 0)
-		from->readable = false;
-	from->ended = n == 0;
-	from->bulk = n >= BULK_FROM && !from->had_urgent && open_pipe();
-	return n;
-}
-
 /* One read and the write behind it. Returns the bytes read, 0 when there is no more to do now, -1 on an error. */
 static ssize_t carry(struct pump *p, struct side *from)
 {
-	size_t room = kept_in_all > keep_most ? PUMP_LEAN : PUMP_BUFFER, rest;
+	size_t room = kept_in_all > keep_most ? PUMP_LEAN : PUMP_BUFFER;
 	ssize_t n, sent;
 
 	if (from->urgent && !pass_urgent(p, from))
 		return -1;
 	if (backlog_len(&from->kept))
 		return 0;
-	if (from->bulk) {
-		n = pass_pages(p, from, room, &rest);
-		if (n == 0) {
-			expect_urgent(from);
-			return carry(p, from);
-		}
-	} else {
-		n = receive(from, room);
-		rest = n > 0 ? (size_t)n : 0;
-	}
+	n = recv(from->watch.fd, buffer, room, MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN)
 		return -1;
-	if (n < 0)
+	if (n <= 0) {
 		from->readable = false;
-	if (n <= 0 || !rest)
-		return n > 0 ? n : 0;
-	sent = give(p, from, buffer, rest, 0);
-	if (sent < 0 || ((size_t)sent < rest && !keep(from, buffer + sent, rest - (size_t)sent)))
+		from->ended = n == 0;
+		return 0;
+	}
+	if ((size_t)n < room && !from->more && !from->urgent)
+		from->readable = false;
+	sent = give(p, from, buffer, (size_t)n, 0);
+	if (sent < 0 || (sent < n && !keep(from, buffer + sent, (size_t)(n - sent))))
 		return -1;
 	return n;
 }
@@ -290,7 +217,7 @@ static void on_ready(struct watch *w, uint32_t events)
 	if (events & HANG_UP)
 		side->more = true;
 	if (events & EPOLLPRI)
-		expect_urgent(side);
+		side->urgent = true;
 	fine = move(p, side);
 	if (fine && backlog_len(&other->kept) && events & (EPOLLOUT | HANG_UP))
 		fine = give_kept(p, other) && move(p, other);
@@ -322,7 +249,6 @@ int pump_start(struct loop *loop, int a, int b, struct list *all, void (*on_end)
 	p->on_end = on_end;
 	p->arg = arg;
 	list_append(all, &p->node);
-	pumps++;
 	return 0;
 }
 
