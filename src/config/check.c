@@ -181,25 +181,25 @@ static void check_debugger_ports(const struct checker *k)
 			ERROR(k, KEY_debugger_ports, "\"%.200s\" is neither a port from 1 to 65535 nor a range as 5000-5010", ports->items[i]);
 }
 
+static void tell_tls(void *arg, const struct error *e)
+{
+	const struct checker *k = arg;
+	const char *what = strstr(e->text, ": "); /* behind where in the object it is */
+
+	tell(k, PROBLEM_ERROR, KEY_steal_tls, what ? arena_format(k->c->arena, "feature.network.%.*s", (int)(what - e->text), e->text) : NULL, "%s",
+	     what ? what + 2 : e->text);
+}
+
 /* What is in the files that it names is for the agent to say. */
 static void check_tls(const struct checker *k)
 {
 	struct arena *a = k->c->arena;
 	struct node *object = node_new(a, NODE_OBJECT, 0);
-	struct http_options options;
-	struct error err = { 0 };
-	const char *what;
 
 	if (!k->c->steal_tls)
 		return;
 	node_add_member(a, object, node_clone(a, k->c->steal_tls), "steal_tls", 0);
-	if (http_options_parse(node_to_json(a, object), &options, &err) == 0) {
-		http_options_fini(&options);
-		return;
-	}
-	what = strstr(err.text, ": "); /* behind where in the object it is */
-	tell(k, PROBLEM_ERROR, KEY_steal_tls, what ? arena_format(a, "feature.network.%.*s", (int)(what - err.text), err.text) : NULL, "%s",
-	     what ? what + 2 : err.text);
+	http_options_check(node_to_json(a, object), tell_tls, (void *)k);
 }
 
 static void check_rest(const struct checker *k)

@@ -61,4 +61,6 @@ struct http_options {
 
 /* NULL is the defaults. 0, or -1 with @err: where in the object, and what is wrong. */
 int http_options_parse(const char *text, struct http_options *ret, struct error *err);
+/* Tells all that is wrong with it, and not the first alone. @text is JSON. */
+void http_options_check(const char *text, void (*each)(void *arg, const struct error *e), void *arg);
 void http_options_fini(struct http_options *o);
