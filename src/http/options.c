@@ -293,7 +293,7 @@ void http_options_check(const char *text, void (*each)(void *arg, const struct e
 {
 	struct error first = { 0 };
 	const struct hearer hearer = { each, arg, &first };
-	struct http_options o;
+	struct http_options o = { 0 };
 
 	if (parse(text, &o, &hearer) == 0)
 		http_options_fini(&o);

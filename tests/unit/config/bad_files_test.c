@@ -176,10 +176,10 @@ static const struct {
 	  "t.json:1:70: feature.network.incoming.http_filter.body_filter: {\"body\": \"json\", \"query\": JSONPath, \"matches\": regular expression} "
 	  "must stand here" },
 	{ "all of decrypted ports", "json", INCOMING("\"mode\": \"steal\", \"steal_tls\": [{\"port\": 0, \"foo\": 1}, 7]"),
-	  "t.json:1:70: feature.network.incoming.steal_tls[0]: there is no key \"foo\" (there are: port|agentAsServer|agentAsClient)\n"
-	  "t.json:1:70: feature.network.incoming.steal_tls[0].port: expected a whole number from 1 to 65535\n"
-	  "t.json:1:70: feature.network.incoming.steal_tls[0].agentAsServer: is missing: the certificate and key that clients are shown\n"
-	  "t.json:1:70: feature.network.incoming.steal_tls[1]: expected an object" },
+	  "t.json:1:69: feature.network.incoming.steal_tls[0]: there is no key \"foo\" (there are: port|agentAsServer|agentAsClient)\n"
+	  "t.json:1:69: feature.network.incoming.steal_tls[0].port: expected a whole number from 1 to 65535\n"
+	  "t.json:1:69: feature.network.incoming.steal_tls[0].agentAsServer: is missing: the certificate and key that clients are shown\n"
+	  "t.json:1:69: feature.network.incoming.steal_tls[1]: expected an object" },
 	{ "a key of copy_target's", "json", "{\"feature\": {\"copy_target\": {\"scale_dwn\": true}}}",
 	  "t.json:1:30: feature.copy_target.scale_dwn: unknown key; did you mean \"scale_down\"?" },
 	{ "the agent's log level", "json", "{\"agent\": {\"log_level\": \"loud\"}}",
