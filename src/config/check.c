@@ -134,14 +134,20 @@ static enum config_key http_key(const struct config *c, const char *text)
 	return first;
 }
 
+/* What begins with where it is in an object that stands in @above. */
+static void tell_inner(const struct checker *k, enum config_key key, const char *above, const struct error *e)
+{
+	const char *what = strstr(e->text, ": ");
+
+	tell(k, PROBLEM_ERROR, key, what ? arena_format(k->c->arena, "%s.%.*s", above, (int)(what - e->text), e->text) : NULL, "%s%s%s",
+	     what ? what + 2 : e->text, *e->hint ? "; " : "", e->hint);
+}
+
 static void tell_http(void *arg, const struct error *e)
 {
 	const struct checker *k = arg;
-	const char *what = strstr(e->text, ": "); /* behind where in the object it is */
 
-	tell(k, PROBLEM_ERROR, http_key(k->c, e->text),
-	     arena_format(k->c->arena, "feature.network.incoming.%.*s", what ? (int)(what - e->text) : 11, e->text), "%s%s%s",
-	     what ? what + 2 : e->text, *e->hint ? "; " : "", e->hint);
+	tell_inner(k, http_key(k->c, e->text), "feature.network.incoming", e);
 }
 
 /* The filter's own compiler knows what is right. */
@@ -183,11 +189,7 @@ static void check_debugger_ports(const struct checker *k)
 
 static void tell_tls(void *arg, const struct error *e)
 {
-	const struct checker *k = arg;
-	const char *what = strstr(e->text, ": "); /* behind where in the object it is */
-
-	tell(k, PROBLEM_ERROR, KEY_steal_tls, what ? arena_format(k->c->arena, "feature.network.%.*s", (int)(what - e->text), e->text) : NULL, "%s",
-	     what ? what + 2 : e->text);
+	tell_inner(arg, KEY_steal_tls, "feature.network", e);
 }
 
 /* What is in the files that it names is for the agent to say. */

@@ -242,17 +242,22 @@ static struct http_filter *compile_new(const json_t *config, struct error *err)
 	return NULL;
 }
 
-struct http_filter *http_filter_parse(const char *text, struct error *err)
+/* The caller's; NULL with @err. */
+static json_t *read_json(const char *text, struct error *err)
 {
 	json_error_t why;
 	json_t *config = json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
-	struct http_filter *f;
 
-	if (!config) {
+	if (!config)
 		error_set(err, 0, "http_filter: line %d, column %d: %s", why.line, why.column, why.text);
-		return NULL;
-	}
-	f = compile_new(config, err);
+	return config;
+}
+
+struct http_filter *http_filter_parse(const char *text, struct error *err)
+{
+	json_t *config = read_json(text, err);
+	struct http_filter *f = config ? compile_new(config, err) : NULL;
+
 	json_decref(config);
 	return f;
 }
@@ -325,10 +330,10 @@ void http_filter_check(const char *text, void (*each)(void *arg, const struct er
 {
 	struct check c = { .each = each, .arg = arg };
 	struct error first = { 0 };
-	struct http_filter *f = http_filter_parse(text, &first);
-	json_t *config = f ? NULL : json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+	json_t *config = read_json(text, &first);
+	struct http_filter *f = config ? compile_new(config, &first) : NULL;
 
-	if (json_is_object(config))
+	if (!f && json_is_object(config))
 		check_object(&c, config, "http_filter", true);
 	if (!f && !c.told)
 		tell(&c, &first);
