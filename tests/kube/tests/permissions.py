@@ -97,29 +97,31 @@ def own_choice(kit):
     enough(kit, [*EPHEMERAL, ("batch", "jobs", "list")], "an ephemeral container in the target's pod", "deployment/web")
 
 
+def run_diagnose(kit, kubeconfig, *options):
+    """Its status, and what it says."""
+    done = subprocess.run([kit.program, "diagnose", *options], capture_output=True, text=True, env=kit.environment(kubeconfig), cwd=kit.cluster.state)
+    return done.returncode, done.stdout + done.stderr
+
+
 @test("permissions.diagnose")
 def diagnose(kit):
     """What a user may do and how fast a target is reached, line by line."""
-    def run(kubeconfig, *options):
-        done = subprocess.run([kit.program, "diagnose", *options], capture_output=True, text=True, env=kit.environment(kubeconfig), cwd=kit.cluster.state)
-        return done.returncode, done.stdout + done.stderr
-
-    status, out = run(None, "-t", "deployment/web")
+    status, out = run_diagnose(kit, None, "-t", "deployment/web")
     expect("status", status, 0, out)
     for line in ("ok      the agent as a job: create jobs in namespace default", "Kubernetes v1.", "ok      the agent answers after ",
                  f"ok      the target's kernel is Linux {os.uname().release}, its agent mirrord {kit.version()}\n", "ok      stealing: NET_ADMIN",
                  "ok      mirroring", "ok      a round trip through the tunnel"):
         expect_in("a line", out, line)
-    out = run(None, "-n", "guarded", "-a", "guarded", "-t", "deployment/guarded")[1]
+    out = run_diagnose(kit, None, "-n", "guarded", "-a", "guarded", "-t", "deployment/guarded")[1]
     for line in ("without stealing: NET_ADMIN", "without mirroring"):
         expect_in("where nobody gets a capability", out, line)
     with user(kit, EPHEMERAL) as kubeconfig:
-        status, out = run(kubeconfig)
+        status, out = run_diagnose(kit, kubeconfig)
     expect("status", status, 1, out)
     for line in ("missing the agent as a job: create jobs in namespace default", "without the job goes at once: delete jobs in namespace default",
                  "ok      the agent in the target's pod: patch pods/ephemeralcontainers in namespace default", "may not be read"):
         expect_in("a line", out, line)
-    expect_in("a wrong context", run(None, "--context", "none")[1], 'missing /')
+    expect_in("a wrong context", run_diagnose(kit, None, "--context", "none")[1], 'missing /')
 
 
 LINES = {"NET_ADMIN": "without stealing: NET_ADMIN", "SYS_ADMIN": "entering its network: Operation not permitted",
@@ -133,10 +135,9 @@ def capabilities(kit):
     for capability, line in LINES.items():
         with open(settings, "w") as f:
             json.dump({"agent": {"disabled_capabilities": [capability], "ephemeral": False}}, f)
-        done = subprocess.run([kit.program, "diagnose", "-f", settings, "-t", "deployment/web"], capture_output=True, text=True,
-                              env=kit.environment(), cwd=kit.cluster.state)
-        expect_in(f"without {capability}", done.stdout + done.stderr, line)
-        expect(f"{capability}: status", done.returncode, int(capability != "NET_ADMIN"))
+        status, out = run_diagnose(kit, None, "-f", settings, "-t", "deployment/web")
+        expect_in(f"without {capability}", out, line)
+        expect(f"{capability}: status", status, int(capability != "NET_ADMIN"))
 
 
 @test("permissions.diagnose_left")
@@ -147,9 +148,8 @@ def diagnose_left(kit):
     job["spec"]["template"]["spec"]["containers"][0]["command"] = ["true"]
     with objects(kit, job):
         kit.wait_condition("condition=Complete", "job/left")
-        done = subprocess.run([kit.program, "diagnose"], capture_output=True, text=True, env=kit.environment(), cwd=kit.cluster.state)
         line = "without the end of job left, an agent's that is over: `kubectl -n default delete job left`"
-        expect_in("what is left", done.stdout + done.stderr, line)
+        expect_in("what is left", run_diagnose(kit, None)[1], line)
 
 
 @test("permissions.nothing")
