@@ -162,13 +162,21 @@ void http_on_answers(struct http_conn *c);
 void http_linger(struct http_conn *c);
 /* The program can't answer: 502, or a reset when the answer has begun. */
 void http_fail(struct http_conn *c, struct http_upstream *u, const char *what, int error);
+void http_set_timer(struct http_conn *c, unsigned int ms);
+
+/* http_upstream.c */
 /* Where all goes that no filter wants; NULL: to the app. */
 struct http_taker *http_home(const struct http_conn *c);
 /* The connection to a taker's program, or with NULL to the app; made when there is none that is good. NULL without memory. */
 struct http_upstream *http_upstream_to(struct http_conn *c, struct http_taker *t);
 struct http_upstream *http_upstream_new(struct http_conn *c, struct http_taker *t);
+/* It is needed no more, and hears a plain end when nothing is kept for it. */
 void http_upstream_drop(struct http_upstream *u);
-void http_set_timer(struct http_conn *c, unsigned int ms);
+/* The same of one that the connection ends with: what owes an answer still is reset. */
+void http_upstream_free(struct http_upstream *u);
+/* Connects to a taker's program, or with NULL to the app; @alpn: as in http_peers. */
+int http_dial(const struct http_peers *peers, const struct http_taker *t, struct span alpn, dial_done_fn done, void *arg,
+	      struct dial **ret_dial);
 
 /* http_requests.c, http_answers.c: true when something was done. */
 bool http_take_requests(struct http_conn *c);
@@ -216,7 +224,4 @@ bool http_marks_of(const struct http_port *p, const struct http_taker *t, struct
 /* The most that any of them wants to know of a body. */
 size_t http_body_max(const struct http_port *p);
 unsigned int http_body_ms(const struct http_port *p);
-/* Connects to a taker's program, or with NULL to the app; @alpn: as in http_peers. */
-int http_dial(const struct http_peers *peers, const struct http_taker *t, struct span alpn, dial_done_fn done, void *arg,
-	      struct dial **ret_dial);
 void http_count_all(struct http_port *p, enum counter what);
