@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -14,8 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "base/fd.h"
 
 enum { ANSWER_MAX = 32768 };
 
@@ -215,59 +212,6 @@ int sock_diag_list(struct sock_diag *d, uint8_t protocol, uint16_t port, uint32_
 int sock_diag_list_services(struct sock_diag *d, uint8_t protocol, void (*each)(void *arg, const struct diag_socket *s), void *arg)
 {
 	return sock_diag_list(d, protocol, 0, protocol == IPPROTO_TCP ? 1 << TCP_LISTEN : 1 << TCP_CLOSE, each, arg);
-}
-
-/* A connection's end concerns nobody, and there may be very many: they are left out in the kernel. */
-static int leave_connections_out(int fd)
-{
-	enum { PEER_PORT = NLMSG_HDRLEN + offsetof(struct inet_diag_msg, id.idiag_dport) };
-	static struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PEER_PORT),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-	static const struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
-
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
-}
-
-int sock_diag_open_endings(void)
-{
-	static const struct sockaddr_nl any = { .nl_family = AF_NETLINK };
-	_cleanup_fd_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
-
-	/* What the kernel tells all goes to nobody whose port id is its own, 0. */
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0 || leave_connections_out(fd) < 0)
-		return -1;
-	return fd_steal(&fd);
-}
-
-int sock_diag_hear_endings(int fd, uint8_t protocol, bool hear)
-{
-	static const int tcp[] = { SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY };
-	static const int udp[] = { SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_UDP_DESTROY };
-	const int *groups = protocol == IPPROTO_TCP ? tcp : udp;
-
-	for (int i = 0; i < 2; i++)
-		if (setsockopt(fd, SOL_NETLINK, hear ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP, &groups[i], sizeof(groups[i])) < 0)
-			return -errno;
-	return 0;
-}
-
-bool sock_diag_read_ending(int fd, uint64_t *ret_cookie)
-{
-	_Alignas(struct nlmsghdr) char message[2048];
-	const struct nlmsghdr *h = (const void *)message;
-	ssize_t n;
-
-	do
-		n = recv(fd, message, sizeof(message), MSG_DONTWAIT);
-	while (n < 0 && (errno == EINTR || errno == ENOBUFS));
-	if (n < (ssize_t)NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
-		return false;
-	*ret_cookie = read_socket(h, 0).cookie;
-	return true;
 }
 
 int sock_diag_destroy(struct sock_diag *d, const struct diag_socket *s)

@@ -38,14 +38,6 @@ int sock_diag_list(struct sock_diag *d, uint8_t protocol, uint16_t port, uint32_
 		   void (*each)(void *arg, const struct diag_socket *s), void *arg);
 /* The sockets of both families that take what comes from anyone: TCP ones that listen, UDP ones that are bound and not connected. As above. */
 int sock_diag_list_services(struct sock_diag *d, uint8_t protocol, void (*each)(void *arg, const struct diag_socket *s), void *arg);
-/* A descriptor that can hear of each socket without a peer that ends in the caller's network namespace; -1 when the kernel tells nobody. It
- * doesn't block. */
-int sock_diag_open_endings(void);
-/* From now on it hears of such sockets of a protocol, or not any more. While anybody hears, the kernel starts a task of its own for each socket
- * that ends, of connections too. Returns 0 or -errno. */
-int sock_diag_hear_endings(int fd, uint8_t protocol, bool hear);
-/* The next one's cookie. False when there is none now. Some may be lost, when many end at once. */
-bool sock_diag_read_ending(int fd, uint64_t *ret_cookie);
 /* Ends the connection as a reset from its peer would, and tells that one; CAP_NET_ADMIN, CONFIG_INET_DIAG_DESTROY. Returns 0 or -errno
  * (-ENOENT: it has ended by itself). */
 int sock_diag_destroy(struct sock_diag *d, const struct diag_socket *s);

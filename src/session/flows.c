@@ -113,7 +113,7 @@ static int open_exits(struct session *s, struct error *err)
 static int open_incoming(struct session *s, const struct target_info *info, struct error *err)
 {
 	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .calls = &s->calls, .options = &s->options->incoming,
-					    .probes = &s->probes, .diag = s->diag, .endings = s->twin.endings,
+					    .probes = &s->probes, .diag = s->diag,
 					    .replicas = s->options->replicas, .descriptors = s->descriptors, .agent = s->borrower };
 
 	if (incoming_wanted(c.options))
@@ -149,7 +149,8 @@ int session_open_flows(struct session *s, const struct target_info *info, struct
 
 static void on_listen(struct session *s, const struct notify_event *e)
 {
-	debugger_search_for(&s->debugger, e->local.port, loop_now(s->loop));
+	if (e->kind != NOTIFY_ENDED)
+		debugger_search_for(&s->debugger, e->local.port, loop_now(s->loop));
 	incoming_on_event(s->incoming, e);
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Incoming traffic on the session's side.
  *
- * The twin's kernel knows what listens; it is listed (sock_diag(7)) when the keeper reports that something was made to listen, when the kernel
- * says that a listed socket has ended, and ten times a second while there is anything. What the list shows is made true at the agent and on
- * this machine's localhost. So whoever closes the last descriptor of a listener, in whichever process, ends it at once; and listeners that came
- * about without a call that the keeper sees (io_uring) are found.
+ * The twin's kernel knows what listens; it is listed (sock_diag(7)) when the keeper reports that something was made to listen or that such
+ * a socket has ended, and ten times a second while there is anything. What the list shows is made true at the agent and on this machine's
+ * localhost. So whoever closes the last descriptor of a listener, in whichever process, ends it at once; and listeners that came about without a
+ * call that the keeper sees (io_uring) are found, as is their end.
  *
  * A call that the keeper reports waits until the agent has subscribed its port: when listen(2) returns, clients of the target reach the
  * program. It waits for CALL_TIME at most. */
@@ -52,7 +52,6 @@ struct call {
 struct incoming {
 	struct incoming_context c;
 	struct timer scan;
-	struct watch endings;
 	bool draining;
 
 	struct borrower *borrower; /* all NULL when the agent is lost */
@@ -67,7 +66,6 @@ struct incoming {
 	void *told_arg;
 
 	struct services services; /* the last scan's */
-	bool hears[2];		  /* of the ends of TCP's, of UDP's */
 };
 
 static void answer(struct incoming *in, uint64_t id, int error)
@@ -111,20 +109,6 @@ static void subscribe_all(struct incoming *in)
 	sources_update(&in->sources, wanted, n);
 }
 
-/* To hear of ends costs the program something for each connection, so that is only while something of the kind is listed. One that ended right
- * before is missed by the next scan. */
-static void hear_endings(struct incoming *in)
-{
-	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
-
-	for (int i = 0; i < 2 && in->c.endings >= 0; i++) {
-		bool hear = services_has_any(&in->services, protocols[i]);
-
-		if (hear != in->hears[i] && sock_diag_hear_endings(in->c.endings, protocols[i], hear) == 0)
-			in->hears[i] = hear;
-	}
-}
-
 /* False when the kernel's list wasn't complete: all stays as it is then. */
 static bool scan(struct incoming *in)
 {
@@ -134,7 +118,6 @@ static bool scan(struct incoming *in)
 		return false;
 	if (in->services.n != before)
 		log_debug("incoming: %zu sockets are listed", in->services.n);
-	hear_endings(in);
 	publisher_update(in->publisher, in->services.sockets, in->services.n);
 	subscribe_all(in);
 	return true;
@@ -157,16 +140,23 @@ static void on_scan(struct timer *t)
 	loop_arm(in->c.loop, t, loop_now(in->c.loop) + (is_full(in) ? SCAN_FULL : any ? SCAN_TIME : SCAN_SLOW));
 }
 
-static void on_endings(struct watch *w, uint32_t events)
+/* False when one is due by then. */
+static bool scan_within(struct incoming *in, uint64_t time)
 {
-	struct incoming *in = container_of(w, struct incoming, endings);
-	bool any = false;
-	uint64_t cookie;
+	uint64_t due = loop_now(in->c.loop) + time;
 
-	while (sock_diag_read_ending(in->c.endings, &cookie))
-		any |= services_has(&in->services, cookie);
-	if (any)
-		loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop));
+	if (in->scan.index && in->scan.due <= due)
+		return false;
+	loop_arm(in->c.loop, &in->scan, due);
+	return true;
+}
+
+/* Now, and again when whoever closes it is surely through: what ends many of them is not listed for each. */
+static void on_ended(struct incoming *in)
+{
+	log_debug("incoming: a socket has ended");
+	if (scan_within(in, UNSEEN_TIME))
+		scan(in);
 }
 
 /* A socket of a port that nothing was known of: all is as if it had been in the last scan's list. So a program that listens on a thousand
@@ -181,7 +171,6 @@ static const struct diag_socket *see(struct incoming *in, const struct notify_ev
 	    (e->protocol == IPPROTO_TCP && publisher_has(in->publisher, e->local.port)) || !(s = services_add(&in->services, &w.socket)))
 		return NULL;
 	log_debug("incoming: one more socket, on port %u", e->local.port);
-	hear_endings(in);
 	publisher_add(in->publisher, &w.socket);
 	if (wanted)
 		sources_add_wanted(&in->sources, &w);
@@ -205,6 +194,10 @@ void incoming_on_event(struct incoming *in, const struct notify_event *e)
 	const struct diag_socket *s;
 	uint16_t port;
 
+	if (e->kind == NOTIFY_ENDED) {
+		on_ended(in);
+		return;
+	}
 	if (e->kind == NOTIFY_UNSEEN) {
 		loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + UNSEEN_TIME);
 		return;
@@ -221,7 +214,7 @@ void incoming_on_event(struct incoming *in, const struct notify_event *e)
 	} else {
 		answer(in, e->id, s && s->protocol == IPPROTO_TCP ? publisher_error(in->publisher, s->local.port) : 0);
 	}
-	loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + SCAN_TIME);
+	scan_within(in, SCAN_TIME);
 }
 
 void incoming_answer_all(struct incoming *in)
@@ -278,8 +271,6 @@ int incoming_start(struct incoming *in, int keeper, struct error *err)
 	if (!in->publisher)
 		return error_set(err, ENOMEM, "serve incoming traffic");
 	in->scan.on_due = on_scan;
-	if (in->c.endings >= 0) /* else, and if it can't be watched, the next scan finds out */
-		loop_watch(in->c.loop, &in->endings, in->c.endings, EPOLLIN, on_endings);
 	loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop) + SCAN_SLOW);
 	return 0;
 }
@@ -363,7 +354,6 @@ bool incoming_on_packet(struct incoming *in, const struct packet *p)
 static void stop_scanning(struct incoming *in)
 {
 	loop_disarm(in->c.loop, &in->scan);
-	loop_unwatch(in->c.loop, &in->endings);
 	publisher_free(in->publisher);
 	in->publisher = NULL;
 	incoming_answer_all(in);

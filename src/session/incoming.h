@@ -15,7 +15,7 @@ struct incoming;
 struct source;
 
 /* What it works with; all outlives it. @mux points to NULL when the agent is lost, @calls until the program starts. @diag asks the
- * twin's kernel, @endings hears of sockets of the twin's that end (-1: nobody tells). */
+ * twin's kernel. */
 struct incoming_context {
 	struct loop *loop;
 	struct gate **gate;
@@ -24,7 +24,6 @@ struct incoming_context {
 	const struct incoming_options *options;
 	const struct kube_probes *probes; /* of the target */
 	struct sock_diag *diag;
-	int endings;
 	bool replicas; /* of the target: all that comes in comes from sources that are added */
 	size_t descriptors; /* that we may have */
 	struct borrower *agent; /* where the agent is on this machine: the way to offer it sockets; else NULL */
@@ -35,7 +34,7 @@ struct incoming *incoming_new(const struct incoming_context *c, const struct tar
 int incoming_start(struct incoming *in, int keeper, struct error *err);
 void incoming_free(struct incoming *in);
 
-/* For calls_events: a call that makes a listener. */
+/* For calls_events: a call that makes a listener, or the end of one. */
 void incoming_on_event(struct incoming *in, const struct notify_event *e);
 /* The keeper is gone: calls that it reported return. */
 void incoming_answer_all(struct incoming *in);

@@ -135,22 +135,6 @@ bool services_list(struct services *s)
 	return true;
 }
 
-bool services_has(const struct services *s, uint64_t cookie)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (s->sockets[i].cookie == cookie)
-			return true;
-	return false;
-}
-
-bool services_has_any(const struct services *s, uint8_t protocol)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (s->sockets[i].protocol == protocol)
-			return true;
-	return false;
-}
-
 /* A socket of MPTCP's is known by where it stands. */
 static bool is_meant(const struct diag_socket *one, const struct notify_event *e)
 {

@@ -28,8 +28,6 @@ void services_report(struct services *s, uint64_t cookie);
 /* Lists them anew. A listener is shown as full from the second list on that found it so: a moment means nothing. False when the kernel's list
  * wasn't complete, and so this one isn't. */
 bool services_list(struct services *s);
-bool services_has(const struct services *s, uint64_t cookie);
-bool services_has_any(const struct services *s, uint8_t protocol);
 /* The one that a call of the program's made; NULL when it isn't listed. */
 const struct diag_socket *services_find(const struct services *s, const struct notify_event *e);
 /* As if it had been in the last list. NULL when that is full. */

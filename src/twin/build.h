@@ -17,7 +17,6 @@ struct twin {
 	int packet_out;	     /* packet socket of the relay namespace, not bound, with PACKET_VNET_HDR */
 	int listeners[2];    /* transparent TCP listeners, IPv4 and IPv6; SO_LINGER of 0 */
 	int diag;	     /* sock_diag(7) socket of the twin */
-	int endings;	     /* one that hears of sockets that end (sock_diag_open_endings()); may be -1 */
 	uint32_t relay_index, lo_index; /* of v0 and lo in the relay namespace */
 };
 

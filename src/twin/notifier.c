@@ -30,6 +30,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "twin/caller.h"
+#include "twin/endings.h"
 #include "twin/unix_join.h"
 
 #ifndef IPPROTO_MPTCP
@@ -59,8 +60,9 @@ struct repeat {
 
 struct notifier {
 	struct loop *loop;
-	struct watch listener, channel;
+	struct watch listener, channel, endings;
 	int listener_fd, channel_fd; /* channel -1: all is let pass */
+	int endings_fd;		     /* -1: nobody tells */
 	struct notifier_place place;
 	struct list held;
 	size_t n_held;
@@ -213,6 +215,7 @@ static void on_listen(struct notifier *n, struct caller *c, uint64_t id, int fd,
 		let_fail(n, id, fd, errno);
 	} else {
 		e = event_of(id, NOTIFY_LISTENS, fd);
+		endings_await(n->endings_fd, fd);
 		hold(n, c, &e, fd);
 	}
 }
@@ -260,6 +263,7 @@ static void bind_for(struct notifier *n, struct caller *c, uint64_t id, int fd, 
 		return;
 	}
 	e = event_of(id, NOTIFY_BOUND, fd);
+	endings_await(n->endings_fd, fd);
 	close(fd);
 	if (call_is_there(n, id))
 		hold(n, c, &e, -1);
@@ -420,6 +424,24 @@ static void on_verdict(struct watch *w, uint32_t events)
 		notifier_let_pass(n);
 }
 
+static void on_ending(struct watch *w, uint32_t events)
+{
+	struct notifier *n = container_of(w, struct notifier, endings);
+
+	if (endings_read(n->endings_fd))
+		tell(n, &(struct notify_event){ .kind = NOTIFY_ENDED });
+}
+
+/* Without it the session finds out when it looks the next time. */
+static void watch_endings(struct notifier *n)
+{
+	n->endings_fd = endings_open();
+	if (n->endings_fd < 0)
+		log_info("notifier: hear of sockets that end: %m");
+	else
+		loop_watch(n->loop, &n->endings, n->endings_fd, EPOLLIN, on_ending);
+}
+
 struct notifier *notifier_new(struct loop *loop, int listener, int channel, const struct notifier_place *place, struct error *err)
 {
 	struct notifier *n = calloc(1, sizeof(*n));
@@ -434,8 +456,10 @@ struct notifier *notifier_new(struct loop *loop, int listener, int channel, cons
 		if (r == 0)
 			r = loop_watch(loop, &n->channel, channel, EPOLLIN, on_verdict);
 	}
-	if (r == 0)
+	if (r == 0) {
+		watch_endings(n);
 		return n;
+	}
 	error_set(err, -r, "watch the program's sockets");
 	if (n)
 		loop_unwatch(loop, &n->listener);

@@ -11,6 +11,7 @@ enum notify_kind {
 	NOTIFY_LISTENS = 1, /* a TCP (or MPTCP) socket listens now */
 	NOTIFY_BOUND,	    /* a UDP socket is bound to a port that the program named */
 	NOTIFY_UNSEEN,	    /* something was called that could not be looked at: no answer is awaited */
+	NOTIFY_ENDED,	    /* a socket of NOTIFY_LISTENS or NOTIFY_BOUND is closed, or is about to be; likewise */
 	NOTIFY_CONNECTS,    /* a Unix socket is to be connected to @name */
 	NOTIFY_JOINED,	    /* the answer to VERDICT_JOIN: the other end of the program's socket comes with it */
 	NOTIFY_GONE,	    /* the call of a NOTIFY_CONNECTS is over without a verdict, or could not be joined */

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "net/sock_diag.h"
 #include "twin/layout.h"
 
 #ifndef PACKET_IGNORE_OUTGOING
@@ -120,6 +119,5 @@ int relay_sockets_open(struct twin *t, bool ipv6, struct error *err)
 int twin_sockets_open(struct twin *t, struct error *err)
 {
 	t->diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
-	t->endings = sock_diag_open_endings();
 	return t->diag < 0 ? error_set(err, errno, "open a sock_diag socket") : 0;
 }

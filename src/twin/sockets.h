@@ -8,5 +8,5 @@
 
 /* packet_in, packet_out and listeners, in the relay namespace that the process is in. */
 int relay_sockets_open(struct twin *t, bool ipv6, struct error *err);
-/* diag and endings, in the twin that the process is in. */
+/* diag, in the twin that the process is in. */
 int twin_sockets_open(struct twin *t, struct error *err);

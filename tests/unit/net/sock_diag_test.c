@@ -6,7 +6,6 @@
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -149,86 +148,6 @@ static void test_datagrams(struct sock_diag *d, int family, const char *ip)
 	close(fd);
 }
 
-/* The sockets of a test, by their cookies. */
-struct mine {
-	uint64_t cookies[16];
-	size_t n;
-};
-
-/* Which of them is told of next. The kernel tells it from a task of its own, so it is waited for, and others may come that ended before. */
-static uint64_t next_ending(int endings, const struct mine *m)
-{
-	struct pollfd p = { .fd = endings, .events = POLLIN };
-	uint64_t cookie;
-
-	for (;;) {
-		if (!sock_diag_read_ending(endings, &cookie)) {
-			if (poll(&p, 1, PATIENCE_S * 1000) != 1)
-				return 0;
-			continue;
-		}
-		for (size_t i = 0; i < m->n; i++)
-			if (m->cookies[i] == cookie)
-				return cookie;
-	}
-}
-
-static uint64_t cookie_of(int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
-	return cookie;
-}
-
-static uint64_t note_cookie(struct mine *m, int fd)
-{
-	return m->cookies[m->n++] = cookie_of(fd);
-}
-
-/* Connections that end in between aren't told of: the next word is another listener's. Nor are those of a protocol that isn't heard of. */
-static void test_endings(int family)
-{
-	int endings = sock_diag_open_endings(), listener = listen_on(family), other = dup(listener), udp = socket(family, SOCK_DGRAM, 0);
-	struct endpoint at = name_of(listener);
-	struct mine m = { 0 };
-	int another = listen_on(family);
-	uint64_t of_listener = note_cookie(&m, listener), of_udp = note_cookie(&m, udp), of_another = note_cookie(&m, another);
-	struct sockaddr_storage sa;
-	socklen_t len;
-
-	tap_ok(endings >= 0 && sock_diag_hear_endings(endings, IPPROTO_TCP, true) == 0, "endings are told");
-	ip_parse(family == AF_INET ? "127.0.0.1" : "::1", &at.ip);
-	len = endpoint_to_sockaddr(&at, &sa);
-	if (bind(udp, (struct sockaddr *)&sa, len) < 0)
-		abort();
-	for (int i = 0; i < 5; i++) {
-		int client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
-
-		if (connect(client, (struct sockaddr *)&sa, len) < 0)
-			abort();
-		accepted = accept(listener, NULL, NULL);
-		note_cookie(&m, client);
-		note_cookie(&m, accepted);
-		close(accepted);
-		close(client);
-	}
-	close(listener);
-	close(another);
-	tap_ok(next_ending(endings, &m) == of_another, "another listener; a copy of the one is open");
-	close(other);
-	tap_ok(next_ending(endings, &m) == of_listener, "the last one is closed");
-	tap_int(sock_diag_hear_endings(endings, IPPROTO_UDP, true), 0, "of UDP, too");
-	tap_int(sock_diag_hear_endings(endings, IPPROTO_TCP, false), 0, "of TCP no more");
-	listener = listen_on(family);
-	note_cookie(&m, listener);
-	close(listener);
-	close(udp);
-	tap_ok(next_ending(endings, &m) == of_udp, "a UDP socket");
-	close(endings);
-}
-
 int main(void)
 {
 	struct error err = { 0 };
@@ -247,7 +166,5 @@ int main(void)
 	test_datagrams(d, AF_INET6, "::1");
 	sock_diag_close(d);
 	test_services();
-	test_endings(AF_INET);
-	test_endings(AF_INET6);
 	return tap_done();
 }
