@@ -33,7 +33,7 @@ class Lab:
         self.sandbox, self.cluster, self.tunnel, self.mode, self.way = sandbox, cluster, tunnel, sandbox.mode, way
         self.target = f"pid/{cluster.target}"
         self.target2 = f"pid/{cluster.target2}"
-        self.clean = snapshot.take(cluster)
+        self.clean = snapshot.take_first(cluster)
 
     # Where programs run
 
