@@ -1,17 +1,21 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""upgrades.py DIVERT -- WebSocket with python3-websockets and Java's client, and other clients that are made of more than a socket: Go's, Java's."""
+"""upgrades.py DIVERT -- WebSocket with python3-websockets and Java's client, and other clients that are made of more than a socket: Go's, Java's;
+upgrades to HTTP/2."""
 import asyncio
 import contextlib
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 import websockets
 
-from kit import Divert, PATIENCE, expect, main, test
+from kit import Connection, Divert, PATIENCE, Server, expect, main, test
 from real import run, servers, upgrading
 
 WORK = os.path.join(os.path.abspath(os.path.dirname(sys.argv[1]) if len(sys.argv) > 1 else "."), "upgrades.work")
@@ -165,6 +169,40 @@ def java():
             f.write(JAVA)
         out = run("java", "-XX:TieredStopAtLevel=1", f"{work}/Client.java", str(d.port), "/a,/p,/b", str(ws.port), "/?program")
         expect("who answered", out.split("\n")[:-1], ["HTTP_2 app", "HTTP_2 program", "HTTP_2 app", "program"])
+        d.close()
+
+
+def pass_on(source, to):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            to.sendall(data)
+        to.shutdown(socket.SHUT_WR)
+
+
+def tacit(address):
+    """The server at @address, but its 101 doesn't say to what: as Jetty 9.4 answers."""
+    host, port = address.split(":")
+
+    def handler(c, number):
+        server = Connection(socket.create_connection((host, int(port)), PATIENCE))
+        threading.Thread(target=pass_on, args=(c.socket, server.socket), daemon=True).start()
+        server.fill()
+        if server.buffer.startswith(b"HTTP/1.1 101"):
+            c.send(re.sub(rb"(?i)\r\n(upgrade|connection):[^\r]*", b"", server.until(b"\r\n\r\n")))
+        c.send(server.buffer)
+        pass_on(server.socket, c.socket)
+        server.close()
+    return Server(handler)
+
+
+@test
+def an_upgrade_to_what_is_not_said():
+    """Later requests go where they belong all the same."""
+    with upgrading("app") as app, upgrading("program") as program:
+        d = Divert(tacit(app), tacit(program), '{"path_filter": "^/p"}')
+        for paths in (("/a", "/p1", "/b", "/p2"), ("/p1", "/a", "/p2")):
+            out = run("curl", "-sS", "-m", str(PATIENCE), "--http2", "-w", "\n%{http_version}\n", *[f"http://127.0.0.1:{d.port}{p}" for p in paths]).split("\n")[:-1]
+            expect("who answered, by what", [(json.loads(g)["name"], v) for g, v in zip(out[::2], out[1::2])], [("program" if p[1] == "p" else "app", "2") for p in paths])
         d.close()
 
 

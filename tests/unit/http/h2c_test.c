@@ -33,7 +33,7 @@ static const struct {
 	{ "granted", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", true },
 	{ "in capitals, with spaces", "HTTP/1.1 101 x\r\nUPGRADE:  H2C \r\n\r\n", true },
 	{ "another one", "HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n", false },
-	{ "none", "HTTP/1.1 101 x\r\nConnection: Upgrade\r\n\r\n", false },
+	{ "named by nobody", "HTTP/1.1 101 Switching Protocols\r\n\r\n", true },
 };
 
 static void test_requests(void)
