@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "agent/children.h"
+#include "agent/layout.h"
 #include "agent/mirror_process.h"
 #include "agent/ring.h"
 #include "base/fd.h"
@@ -220,7 +221,8 @@ static int compare_ports(const void *a, const void *b)
 static int start_taking(struct taker *t, struct capture_request *request, struct error *err)
 {
 	static struct sock_filter program[BPF_MAXINSNS];
-	struct capture_plan plan = { .answers = { CAPTURE_WHOLE, CAPTURE_WHOLE } };
+	/* What the agent itself sends to the target's program, in a client's name, has come from that client before. */
+	struct capture_plan plan = { .answers = { CAPTURE_WHOLE, CAPTURE_WHOLE }, .skip_mark = AGENT_MARK };
 	size_t n;
 
 	if (request->n[0] + request->n[1] == 0 && find_ports(request, err) < 0)

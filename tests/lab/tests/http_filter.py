@@ -5,12 +5,13 @@ import contextlib
 import ctypes
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
 
 from labkit import plan
-from labkit.lab import PYTHON
+from labkit.lab import MIRRORD, PYTHON
 from labkit.registry import PROMPT, expect, expect_in, test
 
 PORT = 21100
@@ -173,6 +174,25 @@ def inside(lab):
     with Pair(lab, {"header_filter": "^x-user: alice$"}):
         got = ask(lab, ("GET", "/1", ALICE), ("GET", "/2"), node="pod")
         expect("who answered", [g.get("name") for g in got], lambda names: names in (["here", "real"], ["real", "real"]), str(got) + lab.log())
+
+
+@test("http_filter.beside_a_dump")
+def dumped(lab):
+    """Who watches the target sees what the client sent, once, whoever got it, and what it was answered."""
+    with Pair(lab, {"header_filter": "^x-user: alice$"}):
+        dump = lab.start([MIRRORD, "dump", "-t", lab.target, "--json", "-p", str(PORT)], env=lab.quiet_environment())
+        dump.stderr.readline()
+        got = ask(lab, ("GET", "/passed"), ("GET", "/taken", ALICE))
+        expect("who answered", [g.get("name") for g in got], ["real", "here"], str(got) + lab.log())
+        seen = []
+        while not seen or seen[-1]["event"] != "closed":
+            seen.append(json.loads(dump.stdout.readline()))
+        dump.send_signal(signal.SIGINT)
+        seen += map(json.loads, dump.communicate(timeout=PROMPT)[0].splitlines())
+    said = {who: "".join(e["text"] for e in seen if e["event"] == "data" and e["from"] == who) for who in ("client", "target")}
+    expect("connections", len({e["flow"] for e in seen}), 1, str(seen))
+    expect("requests", [line for line in said["client"].splitlines() if line[:4] == "GET "], ["GET /passed HTTP/1.1", "GET /taken HTTP/1.1"], str(seen))
+    expect("answers", [name for name in ("real", "here") if f'"name": "{name}"' in said["target"]], ["real", "here"], str(seen))
 
 
 @test("http_filter.ends_with_the_program")
