@@ -60,7 +60,8 @@ def is_silent(port):
 @contextlib.contextmanager
 def both_sent(**how):
     """Gives what lets the client have them, and returns how they came."""
-    node = subprocess.Popen(["node", "--no-deprecation", "-e", SCRIPT, str(SIZE), json.dumps(how)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    argv = ["node", "--no-deprecation", "-e", SCRIPT, str(SIZE), json.dumps(how)]
+    node = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     port = int(node.stdout.readline())
     d = Divert(f"127.0.0.1:{port}", f"127.0.0.1:{port}")
     node.stdin.write(f"{d.port}\n")
@@ -85,7 +86,8 @@ def the_stream_that_another_depends_on_goes_first():
 @test
 def a_later_word_counts():
     """A frame of PRIORITY turns round what was said when the streams began."""
-    for b, later, order in (({"of": "a"}, {"on": "b", "to": {"exclusive": True}}, "b a"), ({"exclusive": True}, {"on": "a", "to": {"exclusive": True}}, "a b"),
+    first = {"exclusive": True}
+    for b, later, order in (({"of": "a"}, {"on": "b", "to": first}, "b a"), (first, {"on": "a", "to": first}, "a b"),
                             ({}, {"on": "b", "to": {"of": "a"}}, "a b")):
         with both_sent(b=b, later=later) as receive:
             expect(f"order when b is {b}, then {later}", receive()["order"], order)

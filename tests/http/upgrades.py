@@ -201,8 +201,10 @@ def an_upgrade_to_what_is_not_said():
     with upgrading("app") as app, upgrading("program") as program:
         d = Divert(tacit(app), tacit(program), '{"path_filter": "^/p"}')
         for paths in (("/a", "/p1", "/b", "/p2"), ("/p1", "/a", "/p2")):
-            out = run("curl", "-sS", "-m", str(PATIENCE), "--http2", "-w", "\n%{http_version}\n", *[f"http://127.0.0.1:{d.port}{p}" for p in paths]).split("\n")[:-1]
-            expect("who answered, by what", [(json.loads(g)["name"], v) for g, v in zip(out[::2], out[1::2])], [("program" if p[1] == "p" else "app", "2") for p in paths])
+            urls = [f"http://127.0.0.1:{d.port}{p}" for p in paths]
+            out = run("curl", "-sS", "-m", str(PATIENCE), "--http2", "-w", "\n%{http_version}\n", *urls).split("\n")[:-1]
+            expect("who answered", [json.loads(answer)["name"] for answer in out[::2]], ["program" if p[1] == "p" else "app" for p in paths])
+            expect("by what", out[1::2], ["2"] * len(paths))
         d.close()
 
 
