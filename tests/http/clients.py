@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from kit import Divert, PATIENCE, expect, is_ended, main, nobody, test, wait_for
+from kit import Divert, PATIENCE, connections_to, expect, is_ended, main, nobody, test, wait_for
 from real import Node, USER, curl, run, servers, upgrading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -444,7 +444,7 @@ def grpc_in_parallel():
         futures = [(n, call.future(b"%d" % n, metadata=(("x-user", "alice" if n % 2 else "bob"),), timeout=PATIENCE)) for n in range(300)]
         expect("answers", [f.result() for n, f in futures], [b"%s:%d" % (b"program" if n % 2 else b"app", n) for n, f in futures])
         d.counters()
-        expect("connections", d.open, 1)
+        expect("connections, those to the app and to the program", [d.open, *map(connections_to, d.process.args[2:5:2])], [1, 1, 1])
 
 
 @test

@@ -134,6 +134,13 @@ def nobody_at(server):
     return not [r for r in rows if f"0100007F:{server.port:04X}" in r[1:3] and r[3] not in (LISTEN, TIME_WAIT)]
 
 
+def connections_to(address):
+    """How many there are, as their clients see them."""
+    with open("/proc/net/tcp") as f:
+        rows = [line.split()[2:4] for line in f][1:]
+    return rows.count([f"0100007F:{int(address.split(':')[1]):04X}", ESTABLISHED])
+
+
 ESTABLISHED, TIME_WAIT, LISTEN = "01", "06", "0A"
 
 
