@@ -7,7 +7,7 @@
     user   root       none               uid 1000, no privileges  a user namespace of uid 1000's
     user   ordinary   one, same uid      that uid, no privileges  a user namespace below, of that uid's
 
-In it: a network namespace with one uplink (cluster.py makes it), a copy of /etc, empty /tmp, /run and /dev/shm, and a PID namespace
+In it: a network namespace with one uplink (cluster.py makes it), a copy of /etc, empty /tmp, /var/tmp, /run and /dev/shm, and a PID namespace
 whose end takes every process along, whatever happens. So two labs at once can't meet, and what the product leaves behind shows
 as a difference between two snapshots.
 """
@@ -72,7 +72,7 @@ class Sandbox:
         linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
         linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
         stage = os.open(self.stage, os.O_PATH)
-        for place in ("/tmp", "/run", "/dev/shm"):
+        for place in ("/tmp", "/run", "/dev/shm", "/var/tmp"):
             linux.mount("tmpfs", place, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777" if place != "/run" else "mode=755")
         for d in ("/tmp/lab", "/run/netns", "/run/lock", f"/run/user/{self.uid}"):
             os.makedirs(d)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What exists in the lab: taken before and after a test, so that what the product leaves behind shows.
 
-The lab has a PID namespace, a /tmp, a /run and a /dev/shm of its own, so everything that is new is ours or the product's.
+The lab has a PID namespace, a /tmp, a /var/tmp, a /run and a /dev/shm of its own, so everything that is new is ours or the product's.
 """
 
 import os
