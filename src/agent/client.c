@@ -223,6 +223,14 @@ static void on_shortcut_gone(void *arg)
 	log_debug("client: the keeper lends no more sockets");
 }
 
+/* It may be stopped, with a full queue: what the session would see soon by itself it looks for now. */
+static void on_slow_program(void *arg)
+{
+	struct client *c = arg;
+
+	mux_send_info(c->mux, INFO_SLOW, NULL, 0);
+}
+
 /* The session is on this machine: connections to its program need not go through it. */
 static void on_offer(void *arg, int fd)
 {
@@ -240,6 +248,7 @@ static void on_offer(void *arg, int fd)
 		return;
 	}
 	borrower_set_egress(c->borrower, c->sockets);
+	socket_egress_on_slow(c->sockets, on_slow_program, c);
 	split_egress_init(&c->shortcut, c->sockets, c->tunnel);
 }
 

@@ -18,6 +18,8 @@
 #include "relay/pump.h"
 #include "relay/sockets_internal.h"
 
+#define SLOW (5 * (uint64_t)LOOP_MS)
+
 struct socket_dial {
 	struct dial dial;
 	struct list node; /* in the egress's dials */
@@ -25,6 +27,7 @@ struct socket_dial {
 	struct watch watch;
 	struct endpoint local, remote;
 	int fd; /* -1 while waiting */
+	bool connecting;
 	dial_done_fn done;
 	void *arg;
 };
@@ -124,6 +127,7 @@ static void dial_tell(struct socket_dial *d, int error)
 	if (error == EINPROGRESS)
 		return;
 	loop_unwatch(egress_of(d)->loop, &d->watch);
+	d->connecting = false;
 	if (error)
 		dial_close(d);
 	done(arg, error);
@@ -146,6 +150,27 @@ static int error_so_far(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error ? error : EINPROGRESS;
 }
 
+static void expect_answer(struct socket_dial *d)
+{
+	struct socket_egress *e = egress_of(d);
+
+	d->connecting = true;
+	if (e->on_slow && !e->slow.index)
+		loop_arm(e->loop, &e->slow, loop_now(e->loop) + SLOW);
+}
+
+void socket_dials_on_slow(struct timer *t)
+{
+	struct socket_egress *e = container_of(t, struct socket_egress, slow);
+
+	for (struct list *n = e->dials.next; n != &e->dials; n = n->next) {
+		if (container_of(n, struct socket_dial, node)->connecting) {
+			e->on_slow(e->slow_arg);
+			return;
+		}
+	}
+}
+
 /* Owns @fd; a socket that failed is not used again. Returns 0, EINPROGRESS or the errno of the failure. */
 static int dial_connect(struct socket_dial *d, int fd)
 {
@@ -164,6 +189,8 @@ static int dial_connect(struct socket_dial *d, int fd)
 	}
 	if (!error || error == EINPROGRESS) {
 		d->fd = fd;
+		if (error)
+			expect_answer(d);
 		return error;
 	}
 	close(fd);

@@ -155,6 +155,7 @@ struct egress *socket_egress_new(struct loop *loop, struct socket_source *source
 	e->egress.ops = &ops;
 	e->loop = loop;
 	e->source = source;
+	e->slow.on_due = socket_dials_on_slow;
 	list_init(&e->dials);
 	list_init(&e->pumps);
 	list_init(&e->ports);
@@ -169,6 +170,7 @@ void socket_egress_free(struct egress *egress)
 
 	if (!e)
 		return;
+	loop_disarm(e->loop, &e->slow);
 	socket_dials_close(e);
 	socket_ports_close(e);
 	pump_reset_all(&e->pumps);
@@ -178,6 +180,14 @@ void socket_egress_free(struct egress *egress)
 void socket_egress_insist(struct egress *egress)
 {
 	socket_egress_of(egress)->insists = true;
+}
+
+void socket_egress_on_slow(struct egress *egress, void (*on_slow)(void *arg), void *arg)
+{
+	struct socket_egress *e = socket_egress_of(egress);
+
+	e->on_slow = on_slow;
+	e->slow_arg = arg;
 }
 
 size_t socket_egress_count(const struct egress *egress)

@@ -47,3 +47,6 @@ size_t socket_egress_count(const struct egress *e);
 /* From now on the local endpoint of a dial is no wish: where it can't be had, the dial fails with the kernel's errno (EADDRINUSE,
  * EADDRNOTAVAIL). */
 void socket_egress_insist(struct egress *e);
+/* From now on @on_slow is called when a connection wasn't answered for some milliseconds. On one machine an answer is there when connect(2)
+ * returns; so it is a sign of a full queue, and no more than a sign. Not for each of them: for all that wait at a time. */
+void socket_egress_on_slow(struct egress *e, void (*on_slow)(void *arg), void *arg);

@@ -24,6 +24,9 @@ struct socket_egress {
 	struct train *train;
 	size_t count;		 /* dials, pumps and ports */
 	bool insists;		 /* local endpoints are no wishes */
+	struct timer slow;	 /* armed when a connection isn't answered at once, and somebody is to hear of it: */
+	void (*on_slow)(void *arg);
+	void *slow_arg;
 };
 
 static inline struct socket_egress *socket_egress_of(struct egress *e)
@@ -44,6 +47,7 @@ void socket_join(struct dial *d, int fd);
 int socket_take(struct dial *d);
 void socket_abandon(struct dial *d);
 void socket_dials_close(struct socket_egress *e);
+void socket_dials_on_slow(struct timer *t);
 
 /* port.c */
 int socket_port_open(struct egress *e, enum port_kind kind, const struct endpoint *local, const struct port_events *events,

@@ -223,6 +223,15 @@ void incoming_answer_all(struct incoming *in)
 		call_end(in, container_of(in->calls.next, struct call, node), 0);
 }
 
+/* The program didn't answer a connection at once. */
+static void on_slow(void *arg)
+{
+	struct incoming *in = arg;
+
+	if (in->publisher && in->c.options->mode == INCOMING_STEAL && !is_full(in))
+		loop_arm(in->c.loop, &in->scan, loop_now(in->c.loop));
+}
+
 static void on_lender_gone(void *arg)
 {
 	log_debug("incoming: the keeper lends no more sockets");
@@ -254,6 +263,7 @@ static int borrow(struct incoming *in, int keeper, struct error *err)
 	if (!in->tcp)
 		return error_set(err, ENOMEM, "make the egress to the program");
 	borrower_set_egress(in->borrower, in->tcp);
+	socket_egress_on_slow(in->tcp, on_slow, in);
 	if (!in->c.agent || in->c.options->mode == INCOMING_OFF)
 		return 0;
 	agents = lender_of(keeper, err);
@@ -334,6 +344,9 @@ bool incoming_on_info(struct incoming *in, struct source *from, uint16_t topic, 
 			sources_on_counters(source, data, len);
 		if (in->on_told && sources_have_told(&in->sources))
 			in->on_told(in->told_arg);
+		return true;
+	case INFO_SLOW:
+		on_slow(in);
 		return true;
 	case INFO_NOTICE:
 		notice_decode(data, len, text);

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "net/addr.h"
 
-enum { INFO_SUBSCRIBE = 4, INFO_UNSUBSCRIBE = 5, INFO_SUBSCRIBED = 6, INFO_COUNTERS = 7, INFO_NOTICE = 8, INFO_EXPECT = 9 };
+enum { INFO_SUBSCRIBE = 4, INFO_UNSUBSCRIBE = 5, INFO_SUBSCRIBED = 6, INFO_COUNTERS = 7, INFO_NOTICE = 8, INFO_EXPECT = 9, INFO_SLOW = 10 };
 
 /* SUBSCRIPTION_CHECK: nothing is subscribed, the agent only says whether it could use the filter and the options, those for all ports. */
 enum subscription_mode { SUBSCRIPTION_MIRROR = 1, SUBSCRIPTION_STEAL = 2, SUBSCRIPTION_CHECK = 3 };

@@ -304,6 +304,50 @@ static void test_waiting(void)
 	close(listener);
 }
 
+static void on_slow(void *arg)
+{
+	++*(volatile int *)arg;
+}
+
+static volatile int n_slow;
+
+static void hear_of_slow(void *arg)
+{
+	socket_egress_on_slow(direct, on_slow, (void *)&n_slow);
+}
+
+static void forget_slow(void *arg)
+{
+	socket_egress_on_slow(direct, NULL, NULL);
+}
+
+/* What is answered isn't slow, nor what is refused; what comes to a full queue is, and that is said once. */
+static void test_slow(void)
+{
+	struct endpoint good, full;
+	int listener = listen_on(AF_INET, &good), busy = listen_on(AF_INET, &full);
+	struct attempt a, filling, waits = { .e = direct, .fd = -1 };
+
+	on_loop(hear_of_slow, NULL);
+	tap_int(dial(&a, "0.0.0.0", 0, "127.0.0.1", good.port), 0, "slow: one that is answered");
+	if (listen(busy, 0) < 0)
+		abort();
+	tap_int(dial(&filling, "0.0.0.0", 0, "127.0.0.1", full.port), 0, "slow: one that fills the queue");
+	tap_int(n_slow, 0, "slow: none is");
+	waits.local = endpoint("0.0.0.0", 0);
+	waits.remote = full;
+	on_loop(start, &waits);
+	tap_int(waits.returned, EINPROGRESS, "slow: one that waits");
+	tap_int(await(&n_slow, 1), 1, "slow: is told of");
+	on_loop(abandon, &waits);
+	on_loop(abandon, &filling);
+	on_loop(abandon, &a);
+	tap_int(n_slow, 1, "slow: once");
+	on_loop(forget_slow, NULL);
+	close(listener);
+	close(busy);
+}
+
 static void free_all(void *arg)
 {
 	socket_egress_free(direct);
@@ -325,6 +369,7 @@ int main(void)
 	test_joined();
 	test_abandoned();
 	test_waiting();
+	test_slow();
 	on_loop(free_all, NULL);
 	loop_thread_stop();
 	return tap_done();
