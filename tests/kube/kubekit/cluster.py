@@ -37,7 +37,7 @@ FAMILIES = {
     "both": {"PODS": "10.244.0.0/16,fd44::/48", "SERVICES": "10.96.0.0/16,fd96::/112", "DNS": "10.96.0.10"},
     "ipv6": {"PODS": "fd44::/48", "SERVICES": "fd96::/112", "DNS": "fd96::a"},
 }
-START_SECONDS = 180 * PATIENCE
+START_SECONDS = 400 * PATIENCE
 
 
 class Trouble(Exception):
@@ -277,9 +277,6 @@ class Cluster:
 
     def kubectl(self, *arguments, kubeconfig=None, **more):
         return _run(PROGRAM, "kubectl", *arguments, env=self.environment(kubeconfig), **more)
-
-    def get(self, *arguments):
-        return json.loads(self.kubectl("get", "-o", "json", *arguments))
 
     def apply(self, manifest):
         """@manifest: YAML, or what JSON makes one of."""

@@ -2,7 +2,6 @@
 """What a test has at hand: the cluster, the pods that are in it for all tests (conf/shop.yaml), and `mirrord`."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -11,6 +10,7 @@ import time
 
 from labkit.registry import PATIENCE, PROMPT, Failure
 
+from .api import Api, NoAnswer
 from .cluster import HERE, Trouble, bracketed
 
 
@@ -30,6 +30,7 @@ class Done:
 class Kit:
     def __init__(self, cluster, build, image):
         self.cluster, self.image = cluster, image
+        self.api = Api(cluster.address, cluster.authority, "admin")
         self.program = os.path.join(build, "mirrord")
         self.log = f"{cluster.state}/session.log"
 
@@ -47,7 +48,7 @@ class Kit:
         """Until each node's proxy and the name server know of the pods: a pod that is ready is known to the API alone."""
         pods = self.pods("app=web")
         addresses = {p["status"]["podIP"] for p in pods}
-        service = self.get("service", "web")["spec"]["clusterIP"]
+        service = self.service_address("web")
         ask = f"for i in 1 2 3 4 5 6 7 8; do curl -fs --max-time 5 http://{bracketed(service)}/ || :; done"
         for node in self.cluster.nodes:
             self.wait_for(f"{node.name}'s way to the service", lambda: all(p["metadata"]["name"] in node.run("sh", "-c", ask) for p in pods))
@@ -59,14 +60,21 @@ class Kit:
         except Trouble as e:
             raise Failure("kubectl " + " ".join(arguments), str(e)) from None
 
-    def get(self, *arguments):
-        return json.loads(self.kubectl("get", "-o", "json", *arguments))
+    def get(self, kind, name="", namespace="default", selector=""):
+        """As Api.get()."""
+        try:
+            return self.api.get(kind, name, namespace, selector)
+        except NoAnswer as e:
+            raise Failure(f"{kind} {name}{selector} of {namespace}", str(e)) from None
 
     def pods(self, selector, namespace="default"):
-        return self.get("-n", namespace, "pods", "-l", selector)["items"]
+        return self.get("pod", namespace=namespace, selector=selector)["items"]
 
     def pod_address(self, name, namespace="default"):
-        return self.get("-n", namespace, "pod", name)["status"]["podIP"]
+        return self.get("pod", name, namespace)["status"]["podIP"]
+
+    def service_address(self, name, namespace="default"):
+        return self.get("service", name, namespace)["spec"]["clusterIP"]
 
     def pod_host(self, name, namespace="default"):
         """Its address as it stands in a URL."""
@@ -77,12 +85,13 @@ class Kit:
         return self.kubectl("exec", "-i", *options, pod, "--", "bash", "-euo", "pipefail", "-c", script, **more)
 
     def wait_for(self, what, condition, seconds=WAIT):
-        """Polls until @condition() is true, and returns what it was. Raises Failure."""
-        end = time.monotonic() + seconds * PATIENCE
+        """Polls until @condition() is true, and returns what it was. Raises Failure. Who has waited for long is asked less often."""
+        began = time.monotonic()
         while not (value := condition()):
-            if time.monotonic() > end:
+            past = time.monotonic() - began
+            if past > seconds * PATIENCE:
                 raise Failure(what, f"not within {seconds * PATIENCE} s")
-            time.sleep(0.05)
+            time.sleep(max(0.05, min(past / 10, 0.5)))
         return value
 
     def wait_condition(self, condition, *names, namespace="default"):
@@ -160,23 +169,23 @@ class Kit:
     def agents(self):
         """Pods of ours, and our containers that run in others' pods."""
         found = []
-        for pod in self.get("pods", "--all-namespaces")["items"]:
+        for pod in self.get("pod", namespace=None)["items"]:
             where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
             if pod["metadata"].get("labels", {}).get("app") == "mirrord":
                 found.append(where)
             for status in pod["status"].get("ephemeralContainerStatuses", ()):
                 if status["name"].startswith("mirrord") and "running" in status["state"]:
                     found.append(f"{where}: {status['name']}")
-        for job in self.get("jobs", "--all-namespaces", "-l", "app=mirrord")["items"]:
+        for job in self.get("job", namespace=None, selector="app=mirrord")["items"]:
             found.append(f"job {job['metadata']['name']}")
         return found
 
     @staticmethod
-    def kill(pids):
+    def kill(pids, number=signal.SIGKILL):
         """One that has ended by itself since it was looked for, after another of them perhaps, is as dead."""
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
 
     def ours(self, name=None):
         """Processes of `mirrord` on this machine, known by the kubeconfig in their environment."""

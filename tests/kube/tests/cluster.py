@@ -12,7 +12,7 @@ from kubekit.cluster import PROGRAM, Trouble
 @test("cluster.nodes")
 def nodes(kit):
     """Two of them, ready; the deployment has a pod on each."""
-    ready = {n["metadata"]["name"] for n in kit.get("nodes")["items"] for c in n["status"]["conditions"] if (c["type"], c["status"]) == ("Ready", "True")}
+    ready = {n["metadata"]["name"] for n in kit.get("node", namespace=None)["items"] for c in n["status"]["conditions"] if (c["type"], c["status"]) == ("Ready", "True")}
     expect("ready nodes", ready, {"node1", "node2"})
     expect("where the pods are", sorted(p["spec"]["nodeName"] for p in kit.pods("app=web")), ["node1", "node2"])
 
@@ -30,7 +30,7 @@ def service(kit):
 def names(kit):
     """CoreDNS: the search list, full names, a headless service's pods, a name outside, none."""
     addresses = {p["status"]["podIP"] for p in kit.pods("app=web")}
-    service_address = kit.get("service", "web")["spec"]["clusterIP"]
+    service_address = kit.service_address("web")
     for name in ("web", "web.default", "web.default.svc.cluster.local"):
         expect_in(name, kit.in_pod("client", f"getent hosts {name}"), service_address)
     headless = kit.in_pod("client", "getent ahosts web-headless")
@@ -43,7 +43,7 @@ def names(kit):
 def outside(kit):
     """This machine has no way to pods and services but the product's."""
     link = kit.cluster.link
-    for address in (kit.pod_address("client"), kit.get("service", "web")["spec"]["clusterIP"]):
+    for address in (kit.pod_address("client"), kit.service_address("web")):
         route = subprocess.run(["ip", "route", "get", address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
         expect(f"a route to {address}", link in route, False, route)
 
@@ -52,9 +52,9 @@ def outside(kit):
 def exec_(kit):
     """Bytes both ways and the exit status, through WebSocket."""
     sent = bytes(range(256)) * 8192
-    done = subprocess.run([PROGRAM, "kubectl", "exec", "-i", "client", "--", "cat"], input=sent, stdout=subprocess.PIPE, env=kit.cluster.environment())
+    done = subprocess.run([PROGRAM, "kubectl", "exec", "-i", "client", "-c", "main", "--", "cat"], input=sent, stdout=subprocess.PIPE, env=kit.cluster.environment())
     expect("what comes back", done.stdout == sent, True)
-    done = subprocess.run([PROGRAM, "kubectl", "exec", "client", "--", "sh", "-c", "exit 7"], env=kit.cluster.environment(), stderr=subprocess.DEVNULL)
+    done = subprocess.run([PROGRAM, "kubectl", "exec", "client", "-c", "main", "--", "sh", "-c", "exit 7"], env=kit.cluster.environment(), stderr=subprocess.DEVNULL)
     expect("exit status", done.returncode, 7)
 
 

@@ -38,7 +38,8 @@ class OldServer:
         self.clients.add(writer)
         self.tasks.add(asyncio.current_task())  # nobody else holds it
         server = await asyncio.open_connection(self.kit.cluster.address, 6443, ssl=self.theirs)
-        await asyncio.gather(self.pump(reader, server[1], self.strike), self.pump(server[0], writer, bytes))
+        with contextlib.suppress(asyncio.CancelledError):  # by finish()
+            await asyncio.gather(self.pump(reader, server[1], self.strike), self.pump(server[0], writer, bytes))
         self.clients.discard(writer)
 
     def strike(self, data):

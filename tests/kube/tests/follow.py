@@ -46,13 +46,13 @@ def deployed(kit, replicas):
 
 
 class Customer:
-    """Asks the service again and again, from a pod, a new connection each time. What it got is told at the end."""
+    """Asks a service again and again, from a pod, a new connection each time. What it got is told at the end."""
 
-    SCRIPT = "while read -r -t 0.05 _ || (($? > 128)); do curl -sS --max-time 30 http://shop/ || echo failed: $?; done 2>&1"
+    SCRIPT = 'while read -r -t 0.05 _ || (($? > 128)); do for url; do curl -sS --max-time 30 "$url" || echo failed: $?; done; done 2>&1'
 
-    def __init__(self, kit):
-        self.process = subprocess.Popen([PROGRAM, "kubectl", "exec", "-i", "client", "--", "bash", "-c", self.SCRIPT], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=kit.cluster.environment())
+    def __init__(self, kit, *urls):
+        self.process = subprocess.Popen([PROGRAM, "kubectl", "exec", "-i", "client", "--", "bash", "-c", self.SCRIPT, "bash", *(urls or ["http://shop/"])],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=kit.cluster.environment())
         self.lines = []
         self.reader = threading.Thread(target=self.read)
         self.reader.start()
@@ -113,7 +113,7 @@ def pod_deleted(kit):
 
 def stolen_pod(kit):
     """The one that the agent's job names."""
-    agent = next(p for p in kit.get("pods", "-l", "app=mirrord")["items"])
+    agent = next(p for p in kit.pods("app=mirrord"))
     return agent["metadata"]["annotations"]["mirrord/target"].split("/")[1]
 
 

@@ -37,7 +37,7 @@ class Clients:
     def __init__(self, kit):
         self.kit = kit
         self.host = kit.pod_host("noded")
-        self.service = bracketed(kit.get("service", "noded")["spec"]["clusterIP"])
+        self.service = bracketed(kit.service_address("noded"))
         self.pods = {node.name: on_node(kit, node.name) for node in kit.cluster.nodes}
 
     def ask(self, url):

@@ -120,7 +120,7 @@ def mirror(kit):
 @test("incoming.mirror_service", timeout=120)
 def mirror_service(kit):
     """A service of two pods as the target, asked by its address: copies of what one of them answers; with all replicas, of everything."""
-    service = bracketed(kit.get("service", "web")["spec"]["clusterIP"])
+    service = bracketed(kit.service_address("web"))
     for options in WAYS.values():
         check_copies(kit, "service/web", service, options)
         kit.wait_clean()
@@ -147,7 +147,7 @@ def host_client(kit):
     """A client with the network of the target's own node: by the pod's address and by the service's."""
     target = on_node(kit, "node2")
     name, address = target["metadata"]["name"], target["status"]["podIP"]
-    service = kit.get("service", "web")["spec"]["clusterIP"]
+    service = kit.service_address("web")
     with objects(kit, node_server()):
         kit.wait_ready("pod/noded")
         for way, options in WAYS.items():
@@ -219,7 +219,7 @@ def environment(kit):
     """Of the pod's container, by every way: from a ConfigMap, a Secret, the pod's fields."""
     script = "echo $COLOUR $PASSWORD $POD_ADDRESS $KUBERNETES_SERVICE_HOST"
     pods = {p["metadata"]["name"]: p["status"]["podIP"] for p in kit.pods("app=web")}
-    service = kit.get("service", "kubernetes")["spec"]["clusterIP"]
+    service = kit.service_address("kubernetes")
     for options in WAYS.values():
         for name, address in pods.items():
             done = kit.mirrord(["sh", "-c", script], f"pod/{name}", options)

@@ -31,7 +31,7 @@ def pod(name, policy, dns):
 
 @test("names.policies", timeout=180)
 def policies(kit):
-    dns = kit.get("-n", "kube-system", "service", "kube-dns")["spec"]["clusterIP"]
+    dns = kit.service_address("kube-dns", "kube-system")
     alias = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "alias"},
              "spec": {"type": "ExternalName", "externalName": "web.default.svc.cluster.local"}}
     kit.cluster.apply({"apiVersion": "v1", "kind": "List", "items": [alias, *(pod(n, p, dns) for n, p in POLICIES.items())]})
@@ -42,7 +42,7 @@ def policies(kit):
             done = kit.mirrord(["sh", "-c", LOOK], f"pod/dns-{name}")
             expect(f"{name}: what the program sees", done.out, inside, f"{done}\n{kit.session_log()}")
         expect_in("an ExternalName's address", kit.mirrord(["getent", "hosts", "alias"], "pod/client").out,
-                  kit.get("service", "web")["spec"]["clusterIP"])
+                  kit.service_address("web"))
     finally:
         kit.kubectl("delete", "pod", "-l", "app=dns", "--wait=true")
         kit.kubectl("delete", "service", "alias")

@@ -60,7 +60,7 @@ def web(port):
 @test("port_forward.local", timeout=90)
 def local(kit):
     """By short name, by full name, by address, UDP; the server sees the pod."""
-    dns = kit.get("-n", "kube-system", "service", "kube-dns")["spec"]["clusterIP"]
+    dns = kit.service_address("kube-dns", "kube-system")
     dns, question = (f"[{dns}]", "AAAA") if ":" in dns else (dns, "A")
     with Forward(kit, "pod/client", "-L", "0:web:80", "-L", "0:web.default.svc.cluster.local:80", "-L", f"0:{kit.pod_host('echo')}:7007", "-L",
                  f"0:{dns}:53/udp", "-L", f"0:{dns}:53", "-L", "0:none.default.svc.cluster.local:80") as f:
@@ -69,7 +69,7 @@ def local(kit):
         data = "0123456789" * 100000
         done = subprocess.run(["nc", "-N", "127.0.0.1", str(f.at[2])], input=data, capture_output=True, text=True, timeout=30)
         expect("a megabyte there and back, with a half-close", done.stdout == data, True, f"{len(done.stdout)} bytes; {done.stderr}")
-        address = kit.get("service", "web")["spec"]["clusterIP"]
+        address = kit.service_address("web")
         for port, way in ((f.at[3], "+notcp"), (f.at[4], "+tcp")):
             answer = here("dig", "+short", "+tries=1", way, "-p", str(port), "@127.0.0.1", "web.default.svc.cluster.local", question)
             expect(f"dig {way}", answer.strip(), address)

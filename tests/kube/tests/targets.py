@@ -72,7 +72,7 @@ def containers(kit):
 def deployment(kit):
     """By its pods' names: whose address a service sees when it asks itself is the cluster's business."""
     pods = {f"{p['metadata']['name']}\n" for p in kit.pods("app=web")}
-    replicas = kit.get("replicasets", "-l", "app=web")["items"][0]["metadata"]["name"]
+    replicas = kit.get("replicaset", selector="app=web")["items"][0]["metadata"]["name"]
     for target in ("deployment/web", "deploy/web", "deployment/web/container/web", "service/web", "label/app=web", "svc/web-headless",
                    f"replicaset/{replicas}"):
         expect(target, kit.mirrord(["hostname"], target).out, lambda name: name in pods)
@@ -170,7 +170,7 @@ def ready_first(kit):
 @test("targets.targetless")
 def targetless(kit):
     """A pod of our own, which is nobody else's."""
-    others = {p["status"].get("podIP") for p in kit.get("pods", "-A")["items"]}
+    others = {p["status"].get("podIP") for p in kit.get("pod", namespace=None)["items"]}
     expect("targetless", asker(kit, "targetless"), lambda a: a.startswith(("10.244.", "fd44:")) and a not in others)
 
 

@@ -1,46 +1,41 @@
 # SPDX-License-Identifier: MIT
-"""Hands tests to workers, each with a sandbox and a cluster of its own, and reports what they say.
+"""Hands tests to workers, each with a cluster of its own, and reports what they say.
 
-A worker is asked for one test at a time. One that does not answer in time is ended with all that it has (its PID namespace goes with
-it), the test has failed, and another takes its place.
+A worker is asked for one test at a time. One that does not answer in time is ended with all that it has, the test has failed, and another
+takes its place.
 """
 
+import contextlib
+import faulthandler
 import json
 import os
 import select
-import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 
-from . import worker
-from .lab import PYTHON
 from .registry import PATIENCE
 
 GRACE_SECONDS = 60 * PATIENCE
-START_SECONDS = 240 * PATIENCE
+START_SECONDS = 600 * PATIENCE  # clusters that start beside much else take minutes
+ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Slot:
-    """A running worker."""
+    """A running worker: main(socket) in a process whose death takes along all that it has. What it leaves then is removed by @clean."""
 
-    stages = []  # of all that there were
-
-    def __init__(self, mode, options, built):
-        self.mode, self.test, self.began, self.limit = mode, None, time.monotonic(), START_SECONDS
+    def __init__(self, mode, main, clean):
+        self.mode, self.clean, self.test, self.began, self.limit = mode, clean, None, time.monotonic(), START_SECONDS
         self.ready = False
-        self.stage = _stage(built)
         self.sock, theirs = socket.socketpair()
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
             self.sock.close()
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os._exit(worker.main(theirs, mode, self.stage, options))
+            for s in ENDS:
+                signal.signal(s, signal.SIG_DFL)
+            os._exit(main(theirs))
         theirs.close()
         self.lines = self.sock.makefile("r")
 
@@ -56,28 +51,27 @@ class Slot:
         self.sock.close()
         self.lines.close()
         os.waitpid(self.pid, 0)
-        shutil.rmtree(self.stage, ignore_errors=True)
+        self.clean()
 
 
-def _stage(built):
-    stage = tempfile.mkdtemp(prefix="mirrord-lab-")
-    Slot.stages.append(stage)
-    os.chmod(stage, 0o755)
-    os.mkdir(os.path.join(stage, "bin"))
-    for name, path in built.items():
-        shutil.copy(path, os.path.join(stage, "bin", name))
-        os.chmod(os.path.join(stage, "bin", name), 0o755)
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    shutil.copytree(here, os.path.join(stage, "tests"), ignore=shutil.ignore_patterns("__pycache__"))
-    # What runs in the lab is compiled once, not by each probe that starts.
-    subprocess.run([PYTHON[0], "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
-                    *(os.path.join(stage, "tests", part) for part in ("labkit", "probes", "serving"))], check=True)
-    for directory, _, files in os.walk(stage):
-        os.chmod(directory, 0o755)
-        for f in files:
-            path = os.path.join(directory, f)
-            os.chmod(path, os.stat(path).st_mode | 0o444)
-    return stage
+@contextlib.contextmanager
+def starting():
+    """For a worker, around what it does before it is ready: where it is when that takes too long is told."""
+    faulthandler.dump_traceback_later(START_SECONDS * 0.9)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def serve(sock, perform):
+    """A worker that is ready: perform(name of a test) returns what came of it."""
+    sock.sendall(b"true\n")
+    for line in sock.makefile("r"):
+        name = json.loads(line)
+        if name is None:
+            break
+        sock.sendall(json.dumps(perform(name)).encode() + b"\n")
 
 
 class Report:
@@ -114,56 +108,39 @@ class Report:
         return 1 if self.count["failed"] else 0
 
 
-def run(work, options, built):
+def run(work, jobs, begin, report):
+    """Runs @work, pairs of a mode and a test, by so many workers at a time; begin(mode) makes one, a Slot."""
     queues = {}
     for mode, test in work:
         queues.setdefault(mode, []).append(test)
-    report = Report(len(work), options.no_skips)
     slots = []
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    before = {s: signal.getsignal(s) for s in ENDS}
+    for s in ENDS:
+        if before[s] != signal.SIG_IGN:
+            signal.signal(s, lambda number, _: sys.exit(128 + number))
     try:
         while slots or any(queues.values()):
-            _fill(slots, queues, options, built)
+            _fill(slots, queues, jobs, begin)
             for slot in _ready(slots):
                 _listen(slot, slots, queues, report)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for s in ENDS:
+            signal.signal(s, signal.SIG_IGN)
         for slot in slots:
             slot.end(kill=True)
-        for stage in Slot.stages:
-            shutil.rmtree(stage, ignore_errors=True)
-    left = _left_outside()
-    if left:
-        print("# left behind outside the sandboxes: " + ", ".join(left))
-    return report.close() or bool(left)
+        for s in ENDS:
+            signal.signal(s, before[s])
 
 
-def _left_outside():
-    """What this run has left on the machine: children, mounts and directories of its own. (Namespaces go with their processes.)"""
-    left = [s for s in Slot.stages if os.path.exists(s)]
-    with open("/proc/self/mountinfo") as f:
-        left += [line.split()[4] for line in f if any(s in line for s in Slot.stages)]
-    try:
-        while True:
-            left.append(f"process {os.waitpid(-1, os.WNOHANG)[0]}")
-            if left[-1] == "process 0":
-                break
-    except ChildProcessError:
-        pass
-    return left
-
-
-def _fill(slots, queues, options, built):
+def _fill(slots, queues, jobs, begin):
     """Starts workers for the longest queue per worker while there is room."""
-    while len(slots) < options.jobs:
+    while len(slots) < jobs:
         def share(mode):
             return len(queues[mode]) / (1 + sum(s.mode == mode for s in slots))
         mode = max(queues, key=share)
         if share(mode) < 1:
             return
-        slots.append(Slot(mode, options, built))
+        slots.append(begin(mode))
 
 
 def _ready(slots):

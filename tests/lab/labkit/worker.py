@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A worker: a sandbox with a cluster in it, in which one test after the other is run."""
 
-import json
 import shutil
 import signal
 import time
 import traceback
 
-from . import linux, snapshot
+from . import linux, schedule, snapshot
 from .cluster import Cluster
 from .lab import Lab
 from .registry import PATIENCE, Failure, Skip, TESTS
@@ -25,23 +24,15 @@ def main(sock, mode, stage, options):
 
 def _work(sock, sandbox, options):
     linux.set_name("lab-worker")
-    lab = Lab(sandbox, Cluster(sandbox), options.tunnel, options.against)
+    with schedule.starting():
+        lab = Lab(sandbox, Cluster(sandbox), options.tunnel, options.against)
     tests = {t.name: t for t in TESTS}
     signal.signal(signal.SIGALRM, _out_of_time)
-    _answer(sock, {"ready": True})
-    for line in sock.makefile("r"):
-        name = json.loads(line)
-        if name is None:
-            break
-        _answer(sock, run_one(lab, tests[name]))
+    schedule.serve(sock, lambda name: run_one(lab, tests[name]))
 
 
 def _out_of_time(signum, frame):
     raise OutOfTime()
-
-
-def _answer(sock, what):
-    sock.sendall(json.dumps(what).encode() + b"\n")
 
 
 def run_one(lab, test):
