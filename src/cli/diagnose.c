@@ -18,6 +18,7 @@
 #include "cli/options.h"
 #include "kube/access_review.h"
 #include "kube/json.h"
+#include "kube/left.h"
 #include "kube/open.h"
 #include "net/loop.h"
 #include "session/link.h"
@@ -193,26 +194,20 @@ static void check_level(struct diagnosis *d, const char *namespace)
 	kube_call_fini(&c);
 }
 
-/* Jobs of agents that have ended and stay, as they do where nothing in the cluster obeys their ttl. Who may not list them hears nothing. */
 static void check_left(struct diagnosis *d, const char *agents)
 {
 	struct kube_call c = { 0 };
 	struct error err = { 0 };
-	const json_t *job;
-	size_t i;
+	const char *name;
+	size_t i = 0;
 
-	kube_path(c.path, sizeof(c.path), "/apis/batch/v1/namespaces/%s/jobs?labelSelector=%s", agents, "app=mirrord");
+	kube_left_ask(&c, agents);
 	if (kube_perform(d->kube, &c, 1, &err) < 0) {
 		report_error(d, &err);
 		return;
 	}
-	json_array_foreach(kube_call_succeeded(&c) ? json_object_get(c.answer, "items") : NULL, i, job) {
-		const json_t *status = json_object_get(job, "status");
-		const char *name = kube_text(json_object_get(job, "metadata"), "name");
-
-		if (json_object_get(status, "succeeded") || json_object_get(status, "failed"))
-			report(d, DISPENSABLE, "the end of job %s, an agent's that is over: `kubectl -n %s delete job %s`", name, agents, name);
-	}
+	while ((name = kube_left_next(&c, &i)))
+		report(d, DISPENSABLE, "the end of job %s, an agent's that is over: `kubectl -n %s delete job %s`", name, agents, name);
 	kube_call_fini(&c);
 }
 

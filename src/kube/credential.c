@@ -33,22 +33,6 @@ bool kube_credential_holds(const struct kube_credential *c, time_t now)
 	return (c->token || c->cert) && (!c->expires || now < c->expires - EARLY_SECONDS);
 }
 
-/* RFC 3339 in UTC or with an offset; a fraction of a second is passed over. 0 when it is none. */
-static time_t parse_time(const char *text)
-{
-	struct tm tm = { 0 };
-	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	long hours, minutes;
-	char sign;
-	time_t t = rest ? timegm(&tm) : 0;
-
-	if (rest && *rest == '.')
-		rest += 1 + strspn(rest + 1, "0123456789");
-	if (rest && sscanf(rest, "%c%2ld:%2ld", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
-		t -= (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
-	return t;
-}
-
 int kube_credential_parse(const char *text, const char *version, struct kube_credential *ret, struct error *err)
 {
 	struct kube_credential c = { 0 };
@@ -67,7 +51,7 @@ int kube_credential_parse(const char *text, const char *version, struct kube_cre
 		c.token = kube_copy(status, "token");
 		c.cert = kube_copy(status, "clientCertificateData");
 		c.key = kube_copy(status, "clientKeyData");
-		c.expires = expires ? parse_time(expires) : 0;
+		c.expires = expires ? kube_time(expires) : 0;
 		if (!c.token && !c.cert)
 			error_set(err, 0, "it printed neither a token nor a certificate");
 		else if (!c.cert != !c.key)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "kube/bring.h"
 #include "kube/json.h"
+#include "kube/status.h"
 #include "kube/ways.h"
 
 struct deployment {
@@ -25,7 +26,7 @@ struct deployment {
 	kube_progress *progress;
 	void *arg;
 	struct kube_agent agent;
-	char told[200]; /* the last line of progress */
+	char told[400]; /* the last line of progress */
 	char last[700]; /* what stands in the way, as far as it isn't final */
 };
 
@@ -165,6 +166,8 @@ static int on_event(void *arg, const char *type, json_t *event, struct error *er
 		if (strstr(message, "PodSecurity"))
 			return error_hint(err, "agent.namespace names a namespace that allows it, agent.ephemeral puts the agent into the "
 					       "target's pod");
+		if (kube_status_is_denial(message))
+			return kube_status_hint_denial(err);
 		return error_hint(err, "`kubectl describe job -n %s %s` says the same", d->agent.namespace, d->agent.job);
 	}
 	if (strcmp(reason, "Pulling") == 0)
@@ -278,6 +281,15 @@ static int try_way(struct deployment *d, enum kube_way way, struct error *err)
 	return -1;
 }
 
+static void tell_left(struct deployment *d, const char *names)
+{
+	char line[400];
+
+	snprintf(line, sizeof(line), "jobs of agents that are over stay: `kubectl -n %s delete job %s`", job_namespace(d), names);
+	if (*names)
+		tell(d, line);
+}
+
 /* Pod Security says so where the namespace's labels could not be read before. */
 static bool is_pod_security(const struct error *e)
 {
@@ -288,15 +300,18 @@ int kube_agent_deploy(struct kube *k, const struct kube_settings *s, const struc
 		      void *arg, struct kube_agent *ret, struct error *err)
 {
 	struct deployment d = { .kube = k, .settings = s, .target = t, .place = p, .progress = progress, .arg = arg };
-	enum kube_way ways[KUBE_WAYS_MAX];
-	int n = kube_ways_choose(k, s, t, p, job_namespace(&d), ways, err), cancel = kube_get_cancel(k);
+	struct kube_choice choice;
+	int cancel = kube_get_cancel(k);
 
-	for (int i = 0; i < n; i++) {
-		if (try_way(&d, ways[i], err) == 0) {
+	if (kube_ways_choose(k, s, t, p, job_namespace(&d), &choice, err) < 0)
+		return -1;
+	tell_left(&d, choice.left);
+	for (int i = 0; i < choice.n; i++) {
+		if (try_way(&d, choice.ways[i], err) == 0) {
 			*ret = d.agent;
 			return 0;
 		}
-		if (i + 1 == n || !is_pod_security(err))
+		if (i + 1 == choice.n || !is_pod_security(err))
 			return -1;
 		log_info("kube: %s", err->text);
 		*err = (struct error){ 0 };

@@ -2,6 +2,7 @@
 /* Looking into objects of the API. */
 #include "kube/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 json_t *kube_dig(const json_t *object, const char *path)
@@ -40,4 +41,19 @@ char *kube_copy(const json_t *object, const char *key)
 	const char *text = kube_text_or_null(object, key);
 
 	return text ? strdup(text) : NULL;
+}
+
+time_t kube_time(const char *text)
+{
+	struct tm tm = { 0 };
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	long hours, minutes;
+	char sign;
+	time_t t = rest ? timegm(&tm) : 0;
+
+	if (rest && *rest == '.')
+		rest += 1 + strspn(rest + 1, "0123456789");
+	if (rest && sscanf(rest, "%c%2ld:%2ld", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
+		t -= (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+	return t;
 }

@@ -40,6 +40,16 @@ int kube_refusal_hint(const struct kube_refusal *r, struct error *err)
 			  r->namespace[0] ? "Role of namespace " : "ClusterRole", r->namespace, r->group, r->resource, r->verb);
 }
 
+bool kube_status_is_denial(const char *message)
+{
+	return message && (strstr(message, " denied the request") || strstr(message, " denied request: "));
+}
+
+int kube_status_hint_denial(struct error *err)
+{
+	return error_hint(err, "an admission rule of the cluster forbids it: who runs the cluster knows which");
+}
+
 static int hint_forbidden(const char *message, struct error *err)
 {
 	struct kube_refusal r;
@@ -51,7 +61,7 @@ static int hint_forbidden(const char *message, struct error *err)
 		return error_hint(err, "Pod Security of that namespace forbids such a pod: agent.namespace names one that allows it, or "
 				       "agent.ephemeral puts the agent into the target's pod; docs/permissions.md says what each way needs");
 	if (kube_refusal_parse(message, &r) < 0)
-		return error_hint(err, "an admission rule of the cluster forbids it: who runs the cluster knows which");
+		return kube_status_hint_denial(err);
 	return kube_refusal_hint(&r, err);
 }
 
@@ -80,6 +90,8 @@ int kube_status_refuse(long status, const json_t *answer, const char *origin, co
 	case 429:
 		return error_hint(err, "the cluster is too busy, and was asked several times; try again later");
 	default:
+		if (kube_status_is_denial(message))
+			return kube_status_hint_denial(err);
 		return status >= 500 ? error_hint(err, "the cluster has a problem of its own; `kubectl get --raw /readyz` says more") : -1;
 	}
 }

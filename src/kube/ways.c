@@ -5,13 +5,16 @@
  * enforced, so the job is tried last then. */
 #include "kube/ways.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "kube/access_review.h"
+#include "kube/left.h"
+#include "kube/status.h"
 
 /* The questions. */
-enum { TRY_JOB, MAY_EXEC_THERE, MAY_ADD_CONTAINER, MAY_EXEC_HERE, JOB_NAMESPACE, TARGET_NAMESPACE, QUESTIONS };
+enum { TRY_JOB, MAY_EXEC_THERE, MAY_ADD_CONTAINER, MAY_EXEC_HERE, JOB_NAMESPACE, TARGET_NAMESPACE, LEFT_JOBS, QUESTIONS };
 
 /* Whether the namespace admits pods of level "privileged": the label says otherwise, where it may be read. */
 static bool admits_privileges(const struct kube_call *c)
@@ -27,9 +30,25 @@ static bool is_doubtful(const struct kube_call *namespace, const struct kube_cal
 	return !kube_call_succeeded(namespace) && strstr(job->warning, "PodSecurity");
 }
 
+/* By RBAC, a quota, or an admission rule, which answers with a status of its own. */
+static bool is_refused(const struct kube_call *c)
+{
+	return c->status == 403 || kube_status_is_denial(json_string_value(json_object_get(c->answer, "message")));
+}
+
+static void list_left(const struct kube_call *c, char *out, size_t room)
+{
+	size_t i = 0, len = 0;
+	const char *name;
+
+	out[0] = '\0';
+	while (len < room && (name = kube_left_next(c, &i)))
+		len += (size_t)snprintf(out + len, room - len, "%s%s", len ? " " : "", name);
+}
+
 static int choose(const struct kube_settings *s, const struct kube_call *c, enum kube_way ret[KUBE_WAYS_MAX])
 {
-	bool job = c[TRY_JOB].status != 403 && kube_may(&c[MAY_EXEC_THERE]) && admits_privileges(&c[JOB_NAMESPACE]);
+	bool job = !is_refused(&c[TRY_JOB]) && kube_may(&c[MAY_EXEC_THERE]) && admits_privileges(&c[JOB_NAMESPACE]);
 	bool in_pod = kube_may(&c[MAY_ADD_CONTAINER]) && kube_may(&c[MAY_EXEC_HERE]);
 	bool only_in_pod = s->image_of_target || s->ephemeral == KUBE_EPHEMERAL_YES;
 	bool last = is_doubtful(&c[JOB_NAMESPACE], &c[TRY_JOB]);
@@ -50,19 +69,18 @@ static int choose(const struct kube_settings *s, const struct kube_call *c, enum
 }
 
 int kube_ways_choose(struct kube *k, const struct kube_settings *s, const struct target *t, const struct kube_place *p, const char *job_namespace,
-		     enum kube_way ret[KUBE_WAYS_MAX], struct error *err)
+		     struct kube_choice *ret, struct error *err)
 {
 	struct kube_call c[QUESTIONS] = { 0 };
-	int n;
+	int r;
 
+	*ret = (struct kube_choice){ .ways = { KUBE_WAY_TARGETLESS }, .n = 1 };
 	if (t->kind == TARGET_TARGETLESS && s->image_of_target) {
 		error_set(err, 0, "agent.image is \"target\", and there is no target whose image that would be");
 		return -1;
 	}
-	if (t->kind == TARGET_TARGETLESS) {
-		ret[0] = KUBE_WAY_TARGETLESS;
-		return 1;
-	}
+	if (t->kind == TARGET_TARGETLESS)
+		return 0;
 	c[TRY_JOB].method = "POST";
 	kube_path(c[TRY_JOB].path, sizeof(c[0].path), "/apis/batch/v1/namespaces/%s/jobs?dryRun=All", job_namespace);
 	c[TRY_JOB].body = kube_agent_job(KUBE_WAY_JOB, KUBE_AGENT_CONTAINER, s, p);
@@ -71,12 +89,17 @@ int kube_ways_choose(struct kube *k, const struct kube_settings *s, const struct
 	kube_ask_access(&c[MAY_EXEC_HERE], p->namespace, "", "pods/exec", "create");
 	kube_path(c[JOB_NAMESPACE].path, sizeof(c[0].path), "/api/v1/namespaces/%s", job_namespace);
 	kube_path(c[TARGET_NAMESPACE].path, sizeof(c[0].path), "/api/v1/namespaces/%s", p->namespace);
-	n = kube_perform(k, c, QUESTIONS, err) < 0 ? -1 : choose(s, c, ret);
+	kube_left_ask(&c[LEFT_JOBS], job_namespace);
+	r = kube_perform(k, c, QUESTIONS, err);
+	if (r == 0) {
+		ret->n = choose(s, c, ret->ways);
+		list_left(&c[LEFT_JOBS], ret->left, sizeof(ret->left));
+	}
 	for (int i = 0; i < QUESTIONS; i++) {
 		kube_call_fini(&c[i]);
 		json_decref(c[i].body);
 	}
-	for (int i = 0; i < n; i++)
-		log_debug("kube: way %d: %s", i + 1, kube_way_describe(ret[i]));
-	return n;
+	for (int i = 0; r == 0 && i < ret->n; i++)
+		log_debug("kube: way %d: %s", i + 1, kube_way_describe(ret->ways[i]));
+	return r;
 }
