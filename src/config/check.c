@@ -204,6 +204,16 @@ static void check_tls(const struct checker *k)
 	http_options_check(node_to_json(a, object), tell_tls, (void *)k);
 }
 
+static bool is_capability(const char *name)
+{
+	static const char *const names[] = { "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN", "SYS_PTRACE" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
 static void check_rest(const struct checker *k)
 {
 	const struct config *c = k->c;
@@ -230,8 +240,9 @@ static void check_rest(const struct checker *k)
 	for (size_t i = 0; i < c->agent_disabled_capabilities.n; i++) {
 		const char *name = c->agent_disabled_capabilities.items[i];
 
-		if (strcmp(name, "NET_ADMIN") != 0 && strcmp(name, "SYS_PTRACE") != 0 && strcmp(name, "SYS_ADMIN") != 0)
-			ERROR(k, KEY_agent_disabled_capabilities, "expected NET_ADMIN, SYS_PTRACE or SYS_ADMIN, found \"%s\"", name);
+		if (!is_capability(name))
+			ERROR(k, KEY_agent_disabled_capabilities,
+			      "expected NET_ADMIN, NET_BIND_SERVICE, NET_RAW, SETGID, SETUID, SYS_ADMIN or SYS_PTRACE, found \"%s\"", name);
 	}
 }
 
