@@ -211,8 +211,32 @@ static bool replace(struct session *s, const struct error *why)
 	return true;
 }
 
+/* The agent didn't come to describing its target: it went with another user's session, whose agent had taken ours. */
+static bool start_again(struct session *s, const struct error *why)
+{
+	struct agent_link *another;
+	struct error err = { 0 };
+
+	if (!s->mux || !s->link->cluster || loop_now(s->loop) < s->unproven_until)
+		return false;
+	another = agent_link_new(s->loop, &session_link_events, s);
+	if (!another || session_start_in_cluster(s, another, NULL, &err) < 0) {
+		agent_link_free(another);
+		return false;
+	}
+	log_info("session: lost the agent before it described its target: %s; another one is brought", why->text);
+	loop_disarm(s->loop, &s->timer);
+	agent_check_fini(&s->check);
+	s->unproven_until = loop_now(s->loop) + PROVEN_TIME;
+	s->link = another;
+	s->mux = NULL;
+	return true;
+}
+
 bool follow_lost(struct session *s, const struct error *why)
 {
+	if (s->state == STARTING)
+		return start_again(s, why);
 	if (s->state != RUNNING && s->state != READY)
 		return false;
 	if (s->search.on)

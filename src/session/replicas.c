@@ -82,9 +82,19 @@ static void drop_link(struct replica *r)
 	agent_link_retire(link);
 }
 
+/* A listen() may wait for it. */
+static void say_why(const struct replica *r, const struct error *why)
+{
+	log_tell(0, "mirrord: no agent for pod %s yet: %s; it is tried again\n", r->who.pod, why->text);
+	if (why->hint[0])
+		log_tell(0, "  %s\n", why->hint);
+}
+
 static void fail(struct replica *r, const struct error *why)
 {
 	log_warn("session: replica %s: %s", r->who.pod, why->text);
+	if (!r->source && r->failures == 0)
+		say_why(r, why);
 	if (r->link)
 		drop_link(r);
 	r->again_at = loop_now(r->owner->loop) + backoff(PAUSE_MIN, r->failures++, PAUSE_DOUBLINGS);

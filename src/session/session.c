@@ -2,9 +2,8 @@
 /* The session's life.
  *
  *   STARTING  keeper and agent come up at the same time. Ends: the agent described the target → the keeper builds, the launcher gets READY;
- *             any error → the launcher gets it, all processes end
- *   READY     the launcher enters the twin. Ends: it sends its anchor → RUNNING; it is gone → all processes end. An agent that is lost is replaced
- *             as in RUNNING
+ *             any error → the launcher gets it, all processes end. In a cluster an agent that is lost here, and in READY, is replaced as in RUNNING
+ *   READY     the launcher enters the twin. Ends: it sends its anchor → RUNNING; it is gone → all processes end
  *   RUNNING   flows pass. Ends: the anchor hangs up (no process is left in the twin) → DRAINING; agent or keeper are lost → FAILED
  *             In a cluster the target's pod may go away. Then a second link is brought to the pod that takes its place, and when that is up, the
  *             session moves there (move()): new flows leave from there, the program's listeners are subscribed there. What is open stays with

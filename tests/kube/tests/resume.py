@@ -12,6 +12,9 @@ from labkit.registry import PROMPT, Failure, expect, expect_in, test
 
 from kubekit.cluster import bracketed
 
+from .agent import await_sleep
+from .incoming import ends
+
 CUTS = 20
 
 # Sends a pattern to an echo server without a pause and compares what comes back, byte by byte, until it is told to end; then says how much
@@ -218,6 +221,28 @@ def killed_before(kit):
     out, err = p.communicate(timeout=2 * PROMPT)
     expect("status", p.returncode, 0, f"{err}\n{kit.session_log()}")
     expect_in("whom the server sees", out, kit.pod_address("client"))
+    kit.wait_clean()
+
+
+@test("resume.agent_killed_at_its_start", timeout=120)
+def killed_at_its_start(kit):
+    """An agent that is lost before its first word: here while it waits for the one that the target has already, which doesn't answer."""
+    holder = kit.start_mirrord(["sleep", "1000"], "pod/client")
+    await_sleep(kit, holder)
+    first = find_agents(kit)
+    try:
+        kit.kill(first, signal.SIGSTOP)
+        try:
+            p = kit.start_mirrord(["curl", "-sS", "--max-time", "30", "http://web/"], "pod/client")
+            kit.kill(kit.wait_for("another agent's process", lambda: set(find_agents(kit)) - set(first)))
+            kit.wait_logged("another attempt", "lost the agent before it described its target", p=p)
+        finally:
+            kit.kill(first, signal.SIGCONT)
+        out, err = p.communicate(timeout=2 * PROMPT)
+        expect("status", p.returncode, 0, f"{err}\n{kit.session_log()}")
+        expect_in("whom the server sees", out, kit.pod_address("client"))
+    finally:
+        ends(holder)
     kit.wait_clean()
 
 
