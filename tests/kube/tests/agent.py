@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The agent in the cluster: the ways to bring it there, what it sees there, and that it goes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from labkit.registry import PATIENCE, PROMPT, expect, expect_in, test
+from labkit.registry import PATIENCE, PROMPT, Failure, expect, expect_in, test
 
 from kubekit.cluster import bracketed
 
@@ -26,7 +27,7 @@ def run(kit, script, target="pod/client", options=(), **more):
 @test("agent.ways")
 def ways(kit):
     """By a service's name, and by its address."""
-    service = kit.get("service", "web")["spec"]["clusterIP"]
+    service = kit.service_address("web")
     for way, options in WAYS.items():
         expect(way, asker(kit, "pod/client", options), kit.pod_address("client"))
         out = run(kit, f"curl -sS --max-time 30 http://{bracketed(service)}/", options=options)
@@ -101,6 +102,8 @@ def outputs_end(kit):
 def await_sleep(kit, p):
     """Until @p is the program, not mirrord any more."""
     def is_it():
+        if p.poll() is not None:
+            raise Failure("the program", f"status {p.returncode}", p.stderr.read() + kit.session_log())
         with open(f"/proc/{p.pid}/cmdline", "rb") as f:
             return f.read() == b"sleep\0" b"1000\0"
     kit.wait_for("the program", is_it)
@@ -123,7 +126,8 @@ def goes(kit):
                 expect(f"{victims}: the program", p.wait(2 * PROMPT), -signal.SIGTERM)
         finally:
             p.kill()
-        kit.wait_clean(15 if victims == "mirrord-session" else 60)
+        if victims != "mirrord-kube":  # the one that was left alone waits while the next does
+            kit.wait_clean(15 if victims == "mirrord-session" else 60)
 
 
 def ours(kit, name):
@@ -151,12 +155,19 @@ def no_image(kit):
         expect("seconds", time.monotonic() - began, lambda s: s < 20 * PATIENCE)
 
 
-@test("agent.quota")
-def quota(kit):
-    """A namespace in which no pod may be made: its words, at once."""
+@contextlib.contextmanager
+def full(kit):
+    """A namespace, "full", in which no pod may be made."""
     with kit.namespace("full"):
         kit.kubectl("-n", "full", "create", "quota", "none", "--hard=pods=0")
-        kit.wait_for("the quota", lambda: kit.get("-n", "full", "quota", "none")["status"].get("hard"))
+        kit.wait_for("the quota", lambda: kit.get("resourcequota", "none", "full")["status"].get("hard"))
+        yield
+
+
+@test("agent.quota")
+def quota(kit):
+    """Its words, at once."""
+    with full(kit):
         done = kit.mirrord(["true"], "pod/client", ["-a", "full"])
         expect("status", done.status, 1, str(done))
         expect_in("stderr", done.err, "exceeded quota: none")

@@ -6,14 +6,23 @@ import json
 import os
 import subprocess
 
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
+from kubekit.kit import WAIT
+
+from .agent import full
 from .targets import ASK, objects, template, workload
 
 READ = [("", "pods", "list"), ("", "pods", "watch"), ("apps", "deployments", "get")]
 EXEC = [("", "pods/exec", "create"), ("", "pods/exec", "get")]
 JOB = [*READ, *EXEC, ("batch", "jobs", "create")]
 EPHEMERAL = [*READ, *EXEC, ("", "pods/ephemeralcontainers", "patch")]
+
+
+TARGETLESS = [*EXEC, ("", "pods", "watch"), ("batch", "jobs", "create")]
+# A pod by its name is found without a list.
+POD = [*TARGETLESS, ("", "pods", "get")]
+EVENTS = ("", "events", "watch")
 
 
 @contextlib.contextmanager
@@ -63,7 +72,21 @@ def job(kit):
     """What a job needs is enough, and each of it needed; without the right to delete, it goes by itself."""
     enough(kit, JOB, "a job on the target's node")
     kit.wait_clean()
-    lacking(kit, JOB, ("-a", "default"), agent_ephemeral="false")
+    lacking(kit, JOB, ("-a", "default"))
+
+
+@test("permissions.targetless", timeout=120)
+def targetless(kit):
+    enough(kit, TARGETLESS, "a job", "targetless")
+    kit.wait_clean()
+    lacking(kit, TARGETLESS, target="targetless")
+
+
+@test("permissions.pod", timeout=120)
+def pod(kit):
+    enough(kit, POD, "a job on the target's node", "pod/client")
+    kit.wait_clean()
+    lacking(kit, POD, target="pod/client")
 
 
 @test("permissions.ephemeral", timeout=120)
@@ -72,12 +95,12 @@ def ephemeral(kit):
     lacking(kit, EPHEMERAL, ("-e",))
 
 
-def lacking(kit, rules, options, agent_ephemeral=None):
+def lacking(kit, rules, options=(), target="deployment/web"):
     """Each taken away in turn."""
-    more = {"MIRRORD_EPHEMERAL_CONTAINER": agent_ephemeral} if agent_ephemeral else {}
+    more = {} if "-e" in options else {"MIRRORD_EPHEMERAL_CONTAINER": "false"}
     for left_out in rules:
         with user(kit, [r for r in rules if r != left_out]) as kubeconfig:
-            done = kit.mirrord(ASK, "deployment/web", options, env=kit.environment(kubeconfig, **more))
+            done = kit.mirrord(ASK, target, options, env=kit.environment(kubeconfig, **more))
         kit.kubectl("delete", "jobs", "-l", "app=mirrord", "--wait=false")  # they may not do it themselves, and wait for a while for their agent
         if done.status == 0:
             expect("needed", left_out, lambda r: r in OPTIONAL)
@@ -89,6 +112,51 @@ def lacking(kit, rules, options, agent_ephemeral=None):
 
 # A server of this version asks for one of the two, older ones for the other.
 OPTIONAL = [("", "pods/exec", "get"), ("", "pods/exec", "create")]
+
+
+@test("permissions.cronjob")
+def cronjob(kit):
+    """Its jobs are listed: none of them runs."""
+    find = [("batch", "cronjobs", "get"), ("batch", "jobs", "list")]
+    job = {"template": template("monthly", restartPolicy="Never")}
+    with objects(kit, {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "monthly"},
+                       "spec": {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": job}}}):
+        for rules, words in ((find, "none of its jobs runs now"), *(([r for r in find if r != left_out], rule(*left_out)) for left_out in find)):
+            with user(kit, rules) as kubeconfig:
+                expect_in(f"with {rules}", kit.mirrord(ASK, "cronjob/monthly", kubeconfig=kubeconfig).err, words)
+
+
+@test("permissions.events", timeout=90)
+def events(kit):
+    """Who may watch them hears at once why there is no pod of the agent's; else the time is over."""
+    with full(kit):
+        for rules, seconds, words in (([*TARGETLESS, EVENTS], 2 * WAIT, "exceeded quota: none"), (TARGETLESS, 3, "the agent did not start within 3 seconds")):
+            with user(kit, rules, "full") as kubeconfig:
+                done = kit.mirrord(["true"], "targetless", ("--agent-startup-timeout", str(int(seconds))), kubeconfig=kubeconfig)
+            expect("status", done.status, 1, str(done))
+            expect_in(f"with {rules}", done.err, words)
+            kit.kubectl("-n", "full", "delete", "jobs", "--all")  # they may not
+
+
+@test("permissions.replicas", timeout=90)
+def replicas(kit):
+    """Each replica is a pod that is asked for by its name; who may not hears it at once."""
+    settings = f"{kit.cluster.state}/all.json"
+    with open(settings, "w") as f:
+        json.dump({"target": {"deployment": "web", "replicas": "all"}}, f)
+    get = ("", "pods", "get")
+    for rules, words in (([*JOB, get], "port 8080 is stolen"), (JOB, 'cannot get resource "pods"')):
+        with user(kit, rules) as kubeconfig:
+            p = kit.start_mirrord(["python3", "-u", "-m", "http.server", "8080"], "deployment/web", ("--steal", "-a", "default", "-f", settings),
+                                  kubeconfig=kubeconfig)
+            try:
+                kit.wait_logged(f"with {rules}", words, 2, p)
+            finally:
+                p.terminate()
+                err = p.communicate(timeout=PROMPT)[1]
+                kit.kubectl("delete", "jobs", "-l", "app=mirrord", "--wait=false")
+        expect(f"with {rules}: the rule on stderr", rule(*get) in err, get not in rules, err)
+        kit.wait_clean()
 
 
 @test("permissions.own_choice")
@@ -124,25 +192,9 @@ def diagnose(kit):
     expect_in("a wrong context", run_diagnose(kit, None, "--context", "none")[1], 'missing /')
 
 
-LINES = {"NET_ADMIN": "without stealing: NET_ADMIN", "SYS_ADMIN": "entering its network: Operation not permitted",
-         "SYS_PTRACE": "looking into process "}
-
-
-@test("permissions.capabilities", timeout=120)
-def capabilities(kit):
-    """What the job's agent can't do without each of those that may be kept from it."""
-    settings = f"{kit.cluster.state}/capabilities.json"
-    for capability, line in LINES.items():
-        with open(settings, "w") as f:
-            json.dump({"agent": {"disabled_capabilities": [capability], "ephemeral": False}}, f)
-        status, out = run_diagnose(kit, None, "-f", settings, "-t", "deployment/web")
-        expect_in(f"without {capability}", out, line)
-        expect(f"{capability}: status", status, int(capability != "NET_ADMIN"))
-
-
 @test("permissions.diagnose_left")
 def diagnose_left(kit):
-    """A job of an agent's that is over, and that nothing removes."""
+    """A job of an agent's that is over, and that nothing removes: said by diagnose, and to who starts another."""
     job = workload("Job", "left", "batch/v1", selector=None, template=template("mirrord", restartPolicy="Never"))
     job["metadata"]["labels"] = {"app": "mirrord"}
     job["spec"]["template"]["spec"]["containers"][0]["command"] = ["true"]
@@ -150,6 +202,8 @@ def diagnose_left(kit):
         kit.wait_condition("condition=Complete", "job/left")
         line = "without the end of job left, an agent's that is over: `kubectl -n default delete job left`"
         expect_in("what is left", run_diagnose(kit, None)[1], line)
+        kit.mirrord(["true"], "pod/client")
+        expect("the same to the next user", kit.logged("jobs of agents that are over stay: `kubectl -n default delete job left`"), 1, kit.session_log())
 
 
 @test("permissions.nothing")
@@ -165,7 +219,7 @@ def nothing(kit):
 @test("permissions.restricted")
 def restricted(kit):
     """Where Pod Security allows nobody any privilege: the ephemeral container without capabilities, also when it can't be read from labels."""
-    address = kit.get("-n", "guarded", "pods")["items"][0]["status"]["podIP"]
+    address = kit.get("pod", namespace="guarded")["items"][0]["status"]["podIP"]
     ask = ["curl", "-sS", "--max-time", "30", "http://web.default/"]
     for options in (("-n", "guarded", "-a", "guarded"), ("-n", "guarded", "-e")):
         done = kit.mirrord(ask, "deployment/guarded", options)
@@ -176,7 +230,7 @@ def restricted(kit):
         done = kit.mirrord(ask, "deployment/guarded", ("-n", "guarded"), kubeconfig=kubeconfig)
         expect("status", done.status, 0, f"{done}\n{kit.session_log()}")
         expect("lines that tell the way", kit.logged("without capabilities"), lambda n: n > 0, kit.session_log())
-        kit.wait_for("the end of the job", lambda: not kit.get("-n", "guarded", "jobs")["items"])
+        kit.wait_for("the end of the job", lambda: not kit.get("job", namespace="guarded")["items"])
     for options in ((), ("-a", "guarded")):  # of another user's process; of a process that may not be looked into
         expect(f"{options}: environment", kit.mirrord(["sh", "-c", "echo $WHO"], "deployment/guarded", ("-n", "guarded", *options)).out, "guarded\n")
     expect("the host's name and DNS", kit.mirrord(["sh", "-c", "hostname; getent hosts web.default"], "deployment/guarded", ("-n", "guarded")).out,
