@@ -36,13 +36,14 @@ static bool is_refused(const struct kube_call *c)
 	return c->status == 403 || kube_status_is_denial(json_string_value(json_object_get(c->answer, "message")));
 }
 
+/* As many as there is room for. */
 static void list_left(const struct kube_call *c, char *out, size_t room)
 {
 	size_t i = 0, len = 0;
 	const char *name;
 
 	out[0] = '\0';
-	while (len < room && (name = kube_left_next(c, &i)))
+	while ((name = kube_left_next(c, &i)) && len + strlen(name) + 2 <= room)
 		len += (size_t)snprintf(out + len, room - len, "%s%s", len ? " " : "", name);
 }
 
