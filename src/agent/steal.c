@@ -34,6 +34,7 @@
 #define HALF_OPEN LOOP_SECOND /* so long a client may take to complete its connection */
 #define TIDY_STEP (250 * (uint64_t)LOOP_MS)
 #define SCARCE_STEP LOOP_SECOND
+#define WITHOUT	    "mirroring and what leaves the program work without it"
 
 struct steal {
 	struct subscriptions_watcher watcher;
@@ -164,8 +165,7 @@ static int start(struct steal *s, struct error *err)
 		error_set(err, 0, "another user's agent is at work in the target, and two can't steal from it");
 		return error_hint(err, "end the other session, or run mirrord as the same user; mirroring and what leaves the program work");
 	}
-	if (capability_need(CAP_NET_ADMIN, "NET_ADMIN", "stealing", "mirroring and what leaves the program work without it", err) < 0 ||
-	    steal_route_check(err) < 0)
+	if (capability_need(CAP_NET_ADMIN, "NET_ADMIN", "stealing", WITHOUT, err) < 0 || steal_route_check(err) < 0)
 		return -1;
 	rc = open_all(s, redirect, err);
 	if (rc < 0 && !redirect && nft_lacks("nft_tproxy")) {
@@ -177,7 +177,7 @@ static int start(struct steal *s, struct error *err)
 	}
 	if (rc == 0)
 		return 0;
-	nft_name_missing_piece(err);
+	nft_name_missing_piece(err, "; " WITHOUT);
 	stop(s);
 	return -1;
 }

@@ -12,6 +12,9 @@
 
 #include "base/fd.h"
 
+#define ENOUGH "a kernel that has it (Linux 5.14 or later)"
+
+/* @config is NULL for what no configuration brings, only a later kernel. */
 static const struct {
 	const char *module, *config, *rules;
 } pieces[] = {
@@ -34,6 +37,8 @@ static const struct {
 	{ "nft_dup_ipv6", "CONFIG_NFT_DUP_IPV6",
 	  "add table ip6 mirrord_probe; add chain ip6 mirrord_probe c { type filter hook prerouting priority -150; };"
 	  "add rule ip6 mirrord_probe c dup to fe80::1 device \"lo\"" },
+	{ "nftables' tables that end with their owner, which came with Linux 5.12", NULL,
+	  "add table inet mirrord_probe { flags owner; }" },
 };
 
 struct nft {
@@ -111,13 +116,17 @@ bool nft_lacks(const char *module)
 }
 
 /* The tables of a probe that worked are taken away at once. */
-void nft_name_missing_piece(struct error *err)
+void nft_name_missing_piece(struct error *err, const char *without)
 {
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		if (!is_missing(pieces[i].rules))
 			continue;
-		error_hint(err, "the kernel lacks %s (%s): load it with `sudo modprobe %s`, or use a kernel that has it (Linux 5.14 or later)",
-			   pieces[i].module, pieces[i].config, pieces[i].module);
+		if (pieces[i].config)
+			error_hint(err,
+				   "the kernel lacks %s (%s): load it with `sudo modprobe %s`, or use " ENOUGH "%s",
+				   pieces[i].module, pieces[i].config, pieces[i].module, without);
+		else
+			error_hint(err, "the kernel lacks %s: use " ENOUGH "%s", pieces[i].module, without);
 		return;
 	}
 }
@@ -126,6 +135,6 @@ int nft_apply(const char *rules, struct error *err)
 {
 	if (run(rules, err) == 0)
 		return 0;
-	nft_name_missing_piece(err);
+	nft_name_missing_piece(err, "");
 	return -1;
 }

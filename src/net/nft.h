@@ -20,5 +20,5 @@ int nft_run(struct nft *n, const char *rules, struct error *err);
 
 /* True when the kernel has no @module ("nft_tproxy"). Tries it. */
 bool nft_lacks(const char *module);
-/* Sets the advice to the piece that the kernel lacks, if one is missing. */
-void nft_name_missing_piece(struct error *err);
+/* Sets the advice to the piece that the kernel lacks, if one is missing. @without stands behind it: what is to be had all the same. */
+void nft_name_missing_piece(struct error *err, const char *without);

@@ -124,9 +124,11 @@ int rtnl_add_veth(struct rtnl *nl, const struct veth_end *near, const struct vet
 	mnl_attr_nest_end(r.header, data);
 	mnl_attr_nest_end(r.header, info);
 	rc = carry_out(nl, &r);
+	if (rc < 0)
+		error_set(err, -rc, "make the veth pair %s, %s", near->name, far->name);
 	if (rc == -EOPNOTSUPP)
-		error_hint(err, "the kernel lacks the veth driver (CONFIG_VETH): load it with `sudo modprobe veth`");
-	return rc < 0 ? error_set(err, -rc, "make the veth pair %s, %s", near->name, far->name) : 0;
+		error_hint(err, "the kernel lacks veth (CONFIG_VETH): load it with `sudo modprobe veth`");
+	return rc < 0 ? -1 : 0;
 }
 
 int rtnl_change_link(struct rtnl *nl, const char *name, const struct link_change *change, struct error *err)
