@@ -9,8 +9,9 @@ import threading
 import time
 
 from . import pattern, plan
+from .registry import PATIENCE
 
-TIMEOUT = 20  # no server waits longer for anybody
+TIMEOUT = 20 * PATIENCE  # no server waits longer for anybody
 
 
 def send_reset(c):
