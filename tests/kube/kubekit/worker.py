@@ -2,11 +2,10 @@
 """A worker: a cluster, in which one test after the other is run. All of it ends with this process, but for what Cluster.down() removes."""
 
 import os
-import signal
 import time
 import traceback
 
-from labkit import linux, registry, schedule
+from labkit import linux, outcome, schedule
 
 from .cluster import Trouble
 from .kit import Kit
@@ -28,7 +27,6 @@ def main(sock, cluster, work, options):
     """@work: the tests that it may be asked for."""
     tests = {t.name: t for t in work}
     linux.die_with_parent()
-    signal.signal(signal.SIGALRM, _out_of_time)
 
     def perform(name):
         result = _perform(tests[name], kit)
@@ -47,26 +45,12 @@ def main(sock, cluster, work, options):
     return 0
 
 
-def _out_of_time(*_):
-    raise registry.Failure("an end in time", "none")
-
-
 def _perform(test, kit):
-    """What came of it, as labkit's Report wants it."""
-    began = time.monotonic()
-    result = {"outcome": "passed"}
-    signal.alarm(int(test.timeout * registry.PATIENCE))
-    try:
+    def run():
         test.run(kit)
         kit.wait_clean()
-    except registry.Skip as e:
-        result = {"outcome": "skipped", "detail": str(e)}
-    except registry.Failure as e:
-        result = {"outcome": "failed", "expected": e.expected, "seen": e.seen, "detail": e.detail or ""}
-    except Exception:  # a test's own mistake
-        result = {"outcome": "failed", "detail": traceback.format_exc()}
-    finally:
-        signal.alarm(0)
+
+    result = outcome.perform(test, run)
     if result["outcome"] == "failed":
         kit.end_ours()
-    return result | {"seconds": time.monotonic() - began}
+    return result
