@@ -2,7 +2,7 @@
 /* The life of stealing.
  *
  *   IDLE: nothing of ours is in the target ─► (the first subscription) listeners, rules, route
- *   ─► RUNNING ─► (the last one goes) no port is ours, and what is on its way still arrives ─► IDLE
+ *   ─► RUNNING ─► (the last one goes, or the first is refused) no port is ours, and what is on its way still arrives ─► IDLE
  *
  * Between the SYN, for which the port was ours, and the accept() there is a round trip of the client's. So listeners outlive their
  * last port while connections are half open. */
@@ -244,13 +244,17 @@ static int take_port(struct steal *s, const struct subscription *want, struct er
 	return rc;
 }
 
-static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struct error *err)
+/* Once it has no port, and nobody is on his way, nothing of ours stays in the target. */
+static void tidy_later(struct steal *s)
 {
-	struct steal *s = steal_of(w);
+	if (s->tcp && !s->n_ports)
+		loop_arm(s->loop, &s->tidy, loop_now(s->loop) + TIDY_STEP);
+}
+
+static int take_up(struct steal *s, struct subscriber *sub, struct error *err)
+{
 	const struct subscription *want = &sub->want;
 
-	if (want->mode != SUBSCRIPTION_STEAL)
-		return 0;
 	if (start(s, err) < 0 || (want->protocol == IPPROTO_TCP && steal_http_add(s->http, sub, err) < 0))
 		return -1;
 	if (want->protocol == IPPROTO_UDP && !s->udp) {
@@ -259,6 +263,20 @@ static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struc
 	}
 	if (take_port(s, want, err) < 0) {
 		steal_http_remove(s->http, sub);
+		return -1;
+	}
+	return 0;
+}
+
+static int on_add(struct subscriptions_watcher *w, struct subscriber *sub, struct error *err)
+{
+	struct steal *s = steal_of(w);
+	const struct subscription *want = &sub->want;
+
+	if (want->mode != SUBSCRIPTION_STEAL)
+		return 0;
+	if (take_up(s, sub, err) < 0) {
+		tidy_later(s);
 		return -1;
 	}
 	if (!is_stolen(s, want->protocol, want->port, sub)) {
@@ -302,8 +320,7 @@ static void on_remove(struct subscriptions_watcher *w, struct subscriber *sub)
 	steal_tcp_drop(s->tcp, sub);
 	if (s->udp)
 		steal_udp_drop(s->udp, sub);
-	if (!s->n_ports)
-		loop_arm(s->loop, &s->tidy, loop_now(s->loop) + TIDY_STEP);
+	tidy_later(s);
 }
 
 static void on_client_end(struct subscriptions_watcher *w, const struct client *c)

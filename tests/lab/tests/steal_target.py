@@ -220,6 +220,17 @@ def loopback_down(lab):
             expect_in("what is said", text, part, lab.log())
 
 
+@test("steal.refused_leaves_nothing")
+def refused_leaves_nothing(lab):
+    """A port that can't be stolen (UDP where tproxy is missing) is refused, and what was made for it is taken away then, not when the session ends."""
+    with own_target(lab) as target:
+        with Program(lab, "--steal", "--no-publish", target=target.name, env=lab.environment(MIRRORD_STEAL="redirect")) as program:
+            program.do(f"u = udp('0.0.0.0', {PORT})")
+            lab.wait_for("nothing of ours is there", lambda: "mirrord" not in target.run("nft list ruleset") and not pids(lab, "mirrord-watch"))
+            program.do(f"s = listen('0.0.0.0', {PORT})")
+            taken(lab, program, PORT, ip=INNER)
+
+
 @test("steal.untracked")
 def untracked(lab):
     """A target whose rules switch connection tracking off, and that drops what is not tracked as new or established elsewhere."""
