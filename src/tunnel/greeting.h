@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The first bytes of a byte stream whose session isn't known yet: reads the peer's hello and nothing behind it, so that an agent with
- * several tunnels can tell which one it belongs to (mux_resumes(), mux_resume()) or that it is a new one (mux_new_greeted()). */
+ * several tunnels can tell which one it belongs to (mux_resumes(), mux_resume()). */
 #pragma once
 
 #include "net/loop.h"

@@ -349,24 +349,6 @@ struct mux *mux_new(struct loop *loop, enum mux_role role, int in, int out, cons
 	return m;
 }
 
-static void on_greeted(struct deferred *d)
-{
-	mux_take_bytes(container_of(d, struct mux, greeted));
-}
-
-struct mux *mux_new_greeted(struct loop *loop, int in, int out, const struct hello *hello, const struct mux_events *events, void *arg,
-			    struct error *err)
-{
-	struct mux *m = mux_new(loop, MUX_AGENT, in, out, events, arg, err);
-
-	if (!m)
-		return NULL;
-	hello_encode(hello, m->in); /* as if it had been read now */
-	m->in_len = m->received = HELLO_LEN;
-	loop_defer(loop, &m->greeted, on_greeted);
-	return m;
-}
-
 void mux_free(struct mux *m)
 {
 	if (!m)
@@ -380,7 +362,6 @@ void mux_free(struct mux *m)
 	list_remove(&m->flush.node);
 	list_remove(&m->reap.node);
 	list_remove(&m->ending.node);
-	list_remove(&m->greeted.node);
 	mux_free_streams(m);
 	table_fini(&m->streams);
 	free(m->in);

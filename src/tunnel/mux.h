@@ -90,9 +90,6 @@ enum mux_role { MUX_SESSION, MUX_AGENT };
  * NULL with @err. */
 struct mux *mux_new(struct loop *loop, enum mux_role role, int in, int out, const struct mux_events *events, void *arg,
 		    struct error *err);
-/* The same for an agent who has read the peer's hello itself (tunnel/greeting.h). */
-struct mux *mux_new_greeted(struct loop *loop, int in, int out, const struct hello *hello, const struct mux_events *events, void *arg,
-			    struct error *err);
 /* Goes on over another byte stream, whether the old one is known to have broken or not. The agent gives the @hello that it read, one
  * that mux_resumes() said is ours; the session NULL. The mux owns the descriptors at once. on_resumed or, when this one
  * breaks as well, on_suspended follows. */

@@ -94,7 +94,7 @@ struct mux {
 	uint64_t round_trip; /* the least over this byte stream; 0: not known */
 	unsigned int pings;  /* to be sent still, each when the one before was answered */
 
-	struct deferred flush, reap, ending, greeted;
+	struct deferred flush, reap, ending;
 	bool failed;
 	struct error why;
 };
@@ -136,8 +136,6 @@ const char *mux_peer_name(const struct mux *m);
 
 /* mux_receive.c */
 void mux_receive(struct mux *m);
-/* Looks at what was read. */
-void mux_take_bytes(struct mux *m);
 
 /* A write failed: reads what is still there, then ends the tunnel. */
 void mux_fail_out(struct mux *m, int error);

@@ -295,7 +295,8 @@ static size_t take_hello(struct mux *m)
 	return (size_t)n;
 }
 
-void mux_take_bytes(struct mux *m)
+/* Looks at what was read. */
+static void take_bytes(struct mux *m)
 {
 	size_t at = m->ready ? 0 : take_hello(m);
 
@@ -333,7 +334,7 @@ void mux_receive(struct mux *m)
 		m->in_len += (size_t)n;
 		m->received += (size_t)n;
 		m->heard = loop_now(m->loop);
-		mux_take_bytes(m);
+		take_bytes(m);
 		if (m->received - m->acknowledged >= m->ack_step)
 			mux_acknowledge(m);
 		if ((size_t)n < room)

@@ -389,38 +389,6 @@ static void test_early(void)
 	cutter_end();
 }
 
-static void on_new(void *arg, int in, int out, const struct hello *hello)
-{
-	struct pair *p = arg;
-	struct error err = { 0 };
-
-	cutter.greeting = NULL;
-	tap_ok(hello && hello->role == HELLO_SESSION && !mux_resumes(p->sides[AGENT].mux, hello), "a greeting");
-	mux_free(p->sides[AGENT].mux);
-	p->sides[AGENT].mux = mux_new_greeted(p->loop, in, out, hello, p->events, &p->sides[AGENT], &err);
-}
-
-/* A new tunnel whose hello was read by somebody else; frames come behind it at once. */
-static void test_greeted(void)
-{
-	struct pair *p = cutter_start(1, 1);
-	struct end e = { .to_send = 5000, .end_after = true, .close_at_end = true };
-	int fds[2];
-
-	mux_free(p->sides[SESSION].mux);
-	p->sides[SESSION].mux = NULL;
-	pair_wait(p, 100, any_gone, p);
-	p->sides[AGENT].gone = p->sides[AGENT].ready = 0;
-	pair_fds(fds);
-	side_start(p, SESSION, fds[0], fds[0]);
-	p->sides[AGENT].like = (struct end){ .echo = true, .close_at_end = true };
-	end_open(p, SESSION, &e, STREAM_TCP, 1);
-	cutter.greeting = greeting_new(p->loop, fds[1], fds[1], on_new, p);
-	tap_ok(pair_wait(p, 3000, end_is_over, &e), "and the tunnel that begins with it");
-	tap_ok(p->sides[AGENT].ready && e.received == 5000 && !e.wrong && !e.reset, "works");
-	cutter_end();
-}
-
 static int greeted_with;
 
 static void on_failed(void *arg, int in, int out, const struct hello *hello)
@@ -514,7 +482,6 @@ int main(void)
 	test_silence();
 	test_unknown();
 	test_early();
-	test_greeted();
 	test_greetings();
 	test_unable(SESSION);
 	test_unable(AGENT);
