@@ -94,16 +94,21 @@ static bool busy(struct agent *a)
 	return steal_busy(a->steal);
 }
 
+/* Whether nothing is on its way any more, or has had its time; else it is looked again in a moment. */
+static bool may_leave(struct loop *loop, struct timer *t, bool busy, uint64_t until)
+{
+	if (!busy || loop_now(loop) >= until)
+		return true;
+	loop_arm(loop, t, loop_now(loop) + LEAVE_STEP);
+	return false;
+}
+
 static void on_leave(struct timer *t)
 {
 	struct agent *a = container_of(t, struct agent, leave);
 
-	if (!list_empty(&a->sessions) && !a->draining)
-		return;
-	if (!busy(a) || loop_now(a->loop) >= a->leave_until)
+	if ((list_empty(&a->sessions) || a->draining) && may_leave(a->loop, t, busy(a), a->leave_until))
 		loop_stop(a->loop);
-	else
-		loop_arm(a->loop, t, loop_now(a->loop) + LEAVE_STEP);
 }
 
 static void leave(struct agent *a)
@@ -145,12 +150,9 @@ static void on_quiet(void *arg, struct client *c)
 static void on_session_leave(struct timer *t)
 {
 	struct session *s = container_of(t, struct session, leave);
-	struct loop *loop = s->agent->loop;
 
-	if (!client_busy(s->client) || loop_now(loop) >= s->leave_until)
+	if (may_leave(s->agent->loop, t, client_busy(s->client), s->leave_until))
 		session_end(s);
-	else
-		loop_arm(loop, t, loop_now(loop) + LEAVE_STEP);
 }
 
 /* Who brought the session is told to end; or has ended, and with it the session, as far as its starter can see. */
