@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SEND_TRIES = 2500 };
+enum { SEND_TRIES = 2500, SEND_PAUSE_NS = 2000000 }; /* five seconds in all */
 
 void fd_closep(int *fd)
 {
@@ -36,7 +36,7 @@ int fd_steal(int *fd)
  * others arrive soon. */
 static bool wait_for_others(int sock, int *tries)
 {
-	static const struct timespec step = { .tv_nsec = 2000000 };
+	static const struct timespec step = { .tv_nsec = SEND_PAUSE_NS };
 
 	if (errno != ETOOMANYREFS || ++*tries > SEND_TRIES || fcntl(sock, F_GETFL) & O_NONBLOCK)
 		return false;

@@ -18,7 +18,7 @@ int fd_steal(int *fd);
 enum { FD_MESSAGE_MAX = 253 };
 
 /* One message over a unix socket with @n descriptors beside the @len > 0 bytes. Returns 0, or -1 with errno (ETOOMANYREFS: too many
- * descriptors of this user's are on their way; over a blocking socket it waits half a second for them). */
+ * descriptors of this user's are on their way; over a blocking socket it waits five seconds for them to arrive). */
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n);
 /* Receives into @data and up to @max descriptors (CLOEXEC) into @fds; more than that are closed and EMSGSIZE.
  * Returns the bytes, 0 at the end, -1 with errno; @ret_n only with ≥ 0. @flags as for recvmsg(2). */

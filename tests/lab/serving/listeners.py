@@ -274,7 +274,7 @@ def full_queue():
 @pair(families=(4, 6), timeout=60)
 def nobody_answers_for_a_full_queue():
     """While it is full nobody who comes is answered; when the server accepts again, all are, who knock meanwhile. How many are in it may differ: the
-    agent hears of a full queue within a tenth of a second."""
+    agent hears of a full queue some ten milliseconds after it is, and within a tenth of a second at the latest."""
     backlog, patience, rounds = 3, 0.6, 50
 
     def server(p):
