@@ -5,6 +5,7 @@ the loader and by a real validator; and loader and schema agree on every key. Pr
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,12 @@ def verify(text, *more):
 for command, path in [("schema", "mirrord.schema.json"), ("reference", "docs/configuration.md"), ("compatibility", "docs/compatibility.md")]:
     ok(run("config", command).stdout == (SOURCE / path).read_text(), f"{path} is up to date",
        f"make it anew: build/mirrord config {command} >{path}")
+
+MAN = (SOURCE / "man/mirrord.1").read_text()
+for command in ("exec", "container", "ls", "port-forward", "dump", "diagnose", "verify-config"):
+    options = re.findall(r"^  (?:-(\w), |    )--([\w-]+)", run(command, "--help").stdout, re.MULTILINE)
+    missing = [name for letter, name in options if not re.search(rf"Fl (-{name}{'|' + letter if letter else ''})\b", MAN)]
+    ok(options and not missing, f"the manual page has the options of {command}", missing)
 
 schema = json.loads(run("config", "schema").stdout)
 try:
