@@ -3,6 +3,7 @@
 #include "config/check.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,14 +205,28 @@ static void check_tls(const struct checker *k)
 	http_options_check(node_to_json(a, object), tell_tls, (void *)k);
 }
 
-static bool is_capability(const char *name)
+/* agent.disabled_capabilities */
+static void check_capabilities(const struct checker *k)
 {
-	static const char *const names[] = { "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN", "SYS_PTRACE" };
+	static const char *const names[] = {
+#define AGENT_CAPABILITY(name, in_pod) #name,
+#include "config/agent_capability.def"
+#undef AGENT_CAPABILITY
+	};
+	enum { NAMES = sizeof(names) / sizeof(names[0]) };
+	const struct config_strings *given = &k->c->agent_disabled_capabilities;
+	char all[256] = "";
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	return false;
+	for (size_t n = 0, at = 0; n < NAMES; n++)
+		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s%s", n == 0 ? "" : n == NAMES - 1 ? " or " : ", ", names[n]);
+	for (size_t i = 0; i < given->n; i++) {
+		size_t n = 0;
+
+		while (n < NAMES && strcmp(given->items[i], names[n]) != 0)
+			n++;
+		if (n == NAMES)
+			ERROR(k, KEY_agent_disabled_capabilities, "expected %s, found \"%s\"", all, given->items[i]);
+	}
 }
 
 static void check_rest(const struct checker *k)
@@ -237,13 +252,6 @@ static void check_rest(const struct checker *k)
 		      c->agent_log_level);
 	if (c->startup_retry_min_ms > c->startup_retry_max_ms)
 		ERROR(k, KEY_startup_retry_min_ms, "is more than startup_retry.max_ms, which is %llu", (unsigned long long)c->startup_retry_max_ms);
-	for (size_t i = 0; i < c->agent_disabled_capabilities.n; i++) {
-		const char *name = c->agent_disabled_capabilities.items[i];
-
-		if (!is_capability(name))
-			ERROR(k, KEY_agent_disabled_capabilities,
-			      "expected NET_ADMIN, NET_BIND_SERVICE, NET_RAW, SETGID, SETUID, SYS_ADMIN or SYS_PTRACE, found \"%s\"", name);
-	}
 }
 
 void config_check(struct config *c, struct problem_list *problems)
@@ -255,6 +263,7 @@ void config_check(struct config *c, struct problem_list *problems)
 	check_regexps(&k);
 	check_debugger_ports(&k);
 	check_tls(&k);
+	check_capabilities(&k);
 	check_rest(&k);
 	filter_value_check(c, problems);
 }

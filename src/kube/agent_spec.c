@@ -27,15 +27,14 @@ const char *kube_way_describe(enum kube_way way)
 	return descriptions[way];
 }
 
-/* SYS_PTRACE and SYS_ADMIN: look into the target's process and enter its namespaces (in its pod already, the first alone: its environment).
- * NET_ADMIN, NET_RAW: redirect, mirror, ping. SETUID, SETGID: make sockets as the target's user. NET_BIND_SERVICE: low source ports. */
-static const char *const capabilities[][8] = {
-	[KUBE_WAY_JOB] = { "SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "NET_RAW", "SETUID", "SETGID", "NET_BIND_SERVICE" },
-	[KUBE_WAY_EPHEMERAL] = { "SYS_PTRACE", "NET_ADMIN", "NET_RAW", "SETUID", "SETGID", "NET_BIND_SERVICE" },
-	[KUBE_WAY_PLAIN] = { NULL },
-	[KUBE_WAY_TARGETLESS] = { NULL },
+static const struct {
+	const char *name;
+	bool in_pod;
+} capabilities[] = {
+#define AGENT_CAPABILITY(name, in_pod) { #name, in_pod },
+#include "config/agent_capability.def"
+#undef AGENT_CAPABILITY
 };
-static_assert(sizeof(capabilities) / sizeof(capabilities[0]) == KUBE_WAY_TARGETLESS + 1, "a row for each way");
 
 static bool is_disabled(const struct kube_settings *s, const char *capability)
 {
@@ -49,16 +48,16 @@ static json_t *capabilities_of(enum kube_way way, const struct kube_settings *s)
 {
 	json_t *add = json_array();
 
-	for (const char *const *c = capabilities[way]; *c; c++)
-		if (!is_disabled(s, *c))
-			json_array_append_new(add, json_string(*c));
+	for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++)
+		if ((way == KUBE_WAY_JOB || capabilities[i].in_pod) && !is_disabled(s, capabilities[i].name))
+			json_array_append_new(add, json_string(capabilities[i].name));
 	return json_pack("{s:[s], s:o}", "drop", "ALL", "add", add);
 }
 
-/* Pod Security's level "restricted" is kept where there is no capability. */
+/* Two ways have capabilities. Without any, Pod Security's level "restricted" is kept. */
 static json_t *security(enum kube_way way, const struct kube_settings *s)
 {
-	bool root = capabilities[way][0] != NULL;
+	bool root = way == KUBE_WAY_JOB || way == KUBE_WAY_EPHEMERAL;
 	json_t *context;
 
 	if (root && s->privileged)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* divide -- reads { u32 length (this machine's order), bytes }… from standard input, and prints for each how src/http/h1.c divides it into
+/* divide -- reads { u32 length (this machine's order), bytes }… from standard input, and prints for each how src/http/h1_*.c divide it into
  * requests. For comparisons with other parsers. */
 #include <stdio.h>
 

@@ -211,7 +211,7 @@ static const struct {
 	{ "retries", "json", "{\"startup_retry\": {\"min_ms\": 6000, \"max_ms\": 5000}}",
 	  "t.json:1:30: startup_retry.min_ms: is more than startup_retry.max_ms, which is 5000" },
 	{ "capability", "json", "{\"agent\": {\"disabled_capabilities\": [\"CHOWN\"]}}",
-	  "t.json:1:37: agent.disabled_capabilities: expected NET_ADMIN, NET_BIND_SERVICE, NET_RAW, SETGID, SETUID, SYS_ADMIN or SYS_PTRACE, "
+	  "t.json:1:37: agent.disabled_capabilities: expected SYS_ADMIN, SYS_PTRACE, NET_ADMIN, NET_RAW, SETUID, SETGID or NET_BIND_SERVICE, "
 	  "found \"CHOWN\"" },
 	{ "target object", "json", "{\"target\": {\"pod\": 5}}", "t.json:1:20: target: expected a name behind \"pod\", found the number 5" },
 	{ "target object with more", "json", "{\"target\": {\"pod\": \"a\", \"nmaespace\": \"b\"}}",
