@@ -30,6 +30,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "net/acceptor.h"
 #include "tunnel/info.h"
 #include "tunnel/mux.h"
 
@@ -49,7 +50,7 @@ static const struct attach_message message = { .version = "mirrord-agent attach 
 
 struct attach_listener {
 	struct loop *loop;
-	struct watch watch;
+	struct acceptor acceptor;
 	struct attach_listener_events events;
 	struct list waiting;
 	size_t n_waiting;
@@ -240,13 +241,13 @@ static void on_message(struct watch *watch, uint32_t events)
 	close(sock);
 }
 
-static void on_connection(struct watch *watch, uint32_t events)
+static void on_connection(struct acceptor *a, int accepted, const struct endpoint *peer)
 {
-	struct attach_listener *l = container_of(watch, struct attach_listener, watch);
-	_cleanup_fd_ int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct attach_listener *l = container_of(a, struct attach_listener, acceptor);
+	_cleanup_fd_ int fd = accepted;
 	struct waiting *w;
 
-	if (fd < 0 || !is_trusted(fd, l->owner) || l->n_waiting >= WAITING)
+	if (!is_trusted(fd, l->owner) || l->n_waiting >= WAITING)
 		return;
 	w = calloc(1, sizeof(*w));
 	if (!w || loop_watch(l->loop, &w->watch, fd, EPOLLIN, on_message) < 0) {
@@ -268,9 +269,10 @@ struct attach_listener *attach_listen(struct loop *loop, int sock, const struct 
 
 	if (l) {
 		getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &own, &len); /* of a listener: who we were when it began to listen */
-		*l = (struct attach_listener){ .loop = loop, .events = *events, .owner = own.uid, .fd = sock };
+		*l = (struct attach_listener){ .loop = loop, .events = *events, .owner = own.uid, .fd = sock,
+					       .acceptor = { .loop = loop, .what = "attach", .on_connection = on_connection } };
 		list_init(&l->waiting);
-		r = fd_set_nonblocking(sock, true) < 0 ? -errno : loop_watch(loop, &l->watch, sock, EPOLLIN, on_connection);
+		r = fd_set_nonblocking(sock, true) < 0 ? -errno : acceptor_start(&l->acceptor, sock);
 	}
 	if (r == 0)
 		return l;
@@ -296,7 +298,7 @@ void attach_listener_free(struct attach_listener *l)
 		waiting_free(w);
 		close(fd);
 	}
-	loop_unwatch(l->loop, &l->watch);
+	acceptor_stop(&l->acceptor);
 	close(l->fd);
 	free(l);
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/log.h"
+#include "net/acceptor.h"
 
 enum { DOOR_STREAM = 1, DOOR_DROP = 2 };
 enum { GUESTS = 32 };
@@ -32,7 +32,7 @@ struct door {
 	const struct door_events *events;
 	void *arg;
 	int listener;
-	struct watch watch;
+	struct acceptor acceptor;
 	struct list guests;
 	size_t n_guests;
 };
@@ -83,13 +83,13 @@ static bool is_welcome(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void on_knock(struct watch *w, uint32_t events)
+static void on_knock(struct acceptor *a, int accepted, const struct endpoint *peer)
 {
-	struct door *d = container_of(w, struct door, watch);
-	_cleanup_fd_ int fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC);
+	struct door *d = container_of(a, struct door, acceptor);
+	_cleanup_fd_ int fd = accepted;
 	struct guest *g;
 
-	if (fd < 0 || !is_welcome(fd) || d->n_guests == GUESTS || !(g = calloc(1, sizeof(*g))))
+	if (!is_welcome(fd) || d->n_guests == GUESTS || !(g = calloc(1, sizeof(*g))))
 		return;
 	g->door = d;
 	g->fd = fd;
@@ -113,13 +113,14 @@ struct door *door_open(struct loop *loop, const char *name, const struct door_ev
 		error_set(err, ENOMEM, "listen for others");
 		return NULL;
 	}
-	*d = (struct door){ .loop = loop, .events = events, .arg = arg };
+	*d = (struct door){ .loop = loop, .events = events, .arg = arg,
+			    .acceptor = { .loop = loop, .what = "door", .on_connection = on_knock } };
 	list_init(&d->guests);
 	d->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (d->listener < 0 || bind(d->listener, (struct sockaddr *)&address, len) < 0 || listen(d->listener, GUESTS) < 0)
 		r = -errno;
 	else
-		r = loop_watch(loop, &d->watch, d->listener, EPOLLIN, on_knock);
+		r = acceptor_start(&d->acceptor, d->listener);
 	if (r == 0)
 		return d;
 	error_set(err, -r, "listen for others as %s", name);
@@ -133,7 +134,7 @@ void door_close(struct door *d)
 		return;
 	while (!list_empty(&d->guests))
 		guest_end(container_of(d->guests.next, struct guest, node));
-	loop_unwatch(d->loop, &d->watch);
+	acceptor_stop(&d->acceptor);
 	fd_closep(&d->listener);
 	free(d);
 }

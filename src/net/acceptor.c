@@ -41,17 +41,18 @@ static void on_ready(struct watch *w, uint32_t events)
 	struct acceptor *a = container_of(w, struct acceptor, watch);
 
 	for (int i = 0; i < ACCEPTS && w->added; i++) {
-		struct sockaddr_storage sa;
+		struct sockaddr_storage sa = { 0 };
 		socklen_t len = sizeof(sa);
-		struct endpoint peer;
+		struct endpoint peer = { 0 };
 		int fd = accept4(w->fd, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
 			pause_for_descriptors(a);
 		if (fd < 0)
 			return;
-		set_options(fd);
-		if (endpoint_from_sockaddr(&sa, &peer))
+		if (sa.ss_family != AF_UNIX)
+			set_options(fd);
+		if (sa.ss_family == AF_UNIX || endpoint_from_sockaddr(&sa, &peer))
 			a->on_connection(a, fd, &peer);
 		else
 			close(fd);

@@ -6,7 +6,7 @@
 #include "net/loop.h"
 
 /* Embedded. The owner sets the first three before the start, zero-initialises the rest, and keeps the descriptor. @on_connection gets a
- * non-blocking socket, which is the owner's then; it may stop the acceptor, but not free it. */
+ * non-blocking socket, which is the owner's then; it may stop the acceptor, but not free it. @peer is all 0 for a Unix socket. */
 struct acceptor {
 	struct loop *loop;
 	const char *what; /* before a line of the log */
@@ -15,7 +15,8 @@ struct acceptor {
 	struct timer again;
 };
 
-/* From now on connections are taken, also those that have waited. What comes of the TCP listener @fd sends at once (TCP_NODELAY), and is reset
- * when it is closed (SO_LINGER 0). While there are no descriptors they wait in the kernel's queue, and the loop sleeps. Returns 0 or -errno. */
+/* From now on connections are taken, also those that have waited. What comes of a TCP listener @fd sends at once (TCP_NODELAY), and is reset
+ * when it is closed (SO_LINGER 0); @fd may be a Unix one's, too. While there are no descriptors they wait in the kernel's queue, and the loop
+ * sleeps. Returns 0 or -errno. */
 int acceptor_start(struct acceptor *a, int fd);
 void acceptor_stop(struct acceptor *a);

@@ -6,7 +6,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +137,42 @@ static void test_noise(void)
 	tap_int(sessions, before, "and is no session");
 }
 
+static volatile int accepts;
+
+/* The kernel's own, counted. */
+int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	accepts++;
+	return (int)syscall(SYS_accept4, fd, addr, len, flags);
+}
+
+/* A newcomer for whom there is no descriptor waits, and keeps nobody busy; then he is heard. */
+static void test_scarce(void)
+{
+	struct sockaddr_un { sa_family_t family; char path[108]; } sa = { AF_UNIX, "\0mirrord-agent" };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), fillers[64], n = 0;
+	struct rlimit before, few;
+	char byte;
+
+	getrlimit(RLIMIT_NOFILE, &before);
+	few = (struct rlimit){ .rlim_cur = 64, .rlim_max = before.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &few);
+	while (n < 64 && (fillers[n] = dup(fd)) >= 0)
+		n++;
+	accepts = 0;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa_family_t) + 14) < 0)
+		abort();
+	usleep(300000);
+	tap_ok(accepts >= 1 && accepts <= 20, "the agent sleeps while there is no descriptor for a newcomer (%d accepts)", accepts);
+	while (n > 0)
+		close(fillers[--n]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	send(fd, "hello", 5, 0);
+	set_patience(fd);
+	tap_int(recv(fd, &byte, 1, 0), 0, "and listens to him when there is one");
+	close(fd);
+}
+
 /* In the loop's thread: it sees what was said when who said it is gone. */
 static void say_and_go(void *arg)
 {
@@ -200,6 +238,7 @@ int main(void)
 	test_handed_over(false);
 	test_handed_over(true);
 	test_noise();
+	test_scarce();
 	test_given_up();
 	if (geteuid() == 0 && setegid(1234) == 0 && setegid(0) == 0) {
 		int pair[2];
