@@ -267,12 +267,13 @@ static int field_decode(const struct field *f, struct target_info *info)
 int target_info_decode(const uint8_t *data, size_t len, struct target_info *ret, struct error *err)
 {
 	struct target_info info = { 0 };
-	size_t whole = len;
+	size_t whole = len, variables = 0;
 	struct field f;
 	int r;
 
 	while ((r = fields_next(&data, &len, &f)) > 0) {
-		r = field_decode(&f, &info);
+		variables += f.tag == TAG_VARIABLE ? f.len + 1 : 0;
+		r = variables > INFO_VARIABLES_MAX ? -EINVAL : field_decode(&f, &info);
 		if (r < 0)
 			break;
 	}

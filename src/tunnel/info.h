@@ -39,7 +39,7 @@ struct info_sysctl {
 };
 
 enum { INFO_ADDRESSES = 256, INFO_ROUTES = 4096, INFO_SYSCTLS = 64, INFO_FILE_MAX = 1 << 20, INFO_VARIABLES = 8192,
-       INFO_VARIABLES_MAX = 1 << 20 /* bytes of them all */ };
+       INFO_VARIABLES_MAX = 1 << 20 /* bytes of them all, as strings */ };
 
 /* All pointers are owned by the struct (target_info_fini). Files that the target doesn't have are NULL. */
 struct target_info {

@@ -184,6 +184,31 @@ static size_t put_field(uint8_t *out, uint16_t tag, const void *value, size_t le
 	return 6 + len;
 }
 
+/* Two variables of half of all that they may have, or a byte more. */
+static void test_variables_in_all(void)
+{
+	enum { HALF = INFO_VARIABLES_MAX / 2 };
+
+	for (size_t more = 0; more < 2; more++) {
+		char *value = malloc(HALF + more);
+		uint8_t *data = malloc(2 * (6 + HALF + more));
+		struct target_info got = { 0 };
+		struct error err = { 0 };
+		size_t len;
+
+		memset(value, 'x', HALF + more);
+		memcpy(value, "A=", 2);
+		len = put_field(data, 9, value, HALF - 1); /* as a string each has one byte more */
+		len += put_field(data + len, 9, value, HALF - 1 + more);
+		tap_int(target_info_decode(data, len, &got, &err), more ? -1 : 0, "variables of %d bytes in all, and %zu more",
+			INFO_VARIABLES_MAX, more);
+		if (!more)
+			target_info_fini(&got);
+		free(data);
+		free(value);
+	}
+}
+
 static void test_fields(void)
 {
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
@@ -302,6 +327,7 @@ int main(void)
 	test_there_and_back("as much as there may be", example(true));
 	test_cuts();
 	test_fields();
+	test_variables_in_all();
 	test_limits();
 	test_failure();
 	return tap_done();
