@@ -2,7 +2,9 @@
 /* Starting an exec: libcurl makes the connection (proxy and TLS included, CURLOPT_CONNECT_ONLY), the upgrade is ours. */
 #include "kube/exec.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +44,26 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 	return k->cancel >= 0 && poll(&p, 1, 0) > 0;
 }
 
+/* OpenSSL asks the socket for a record's head, then for its body, 16 KiB at most; so it asks for as much as there is. Where libcurl has TLS from
+ * somebody else this isn't called, and records are read as they come. */
+static CURLcode on_tls(CURL *handle, void *context, void *arg)
+{
+	void *library = dlopen("libssl.so.3", RTLD_LAZY | RTLD_NOLOAD);
+	__typeof__(&SSL_CTX_ctrl) set = NULL;
+	__typeof__(&SSL_CTX_set_default_read_buffer_len) set_room = NULL;
+
+	if (!library)
+		return CURLE_OK;
+	*(void **)&set = dlsym(library, "SSL_CTX_ctrl");
+	*(void **)&set_room = dlsym(library, "SSL_CTX_set_default_read_buffer_len");
+	if (set && set_room) {
+		set(context, SSL_CTRL_SET_READ_AHEAD, 1, NULL);
+		set_room(context, EXEC_IN);
+	}
+	dlclose(library);
+	return CURLE_OK;
+}
+
 static int connect_only(struct kube_exec *e, struct error *err)
 {
 	const struct curl_api *curl = e->kube->curl;
@@ -55,6 +77,7 @@ static int connect_only(struct kube_exec *e, struct error *err)
 	curl->easy_setopt(e->handle, CURLOPT_NOPROGRESS, 0L);
 	curl->easy_setopt(e->handle, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl->easy_setopt(e->handle, CURLOPT_XFERINFODATA, e->kube);
+	curl->easy_setopt(e->handle, CURLOPT_SSL_CTX_FUNCTION, on_tls);
 	code = curl->easy_perform(e->handle);
 	if (code == CURLE_OK)
 		code = curl->easy_getinfo(e->handle, CURLINFO_ACTIVESOCKET, &sock);

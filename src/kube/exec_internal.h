@@ -2,12 +2,15 @@
 /* What exec.c (the handshake) and exec_stream.c (what follows) share. */
 #pragma once
 
+#include <sys/uio.h>
+
 #include "kube/connection.h"
 #include "kube/exec.h"
 #include "kube/websocket.h"
 
 /* A message of this size gets nearly all the throughput that there is; the server takes larger ones. */
-enum { EXEC_MESSAGE = 65536, EXEC_IN = 131072, EXEC_CONTROL = 2 * (WEBSOCKET_HEADER_MAX + WEBSOCKET_CONTROL_MAX), EXEC_MASKS = 4096 };
+enum { EXEC_MESSAGE = 65536, EXEC_IN = 131072, EXEC_PIECES = 64 };
+enum { EXEC_CONTROL = 2 * (WEBSOCKET_HEADER_MAX + WEBSOCKET_CONTROL_MAX), EXEC_MASKS = 4096 };
 
 struct kube_exec {
 	struct kube *kube;
@@ -30,10 +33,11 @@ struct kube_exec {
 	size_t in_at, in_len;
 	struct websocket_decoder decoder;
 	int channel; /* of the message that is coming; -1: its first byte is still to come */
-	const uint8_t *pending; /* in @in: what the local side has not taken yet */
-	size_t pending_len;
+	struct iovec pending[EXEC_PIECES]; /* in @in: what the local side has not taken yet, from @pending_at on */
+	size_t pending_at, pending_n;
 	char status[16384]; /* the Status of the end */
 	size_t status_len;
+	bool has_status, closed; /* what ends it came, and waits until the local side has taken what came before */
 
 	uint8_t out[WEBSOCKET_HEADER_MAX + 1 + EXEC_MESSAGE];
 	size_t out_at, out_len;

@@ -97,8 +97,7 @@ static void take_status(struct kube_exec *e, const uint8_t *data, size_t len, bo
 	len = len < room ? len : room;
 	memcpy(e->status + e->status_len, data, len);
 	e->status_len += len;
-	if (last && e->status_len)
-		read_status(e);
+	e->has_status = last && e->status_len;
 }
 
 static void take_message(struct kube_exec *e, const struct websocket_piece *p)
@@ -113,8 +112,7 @@ static void take_message(struct kube_exec *e, const struct websocket_piece *p)
 		len--;
 	}
 	if (e->channel == CHANNEL_STDOUT && len && !e->local_gone) {
-		e->pending = data;
-		e->pending_len = len;
+		e->pending[e->pending_n++] = (struct iovec){ .iov_base = (void *)data, .iov_len = len };
 	} else if (e->channel == CHANNEL_STDERR && len) {
 		e->events->on_stderr(e->arg, (const char *)data, len);
 	} else if (e->channel == CHANNEL_STATUS) {
@@ -133,7 +131,7 @@ static void take_piece(struct kube_exec *e, const struct websocket_piece *p)
 		queue_frame(e, WEBSOCKET_PONG, p->data, p->len);
 		break;
 	case WEBSOCKET_CLOSE:
-		break_off(e, "the cluster closed the exec stream");
+		e->closed = true;
 		break;
 	default:
 		break;
@@ -143,69 +141,86 @@ static void take_piece(struct kube_exec *e, const struct websocket_piece *p)
 /* Gives the local side what it takes. Returns whether there was progress. */
 static bool give(struct kube_exec *e)
 {
-	ssize_t n = send(e->local, e->pending, e->pending_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct msghdr msg = { .msg_iov = e->pending + e->pending_at, .msg_iovlen = e->pending_n - e->pending_at };
+	ssize_t n = sendmsg(e->local, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		e->local_gone = true; /* nobody is there any more: the rest is read for the sake of the Status */
-		n = (ssize_t)e->pending_len;
+		e->pending_at = e->pending_n = 0;
+		return true;
 	}
 	if (n <= 0)
 		return false;
-	e->pending += n;
-	e->pending_len -= (size_t)n;
+	while (e->pending_at < e->pending_n && (size_t)n >= e->pending[e->pending_at].iov_len)
+		n -= (ssize_t)e->pending[e->pending_at++].iov_len;
+	if (e->pending_at == e->pending_n) {
+		e->pending_at = e->pending_n = 0;
+		return true;
+	}
+	e->pending[e->pending_at].iov_base = (uint8_t *)e->pending[e->pending_at].iov_base + n;
+	e->pending[e->pending_at].iov_len -= (size_t)n;
 	return true;
 }
 
+/* All that there is, behind a header that came in part. What goes wrong behind something that came does so again when that is done with.
+ * Returns whether there was progress. */
 static bool receive(struct kube_exec *e)
 {
-	CURLcode code;
+	size_t before = e->in_len - e->in_at, n;
 
-	e->in_at = e->in_len = 0;
-	code = e->kube->curl->easy_recv(e->handle, e->in, sizeof(e->in), &e->in_len);
-	if (code == CURLE_AGAIN) {
-		e->in_len = 0;
-		return false;
+	memmove(e->in, e->in + e->in_at, before);
+	e->in_at = 0;
+	e->in_len = before;
+	while (e->in_len < sizeof(e->in)) {
+		CURLcode code;
+
+		n = 0;
+		code = e->kube->curl->easy_recv(e->handle, e->in + e->in_len, sizeof(e->in) - e->in_len, &n);
+		if (code == CURLE_OK && n) {
+			e->in_len += n;
+			continue;
+		}
+		if (e->in_len == before && code != CURLE_AGAIN)
+			break_off(e, code != CURLE_OK ? e->kube->curl->easy_strerror(code) : "the connection to the cluster broke");
+		break;
 	}
-	if (code != CURLE_OK)
-		break_off(e, e->kube->curl->easy_strerror(code));
-	else if (e->in_len == 0)
-		break_off(e, "the connection to the cluster broke");
-	return e->in_len > 0;
+	return e->in_len > before;
+}
+
+/* Looks at what was received, until that is all or something has to wait for what the local side takes first. Returns whether there was
+ * progress. */
+static bool take(struct kube_exec *e)
+{
+	size_t before = e->in_at;
+
+	while (e->in_at < e->in_len && e->pending_n < EXEC_PIECES && !e->has_status && !e->closed) {
+		struct websocket_piece piece;
+		bool has;
+		ssize_t n = websocket_decode(&e->decoder, e->in + e->in_at, e->in_len - e->in_at, &piece, &has);
+
+		if (n < 0 && !e->pending_n)
+			break_off(e, websocket_strerror((enum websocket_error)n));
+		if (n < 0 || (n == 0 && !has))
+			break;
+		e->in_at += (size_t)n;
+		if (has)
+			take_piece(e, &piece);
+	}
+	return e->in_at > before;
 }
 
 /* Returns whether there was progress. */
 static bool step_in(struct kube_exec *e)
 {
-	struct websocket_piece piece;
-	ssize_t n;
-	bool has;
-
-	if (e->pending_len)
+	if (e->pending_n)
 		return give(e);
-	if (e->in_at == e->in_len)
-		return receive(e);
-	n = websocket_decode(&e->decoder, e->in + e->in_at, e->in_len - e->in_at, &piece, &has);
-	if (n < 0) {
-		break_off(e, websocket_strerror((enum websocket_error)n));
-		return false;
-	}
-	if (n == 0 && !has) { /* a header in two parts */
-		size_t left = e->in_len - e->in_at, more = 0;
-
-		memmove(e->in, e->in + e->in_at, left);
-		e->in_at = 0;
-		e->in_len = left;
-		if (e->kube->curl->easy_recv(e->handle, e->in + left, sizeof(e->in) - left, &more) == CURLE_AGAIN)
-			return false;
-		if (more == 0)
-			break_off(e, "the connection to the cluster broke");
-		e->in_len += more;
-		return more > 0;
-	}
-	e->in_at += (size_t)n;
-	if (has)
-		take_piece(e, &piece);
-	return true;
+	if (e->has_status)
+		read_status(e);
+	else if (e->closed)
+		break_off(e, "the cluster closed the exec stream");
+	else
+		return take(e) || (!e->ended && receive(e));
+	return false;
 }
 
 static void queue_end(struct kube_exec *e)
@@ -267,8 +282,8 @@ static bool step_out(struct kube_exec *e)
  * stopped for others' sake, and go on at once: the connection nearly always takes something. */
 static void update(struct kube_exec *e, bool more)
 {
-	uint32_t local = (!e->local_ended && e->out_at == e->out_len ? EPOLLIN : 0) | (e->pending_len ? EPOLLOUT : 0);
-	uint32_t sock = (e->pending_len ? 0 : EPOLLIN) | (more || e->out_at < e->out_len || e->control_len ? EPOLLOUT : 0);
+	uint32_t local = (!e->local_ended && e->out_at == e->out_len ? EPOLLIN : 0) | (e->pending_n ? EPOLLOUT : 0);
+	uint32_t sock = (e->pending_n ? 0 : EPOLLIN) | (more || e->out_at < e->out_len || e->control_len ? EPOLLOUT : 0);
 
 	if (e->ended)
 		return;
@@ -300,7 +315,7 @@ static void on_local(struct watch *w, uint32_t events)
 	struct kube_exec *e = container_of(w, struct kube_exec, local_watch);
 
 	turn(e);
-	if (!e->ended && (events & (EPOLLHUP | EPOLLERR)) && e->local_ended && !e->pending_len)
+	if (!e->ended && (events & (EPOLLHUP | EPOLLERR)) && e->local_ended && !e->pending_n)
 		loop_unwatch(e->loop, w);
 }
 
