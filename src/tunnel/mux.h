@@ -23,7 +23,7 @@ struct stream;
 enum {
 	MUX_BUDGET = 64 << 20,	   /* bytes of credit that one side has out in all, what it holds unread included */
 	MUX_WINDOW = 4 << 20,	   /* most credit of one stream */
-	MUX_WINDOW_NEAR = 1 << 20, /* of one that more wouldn't make faster: the round trip is short, or the way slow */
+	MUX_WINDOW_NEAR = 2 << 20, /* of one that more wouldn't make faster: the round trip is short, or the way slow */
 	MUX_WINDOW_MIN = 1 << 10,  /* least credit that a new stream gets; when the budget has less, it is refused with ENOBUFS */
 	MUX_SEND_QUEUE = 1 << 20,  /* bytes waiting for the transport; streams take turns from a quarter of it on */
 	MUX_BURST = 4 << 20,	   /* so many bytes of datagrams more, at most, where the transport has shown that it is quick */
