@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* The event loop.
  *
- * A batch of events is read, each is given to its watch, then deferred work runs, then timers. A handler may unwatch any
- * watch, its own or another's that has an event further on in the same batch: that event is struck out, so the owner may
+ * A batch of events is read, each is given to its watch, then deferred work runs, then timers; what is closed last is closed then. A handler
+ * may unwatch any watch, its own or another's that has an event further on in the same batch: that event is struck out, so the owner may
  * free the watch in deferred work without a later handler seeing it.
  *
  * Timers are a binary heap on their due time; a timer knows its place in it (index + 1, 0 = not armed). */
@@ -26,6 +26,7 @@ struct loop {
 	size_t n_timers, heap_room;
 	struct epoll_event batch[BATCH];
 	int batch_at, batch_len;
+	int closing[BATCH], n_closing;
 };
 
 static uint64_t clock_now(void)
@@ -125,6 +126,24 @@ void loop_close(struct loop *l, struct watch *w)
 	close(w->fd);
 }
 
+void loop_close_last(struct loop *l, struct watch *w)
+{
+	forget(l, w);
+	if (l->n_closing == BATCH)
+		loop_close_waiting(l);
+	l->closing[l->n_closing++] = w->fd;
+}
+
+bool loop_close_waiting(struct loop *l)
+{
+	int n = l->n_closing;
+
+	for (int i = 0; i < n; i++)
+		close(l->closing[i]);
+	l->n_closing = 0;
+	return n;
+}
+
 uint64_t loop_now(const struct loop *l)
 {
 	return l->now;
@@ -222,6 +241,7 @@ void loop_free(struct loop *l)
 	if (!l)
 		return;
 	run_deferred(l);
+	loop_close_waiting(l);
 	close(l->epoll_fd);
 	free(l->heap);
 	free(l);
@@ -271,6 +291,7 @@ int loop_run(struct loop *l, struct error *err)
 		run_deferred(l);
 		run_timers(l);
 		run_deferred(l);
+		loop_close_waiting(l);
 	}
 	l->stop = false;
 	return 0;

@@ -54,6 +54,11 @@ void loop_unwatch(struct loop *l, struct watch *w);
 /* Both in one, and a system call less; of a descriptor that no other process has, nor a copy in this one (while
  * there is one, the kernel goes on to report it): who runs a loop starts processes by fd_fork_connected(). */
 void loop_close(struct loop *l, struct watch *w);
+/* The same, but the descriptor is closed at the end of the turn, behind all that is deferred: close(2) of a TCP socket that is to be reset
+ * takes as long as two sends, and whoever waits for what this turn sends shouldn't wait for that. */
+void loop_close_last(struct loop *l, struct watch *w);
+/* Closes at once what the end of the turn would. Returns whether there was anything. */
+bool loop_close_waiting(struct loop *l);
 
 /* Nanoseconds of CLOCK_MONOTONIC, read once per wake-up. */
 uint64_t loop_now(const struct loop *l);

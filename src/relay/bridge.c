@@ -58,7 +58,7 @@ static void end(struct bridge *b)
 {
 	b->stream = NULL;
 	list_remove(&b->node);
-	loop_close(b->loop, &b->watch);
+	loop_close_last(b->loop, &b->watch);
 	backlog_fini(&b->backlog);
 	loop_defer(b->loop, &b->reap, on_reap);
 }

@@ -194,6 +194,8 @@ static int dial_connect(struct socket_dial *d, int fd)
 		return error;
 	}
 	close(fd);
+	if (error == EADDRNOTAVAIL && loop_close_waiting(egress_of(d)->loop)) /* the last connection of this port was reset a moment ago */
+		return dial_try(d);
 	if (error == EADDRNOTAVAIL && d->local.port && !egress_of(d)->insists) { /* the last connection of this port to the same remote lingers */
 		d->local.port = 0;
 		return dial_try(d);

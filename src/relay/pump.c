@@ -80,7 +80,7 @@ static void end(struct pump *p)
 {
 	list_remove(&p->node);
 	for (int s = 0; s < 2; s++) {
-		loop_close(p->loop, &p->sides[s].watch);
+		loop_close_last(p->loop, &p->sides[s].watch);
 		kept_in_all -= backlog_len(&p->sides[s].kept);
 		backlog_fini(&p->sides[s].kept);
 	}

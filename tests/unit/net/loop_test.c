@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "net/loop.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -29,6 +31,74 @@ static void on_timer(struct timer *t)
 	fired[n_fired++] = ((struct numbered_timer *)(void *)t)->number;
 	if (n_fired == 31)
 		loop_stop(loop);
+}
+
+/* A pair of which one end is closed last: how it looks to the other end in deferred work, and after the turn. */
+static int pair[2], seen_deferred, seen_after;
+static struct watch closed_last, after;
+static struct deferred look;
+
+/* 0: the other end is closed, EAGAIN: it isn't. */
+static int outcome(void)
+{
+	char c;
+
+	return recv(pair[1], &c, 1, MSG_DONTWAIT) < 0 ? errno : 0;
+}
+
+static void on_look(struct deferred *d)
+{
+	seen_deferred = outcome();
+}
+
+static void on_after(struct watch *w, uint32_t events)
+{
+	seen_after = outcome();
+	loop_unwatch(loop, w);
+	loop_stop(loop);
+}
+
+static void on_closing(struct watch *w, uint32_t events)
+{
+	char c;
+
+	tap_int(recv(w->fd, &c, 1, 0), 1, "what it was woken for");
+	loop_close_last(loop, w);
+	loop_defer(loop, &look, on_look);
+	loop_watch(loop, &after, pipes[0][1], EPOLLOUT, on_after);
+}
+
+static void start_pair(void)
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0 || send(pair[1], "x", 1, 0) != 1)
+		abort();
+	closed_last = (struct watch){ 0 };
+	loop_watch(loop, &closed_last, pair[0], EPOLLIN, on_closing);
+}
+
+static void test_close_last(void)
+{
+	struct error err = { 0 };
+	int before;
+
+	start_pair();
+	tap_int(loop_run(loop, &err), 0, "a descriptor that is closed last");
+	tap_int(seen_deferred, EAGAIN, "is open while deferred work runs");
+	tap_int(seen_after, 0, "and closed at the end of the turn");
+	close(pair[1]);
+	tap_ok(!loop_close_waiting(loop), "nothing waits to be closed");
+	start_pair();
+	loop_close_last(loop, &closed_last);
+	tap_ok(loop_close_waiting(loop), "one waits");
+	tap_int(outcome(), ECONNRESET, "and is closed when that is asked for");
+	close(pair[1]);
+	before = dup(pipes[0][0]);
+	close(before);
+	for (int i = 0; i < 300; i++) /* more than there is room for */
+		loop_close_last(loop, &(struct watch){ .fd = dup(pipes[0][0]) });
+	loop_close_waiting(loop);
+	tap_int(dup(pipes[0][0]), before, "of many none stays open");
+	close(before);
 }
 
 int main(void)
@@ -59,6 +129,7 @@ int main(void)
 		in_order &= fired[i - 1] * 7 % 32 < fired[i] * 7 % 32;
 	tap_int(n_fired, 31, "all timers but the disarmed one");
 	tap_ok(in_order, "in order of their due times");
+	test_close_last();
 	loop_free(loop);
 	return tap_done();
 }

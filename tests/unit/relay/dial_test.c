@@ -189,6 +189,38 @@ static void test_port_in_use_to_same_remote(void)
 	close(listener);
 }
 
+/* Closed last, and dialed from the same port again in the same turn, as when RESET and OPEN come together. */
+static void close_and_start(void *arg)
+{
+	struct attempt *a = arg;
+
+	loop_close_last(loop, &(struct watch){ .fd = a[0].fd });
+	start(&a[1]);
+}
+
+static void test_port_of_one_closed_last(void)
+{
+	struct endpoint remote, spare;
+	int listener = listen_on(AF_INET, &remote), peer;
+	struct attempt a[2];
+
+	close(listen_on(AF_INET, &spare));
+	tap_int(dial(&a[0], "127.0.0.1", spare.port, "127.0.0.1", remote.port), 0, "connected");
+	on_loop(take, &a[0]);
+	peer = accept(listener, NULL, NULL);
+	a[1] = (struct attempt){ .e = direct, .local = a[0].local, .remote = a[0].remote, .fd = -1 };
+	on_loop(close_and_start, a);
+	if (a[1].returned == EINPROGRESS && await(&a[1].calls, 1) == 1)
+		a[1].returned = a[1].error;
+	tap_int(a[1].returned, 0, "and again while the first is to be closed");
+	tap_int(read_outcome(peer), ECONNRESET, "the first is reset");
+	on_loop(take, &a[1]);
+	tap_int(own_name(a[1].fd).port, spare.port, "the second has its port");
+	close(a[1].fd);
+	close(peer);
+	close(listener);
+}
+
 /* An egress that takes local endpoints for more than wishes. */
 static void test_insists(void)
 {
@@ -364,6 +396,7 @@ int main(void)
 	waiting = socket_egress_new(loop, &slow.source);
 	test_local_wishes("127.0.0.1", AF_INET);
 	test_port_in_use_to_same_remote();
+	test_port_of_one_closed_last();
 	test_insists();
 	test_errors(isolated);
 	test_joined();
