@@ -12,6 +12,7 @@
 #include "agent/unix_target.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "net/sock_diag.h"
 #include "relay/lender.h"
 #include "relay/sockets.h"
 #include "relay/split_egress.h"
@@ -33,6 +34,8 @@ struct client {
 	struct borrower *borrower;    /* and, on one machine, by sockets of the relay namespace (NULL: not offered) */
 	struct egress *sockets;
 	struct split_egress shortcut; /* those for connections, the session for datagrams */
+	struct sock_diag *twin; /* NULL: not offered; over: */
+	int twin_fd;
 	struct lender *lender;
 	int unserved; /* the lender's socket without a target: its end would say that we died, before the reason has arrived */
 	struct subscriber_set subscribers;
@@ -232,15 +235,18 @@ static void on_slow_program(void *arg)
 }
 
 /* The session is on this machine: connections to its program need not go through it. */
-static void on_offer(void *arg, int fd)
+static void on_offer(void *arg, int fd, int twin)
 {
 	struct client *c = arg;
 	struct error err = { 0 };
 
 	if (c->borrower) {
 		close(fd);
+		fd_closep(&twin);
 		return;
 	}
+	c->twin_fd = twin;
+	c->twin = twin < 0 ? NULL : sock_diag_over(twin, &err);
 	c->borrower = borrower_new(c->services->loop, fd, fd_raise_limit(), on_shortcut_gone, c, &err);
 	c->sockets = c->borrower ? socket_egress_new(c->services->loop, borrower_source(c->borrower)) : NULL;
 	if (!c->sockets) {
@@ -250,6 +256,7 @@ static void on_offer(void *arg, int fd)
 	borrower_set_egress(c->borrower, c->sockets);
 	socket_egress_on_slow(c->sockets, on_slow_program, c);
 	split_egress_init(&c->shortcut, c->sockets, c->tunnel);
+	subscriptions_look_again(c->services->subscriptions, &c->subscribers);
 }
 
 struct client *client_new(const struct client_services *services, const struct client_transport *transport, struct error *err)
@@ -265,6 +272,7 @@ struct client *client_new(const struct client_services *services, const struct c
 		return NULL;
 	}
 	c->services = services;
+	c->twin_fd = -1;
 	c->unserved = services->target ? -1 : fd_steal(&lend);
 	if (subscriber_set_init(&c->subscribers) < 0)
 		error_set(err, ENOMEM, "serve a session");
@@ -305,6 +313,8 @@ void client_free(struct client *c)
 	lender_free(c->lender);
 	if (c->mux)
 		mux_free(c->mux);
+	sock_diag_close(c->twin);
+	fd_closep(&c->twin_fd);
 	fd_closep(&c->unserved);
 	subscriber_set_fini(&c->subscribers);
 	free(c->addresses);
@@ -395,6 +405,11 @@ void client_count(struct client *c, enum counter what, uint64_t n)
 	c->totals[what] += n;
 	if (!c->count.index)
 		loop_arm(c->services->loop, &c->count, loop_now(c->services->loop) + COUNT_STEP);
+}
+
+struct sock_diag *client_twin(struct client *c)
+{
+	return c->sockets ? c->twin : NULL;
 }
 
 struct egress *client_program(struct client *c)

@@ -15,6 +15,7 @@ enum { CLIENT_DRAIN_S = 10 }; /* so long connections in flight may take when the
 
 struct capture_streams;
 struct client;
+struct sock_diag;
 
 /* What all clients of an agent share. */
 struct client_services {
@@ -62,5 +63,7 @@ void client_notice(struct client *c, const char *format, ...) __attribute__((for
 /* The session hears of it within a second, and when the agent ends. */
 void client_count(struct client *c, enum counter what, uint64_t n);
 
+/* Asks the kernel of the program's twin, where that is on this machine and its keeper has offered it; else NULL. It lives as long as the client. */
+struct sock_diag *client_twin(struct client *c);
 /* The way to the program, an egress in the session's network. It lives as long as the client. */
 struct egress *client_program(struct client *c);

@@ -52,6 +52,7 @@ struct steal {
 	struct sock_diag *diag;
 	size_t n_ports;
 	bool alone;
+	bool looks_up; /* clients come to the common listeners, past tproxy */
 	uint64_t last_removed;
 	struct timer tidy, scarce;
 };
@@ -127,7 +128,8 @@ static struct steal_lookup *start_lookup(struct steal *s)
 	const int listeners[] = { [STEAL_V4] = steal_tcp_listener(s->tcp, STEAL_V4), [STEAL_V6] = steal_tcp_listener(s->tcp, STEAL_V6) };
 	struct error err = { 0 };
 
-	if (s->lookup && steal_lookup_start(s->lookup, listeners, &err) == 0)
+	s->looks_up = s->lookup && steal_lookup_start(s->lookup, listeners, &err) == 0;
+	if (s->looks_up)
 		return s->lookup;
 	if (s->lookup)
 		log_warn("steal: %s", err.text);
@@ -203,19 +205,40 @@ static bool is_delivered(const struct steal *s, const struct subscription *want,
 	return false;
 }
 
-/* Whether those who come for it must knock again, as they would at the target's own program: all are the program's, whose queue is full. Not where
- * some are for the target's own one. */
-static bool is_full(const struct steal *s, const struct subscription *want, enum steal_family v)
+/* Who gets all that come for it; NULL where some may be for the target's own program. */
+static const struct subscriber *only_taker(const struct steal *s, const struct subscription *want)
 {
 	const struct subscriber *o = subscribers_of(s->subscriptions, want->protocol, want->port), *taker = NULL;
 
 	for (; o && want->protocol == IPPROTO_TCP; o = subscribers_next(s->subscriptions, o)) {
 		if (o->want.mode == SUBSCRIPTION_STEAL && (o->want.http_filter || o->want.probes))
-			return false;
+			return NULL;
 		if (!taker && subscriber_is_steal_of_all(o))
 			taker = o;
 	}
-	return taker && subscription_is_full(&taker->want, v == STEAL_V4);
+	return taker;
+}
+
+/* The listener of the program's whose queue a client of the family is meant to wait in, where it can be known how full that is. */
+static struct steal_aim aim_of(const struct steal *s, const struct subscriber *taker, enum steal_family v)
+{
+	const struct listener *only = taker ? subscription_only_listener(&taker->want, v == STEAL_V4) : NULL;
+
+	if (!only || s->looks_up || steal_http_has(s->http, taker->want.port))
+		return (struct steal_aim){ 0 };
+	return (struct steal_aim){ .twin = client_twin(taker->client), .listener = only->at };
+}
+
+/* Gives the port queues as long as the program's. Where it has none, those who come must knock again when the session says that the program's is
+ * full: as they would at the target's own program. */
+static void queue_port(struct steal *s, const struct subscription *want, struct steal_port *p)
+{
+	const struct subscriber *taker = only_taker(s, want);
+	const struct steal_aim aims[2] = { [STEAL_V4] = aim_of(s, taker, STEAL_V4), [STEAL_V6] = aim_of(s, taker, STEAL_V6) };
+
+	steal_tcp_queue(s->tcp, want->port, aims, p->own);
+	for (int v = 0; v < 2; v++)
+		p->full[v] = p->taken[v] && !p->own[v] && taker && subscription_is_full(&taker->want, v == STEAL_V4);
 }
 
 /* The port is the agent's for the families in which one of those who steal it can take a client; but not at an address at which nobody does.
@@ -231,8 +254,8 @@ static int take_port(struct steal *s, const struct subscription *want, struct er
 	for (; o; o = subscribers_next(s->subscriptions, o))
 		for (int v = 0; v < 2 && o->want.mode == SUBSCRIPTION_STEAL; v++)
 			p.taken[v] |= subscription_takes(&o->want, v == STEAL_V4);
-	for (int v = 0; v < 2; v++)
-		p.full[v] = p.taken[v] && is_full(s, want, v);
+	if (want->protocol == IPPROTO_TCP)
+		queue_port(s, want, &p);
 	for (size_t i = 0; i < want->n_twin + 2; i++) {
 		struct ip ip = i < want->n_twin ? want->twin[i] : ip_loopback(i == want->n_twin);
 

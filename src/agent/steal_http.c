@@ -220,6 +220,13 @@ static struct tls_keys *keys_of(const struct port_of *p)
 	return NULL;
 }
 
+bool steal_http_has(const struct steal_http *h, uint16_t port)
+{
+	const struct port_of *p = port_find(h, port);
+
+	return p && (keys_of(p) || http_port_needs_http(p->http));
+}
+
 size_t steal_http_count(void)
 {
 	return http_count() + tls_count();

@@ -20,6 +20,8 @@ int steal_http_add(struct steal_http *h, struct subscriber *s, struct error *err
 void steal_http_remove(struct steal_http *h, const struct subscriber *s);
 /* Whether the agent could use the filter and the options, those for all ports. */
 int steal_http_check(const struct steal_http *h, const struct subscription *want, struct error *err);
+/* Whether it takes connections of the port. */
+bool steal_http_has(const struct steal_http *h, uint16_t port);
 /* Connections that it serves. */
 size_t steal_http_count(void);
 /* An accepted connection. */

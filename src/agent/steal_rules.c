@@ -43,6 +43,7 @@ struct steal_rules {
 	const char *family; /* of the table: inet; ip on a kernel without IPv6 */
 	bool paused, has[2];		    /* @has: listeners, by family */
 	uint64_t ports[SETS][2][PORTS / WORD]; /* [set][family] */
+	uint16_t own[2][PORTS]; /* [family]: the port's own listener, or 0 */
 	struct list left;
 };
 
@@ -54,23 +55,26 @@ struct left {
 };
 
 static const struct {
-	const char *nfproto, *ip, *address, *set, *ports[SETS], *left[2];
+	const char *nfproto, *ip, *address, *own_address, *set, *ports[SETS], *left[2], *own;
 } families[] = {
-	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, "passed4", { "tcp_ports4", "udp_ports4", "tcp_full4" }, { "tcp_left4", "udp_left4" } },
-	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "passed6", { "tcp_ports6", "udp_ports6", "tcp_full6" }, { "tcp_left6", "udp_left6" } },
+	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, AGENT_ADDRESS4, "passed4", { "tcp_ports4", "udp_ports4", "tcp_full4" },
+		       { "tcp_left4", "udp_left4" }, "tcp_own4" },
+	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "[::ffff:" AGENT_ADDRESS4 "]", "passed6", { "tcp_ports6", "udp_ports6", "tcp_full6" },
+		       { "tcp_left6", "udp_left6" }, "tcp_own6" },
 };
 
 /* Link-local addresses mean nothing without their link; they stay with the target's program. */
 #define NOT_LINK_LOCAL "ip6 daddr != fe80::/10 ip6 saddr != fe80::/10"
 #define SYN "tcp flags & (fin|syn|rst|ack) == syn"
+#define ACK "tcp flags & (fin|syn|rst|ack) == ack"
 
-/* What of a protocol is taken: text for the rules. */
-static void write_taken(FILE *f, bool udp, int v)
+/* What of a protocol is taken: text for the rules. @flags: of TCP. */
+static void write_taken(FILE *f, const char *flags, bool udp, int v)
 {
 	const char *protocol = udp ? "udp" : "tcp";
 
-	fprintf(f, "%s %s dport @%s %s daddr . %s dport != @%s fib daddr type local", udp ? "" : SYN, protocol, families[v].ports[udp],
-		families[v].ip, protocol, families[v].left[udp]);
+	fprintf(f, "%s %s dport @%s %s daddr . %s dport != @%s fib daddr type local", flags, protocol, families[v].ports[udp], families[v].ip,
+		protocol, families[v].left[udp]);
 }
 
 /* A table of one family's knows no other, and nftables minds the question. */
@@ -90,6 +94,7 @@ static void write_sets(FILE *f, const struct steal_listeners *l)
 			fprintf(f, "  set %s { type inet_service; }\n", families[v].ports[set]);
 		for (int udp = 0; udp < 2; udp++)
 			fprintf(f, "  set %s { type %s_addr . inet_service; }\n", families[v].left[udp], families[v].nfproto);
+		fprintf(f, "  map %s { type inet_service : inet_service; }\n", families[v].own);
 		fprintf(f, "  set %s { type %s_addr . inet_service . %s_addr . inet_service; flags dynamic; size %d; }\n", families[v].set,
 			families[v].nfproto, families[v].nfproto, PASSED_MAX);
 	}
@@ -99,8 +104,21 @@ static void write_sets(FILE *f, const struct steal_listeners *l)
 static void write_full(FILE *f, const char *only, int v)
 {
 	fprintf(f, "    %s " SYN " tcp dport @%s ", only, families[v].ports[FULL]);
-	write_taken(f, false, v);
+	write_taken(f, "", false, v);
 	fprintf(f, " drop\n");
+}
+
+/* Ports with a listener of their own; the others go on. With SYN cookies the kernel knows a connection first by the last packet of its handshake,
+ * and would look for the listener of the target's program; what belongs to a connection tproxy finds, and leaves it there. */
+static void write_own(FILE *f, const char *only, int v)
+{
+	static const char *const flags[] = { SYN, ACK };
+
+	for (int i = 0; i < 2; i++) {
+		fprintf(f, "    %s ", only);
+		write_taken(f, flags[i], false, v);
+		fprintf(f, " tproxy %s to %s : tcp dport map @%s accept\n", families[v].ip, families[v].own_address, families[v].own);
+	}
 }
 
 static void write_pre(FILE *f, const struct steal_listeners *l)
@@ -109,15 +127,17 @@ static void write_pre(FILE *f, const struct steal_listeners *l)
 	for (int v = 0; v < 2; v++) {
 		const char *only = v == STEAL_V6 ? NOT_LINK_LOCAL : of_family(l, v);
 
-		if (l->tcp[v])
+		if (l->tcp[v]) {
 			write_full(f, only, v);
+			write_own(f, only, v);
+		}
 		for (int udp = 0; udp < 2; udp++) {
 			uint16_t listener = udp ? l->udp[v] : l->tcp[v];
 
 			if (!listener)
 				continue;
 			fprintf(f, "    %s ", only);
-			write_taken(f, udp, v);
+			write_taken(f, udp ? "" : SYN, udp, v);
 			fprintf(f, " tproxy %s to %s:%u accept\n", families[v].ip, families[v].address, listener);
 		}
 	}
@@ -136,7 +156,7 @@ static void write_redirect(FILE *f, const struct steal_listeners *l)
 				continue;
 			write_full(f, of_family(l, v), v);
 			fprintf(f, "    %s ", of_family(l, v));
-			write_taken(f, false, v);
+			write_taken(f, SYN, false, v);
 			fprintf(f, " redirect to :%u\n", l->tcp[v]);
 		}
 		fprintf(f, "  }\n");
@@ -282,13 +302,27 @@ static void write_membership(const struct steal_rules *r, enum set set, int fami
 		fputs(command, f);
 }
 
+static void write_own_change(const struct steal_rules *r, int family, const struct steal_port *p, FILE *f)
+{
+	uint16_t was = r->own[family][p->port], is = p->own[family];
+
+	if (!r->has[family] || was == is)
+		return;
+	if (was)
+		fprintf(f, "delete element %s " TABLE " %s { %u : %u }\n", r->family, families[family].own, p->port, was);
+	if (is)
+		fprintf(f, "add element %s " TABLE " %s { %u : %u }\n", r->family, families[family].own, p->port, is);
+}
+
 static void write_port(struct steal_rules *r, const struct steal_port *p, FILE *f)
 {
 	for (int v = 0; v < 2; v++) {
 		if (!r->paused)
 			write_membership(r, taken_of(p->protocol), v, p->port, p->taken[v], f);
-		if (p->protocol == IPPROTO_TCP)
+		if (p->protocol == IPPROTO_TCP) {
 			write_membership(r, FULL, v, p->port, p->full[v], f);
+			write_own_change(r, v, p, f);
+		}
 	}
 	for (const struct list *n = r->left.next; n != &r->left; n = n->next) {
 		const struct left *l = container_of(n, const struct left, node);
@@ -317,8 +351,10 @@ static void note_port(struct steal_rules *r, const struct steal_port *p)
 {
 	for (int v = 0; v < 2; v++) {
 		note(r, taken_of(p->protocol), v, p->port, p->taken[v]);
-		if (p->protocol == IPPROTO_TCP)
+		if (p->protocol == IPPROTO_TCP) {
 			note(r, FULL, v, p->port, p->full[v]);
+			r->own[v][p->port] = p->own[v];
+		}
 		tell_taken(r, taken_of(p->protocol), v, p->port, p->taken[v] && !r->paused);
 	}
 	for (struct list *n = r->left.next, *next; n != &r->left; n = next) {

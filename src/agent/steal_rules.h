@@ -28,6 +28,7 @@ struct steal_port {
 	uint16_t port;
 	bool taken[2]; /* by enum steal_family; */
 	bool full[2];  /* nobody is answered for now, */
+	uint16_t own[2]; /* by family: port of the listener that it has for itself (steal_queue.h), or 0 */
 	struct ip *left; /* but not at these addresses, which are the target's */
 	size_t n_left;
 };

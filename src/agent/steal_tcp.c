@@ -31,21 +31,14 @@
 #include "agent/passes.h"
 #include "agent/probe_hold.h"
 #include "agent/steal_http.h"
+#include "agent/steal_listener.h"
 #include "agent/steal_route.h"
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { BACKLOG = 65535, ACCEPTS = 64 /* in one turn */, RESERVE = 256 };
+enum { RESERVE = 256 };
 /* Of linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h, which don't go with netinet/in.h. */
 enum { ORIGINAL_DST4 = 80, ORIGINAL_DST6 = 80 };
-
-struct listener_of {
-	struct watch watch;
-	struct deferred accepting;
-	struct steal_tcp *tcp;
-	struct endpoint at;
-	int fd; /* -1: none */
-};
 
 struct steal_tcp {
 	struct loop *loop;
@@ -53,7 +46,8 @@ struct steal_tcp {
 	struct steal_http *http;
 	struct passes *passes;
 	struct steal_tcp_events events;
-	struct listener_of listeners[2]; /* by enum steal_family */
+	struct steal_listener listeners[2]; /* by enum steal_family; of the ports that have no queue of their own */
+	struct steal_queues *queues;
 	struct list taken;
 	size_t n_taken;
 	struct gateways gateways;
@@ -70,13 +64,23 @@ struct taken {
 	struct client *asked;	    /* who is told that it was passed on; the first that it was offered to */
 	struct dial *dial;
 	struct probe_hold hold;
+	struct steal_queue *queue; /* that it came by, and whose program's queue it isn't in yet; or NULL */
 	int fd;
 };
 
 static void offer(struct taken *c, struct subscriber *next);
 
+/* What it was handed over to has it, or has refused it. */
+static void leave_queue(struct taken *c)
+{
+	if (c->queue)
+		steal_queue_arrived(c->queue);
+	c->queue = NULL;
+}
+
 static void taken_free(struct taken *c)
 {
+	leave_queue(c);
 	probe_hold_stop(&c->hold);
 	list_remove(&c->node);
 	c->tcp->n_taken--;
@@ -128,6 +132,7 @@ static void on_offered(void *arg, int error)
 	struct subscriber *s = c->offered;
 
 	c->offered = NULL;
+	leave_queue(c);
 	if (error == ECONNRESET || error == ETIMEDOUT) { /* not refused: this is what the client would see of such a program */
 		client_count(s->client, COUNTER_STOLEN, 1);
 		reset(c);
@@ -187,18 +192,18 @@ void steal_tcp_drop(struct steal_tcp *t, const struct subscriber *s)
 }
 
 /* What the client wanted to reach. False for whoever found the listener itself. */
-static bool get_destination(const struct listener_of *l, int fd, struct endpoint *ret)
+static bool get_destination(const struct steal_tcp *t, int fd, const struct endpoint *listener, struct endpoint *ret)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
-	bool v4 = l - l->tcp->listeners == STEAL_V4;
+	bool v4 = ip_is_v4(&listener->ip);
 	int r;
 
-	if (l->tcp->redirect)
+	if (t->redirect)
 		r = getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? ORIGINAL_DST4 : ORIGINAL_DST6, &sa, &len);
 	else
 		r = getsockname(fd, (struct sockaddr *)&sa, &len);
-	return r == 0 && endpoint_from_sockaddr(&sa, ret) && ret->port != l->at.port;
+	return r == 0 && endpoint_from_sockaddr(&sa, ret) && (t->redirect ? ret->port != listener->port : !endpoint_equal(ret, listener));
 }
 
 /* The kubelet's probes of a port that stay the target's: as soon as one session knows of them. */
@@ -252,19 +257,33 @@ static void on_known(struct probe_hold *h, enum probe is)
 	pass(c);
 }
 
-static void take(struct listener_of *l, int fd, const struct endpoint *client)
+static void read_limit(struct steal_tcp *t)
 {
-	struct steal_tcp *t = l->tcp;
+	enum { ENDLESS = 1 << 30 };
+	struct rlimit limit;
+
+	t->limit = getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > ENDLESS ? ENDLESS : (int)limit.rlim_cur;
+	t->reserve = t->limit / 4 < RESERVE ? t->limit / 4 : RESERVE;
+}
+
+/* @listener: by which it came. */
+static void take(struct steal_tcp *t, int fd, const struct endpoint *client, const struct endpoint *listener, struct steal_queue *queue)
+{
 	struct endpoint destination;
-	bool found = get_destination(l, fd, &destination);
+	bool found = get_destination(t, fd, listener, &destination);
 	struct taken *c;
 
+	read_limit(t); /* somebody may have lowered it */
+	if (fd >= t->limit - t->reserve)
+		t->events.on_scarce(t->events.arg);
 	c = found ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
+		if (queue)
+			steal_queue_arrived(queue);
 		close(fd);
 		return;
 	}
-	*c = (struct taken){ .tcp = t, .client = *client, .destination = destination, .fd = fd };
+	*c = (struct taken){ .tcp = t, .client = *client, .destination = destination, .queue = queue, .fd = fd };
 	c->hold = (struct probe_hold){ .loop = t->loop, .kinds = probes_of(t, destination.port), .on_known = on_known };
 	list_append(&t->taken, &c->node);
 	t->n_taken++;
@@ -274,85 +293,61 @@ static void take(struct listener_of *l, int fd, const struct endpoint *client)
 		go_on(c, false);
 }
 
-static void accept_some(struct deferred *d)
+static void on_queued(void *arg, struct steal_queue *q, int fd, const struct endpoint *client)
 {
-	struct listener_of *l = container_of(d, struct listener_of, accepting);
+	take(arg, fd, client, steal_queue_at(q), q);
+}
 
-	for (int i = 0; i < ACCEPTS; i++) {
-		struct sockaddr_storage sa;
-		socklen_t len = sizeof(sa);
-		struct endpoint client;
-		int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+static void on_queue_scarce(void *arg)
+{
+	struct steal_tcp *t = arg;
 
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
-			l->tcp->events.on_scarce(l->tcp->events.arg);
-		if (fd < 0)
-			return;
-		if (fd >= l->tcp->limit - l->tcp->reserve)
-			l->tcp->events.on_scarce(l->tcp->events.arg);
-		if (endpoint_from_sockaddr(&sa, &client))
-			take(l, fd, &client);
-		else
-			close(fd);
+	t->events.on_scarce(t->events.arg);
+}
+
+static void on_queue_closed(void *arg, struct steal_queue *q)
+{
+	struct steal_tcp *t = arg;
+
+	for (struct list *n = t->taken.next; n != &t->taken; n = n->next) {
+		struct taken *c = container_of(n, struct taken, node);
+
+		if (c->queue == q)
+			c->queue = NULL;
 	}
 }
 
-/* Behind the batch: a session whose end was seen with the connection gets it no more. */
-static void on_connection(struct watch *w, uint32_t events)
+/* Of one of the two that all share. */
+static struct steal_tcp *tcp_of(struct steal_listener *l)
 {
-	struct listener_of *l = container_of(w, struct listener_of, watch);
+	struct steal_tcp *t = ip_is_v4(&l->at.ip) ? container_of(l, struct steal_tcp, listeners[STEAL_V4])
+						  : container_of(l, struct steal_tcp, listeners[STEAL_V6]);
 
-	loop_defer(l->tcp->loop, &l->accepting, accept_some);
+	return t;
 }
 
-/* What accepted sockets inherit is set here, once. They stand on the target's port, where its program must be able to bind when it starts
- * again: so they share it in both ways that there are. */
-static int set_options(int fd, bool v4)
+static void on_accepted(struct steal_listener *l, int fd, const struct endpoint *client)
 {
-	static const int on = 1;
+	take(tcp_of(l), fd, client, &l->at, NULL);
+}
 
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
-		return -1;
-	if (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
-		return -1;
-	if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &on, sizeof(on)) < 0)
-		return -1;
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
-		return -1;
-	return fd_reset_on_close(fd, true);
+static void on_scarce(struct steal_listener *l)
+{
+	on_queue_scarce(tcp_of(l));
 }
 
 /* 0 also when there is no IPv6. */
-static int listen_on(struct listener_of *l, enum steal_family family, bool redirect, struct error *err)
+static int listen_on(struct steal_tcp *t, enum steal_family family, struct error *err)
 {
+	static const struct steal_listener_ops ops = { .accepted = on_accepted, .scarce = on_scarce };
 	bool v4 = family == STEAL_V4;
-	struct sockaddr_storage sa;
-	socklen_t len;
-	_cleanup_fd_ int fd = -1;
+	struct ip at = v4 ? IP_ANY4 : IP_ANY6;
 
 	if (!v4 && !steal_route_has_ipv6())
 		return 0;
-	fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (redirect)
-		l->at.ip = v4 ? IP_ANY4 : IP_ANY6;
-	else
-		ip_parse(v4 ? AGENT_ADDRESS4 : AGENT_ADDRESS6, &l->at.ip);
-	len = endpoint_to_sockaddr(&l->at, &sa);
-	if (fd < 0 || set_options(fd, v4) < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, BACKLOG) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		return error_set(err, errno, "listen for stolen connections (IPv%c)", v4 ? '4' : '6');
-	endpoint_from_sockaddr(&sa, &l->at);
-	l->fd = fd_steal(&fd);
-	return 0;
-}
-
-static void read_limit(struct steal_tcp *t)
-{
-	enum { ENDLESS = 1 << 30 };
-	struct rlimit limit;
-
-	t->limit = getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > ENDLESS ? ENDLESS : (int)limit.rlim_cur;
-	t->reserve = t->limit / 4 < RESERVE ? t->limit / 4 : RESERVE;
+	if (!t->redirect)
+		ip_parse(v4 ? AGENT_ADDRESS4 : AGENT_ADDRESS6, &at);
+	return steal_listener_open(&t->listeners[family], t->loop, &ops, &at, false, err);
 }
 
 struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *subscriptions, struct steal_http *http,
@@ -367,11 +362,19 @@ struct steal_tcp *steal_tcp_new(struct loop *loop, const struct subscriptions *s
 	list_init(&t->taken);
 	read_limit(t);
 	for (int v = 0; v < 2; v++)
-		t->listeners[v] = (struct listener_of){ .tcp = t, .fd = -1 };
+		t->listeners[v].fd = -1;
 	for (int v = 0; v < 2 && rc == 0; v++)
-		rc = listen_on(&t->listeners[v], v, redirect, err);
-	if (rc == 0)
-		return t;
+		rc = listen_on(t, v, err);
+	if (rc == 0) {
+		const struct steal_queues_events own = {
+			.on_accepted = on_queued, .on_scarce = on_queue_scarce, .on_closed = on_queue_closed, .arg = t
+		};
+
+		t->queues = steal_queues_new(loop, t->listeners[STEAL_V6].fd >= 0, &own);
+		if (t->queues)
+			return t;
+		error_set(err, ENOMEM, "steal");
+	}
 	steal_tcp_free(t);
 	return NULL;
 }
@@ -380,11 +383,8 @@ void steal_tcp_free(struct steal_tcp *t)
 {
 	if (!t)
 		return;
-	for (int v = 0; v < 2; v++) {
-		loop_unwatch(t->loop, &t->listeners[v].watch);
-		list_remove(&t->listeners[v].accepting.node);
-		fd_closep(&t->listeners[v].fd);
-	}
+	for (int v = 0; v < 2; v++)
+		steal_listener_close(&t->listeners[v]);
 	while (!list_empty(&t->taken)) {
 		struct taken *c = container_of(t->taken.next, struct taken, node);
 
@@ -392,6 +392,7 @@ void steal_tcp_free(struct steal_tcp *t)
 			c->dial->egress->ops->abandon(c->dial);
 		reset(c);
 	}
+	steal_queues_free(t->queues);
 	free(t);
 }
 
@@ -409,8 +410,7 @@ int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *er
 {
 	t->passes = passes;
 	for (int v = 0; v < 2; v++) {
-		struct listener_of *l = &t->listeners[v];
-		int r = l->fd < 0 ? 0 : loop_watch(t->loop, &l->watch, l->fd, EPOLLIN, on_connection);
+		int r = steal_listener_start(&t->listeners[v]);
 
 		if (r < 0)
 			return error_set(err, -r, "watch for stolen connections");
@@ -418,11 +418,19 @@ int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *er
 	return 0;
 }
 
+void steal_tcp_queue(struct steal_tcp *t, uint16_t port, const struct steal_aim aims[2], uint16_t ret_ports[2])
+{
+	static const struct steal_aim none[2];
+
+	steal_queues_set(t->queues, port, t->redirect ? none : aims, ret_ports);
+}
+
 size_t steal_tcp_accept_waiting(struct steal_tcp *t)
 {
 	for (int v = 0; v < 2; v++)
 		if (t->listeners[v].fd >= 0)
-			accept_some(&t->listeners[v].accepting);
+			steal_listener_accept(&t->listeners[v]);
+	steal_queues_accept(t->queues);
 	return t->n_taken;
 }
 

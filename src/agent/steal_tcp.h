@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "agent/steal_queue.h"
 #include "agent/steal_rules.h"
 #include "agent/subscriptions.h"
 #include "net/loop.h"
@@ -26,6 +27,8 @@ void steal_tcp_free(struct steal_tcp *t);
 uint16_t steal_tcp_port(const struct steal_tcp *t, enum steal_family family);
 /* A listener, or -1. */
 int steal_tcp_listener(const struct steal_tcp *t, enum steal_family family);
+/* Gives the port listeners of its own, as steal_queues_set() does (steal_queue.h); without tproxy there are none. */
+void steal_tcp_queue(struct steal_tcp *t, uint16_t port, const struct steal_aim aims[2], uint16_t ret_ports[2]);
 /* From now on connections are accepted. @passes stays the caller's. */
 int steal_tcp_start(struct steal_tcp *t, struct passes *passes, struct error *err);
 /* Whoever waits for this subscriber's answer goes on to the next. It is listed no more. */

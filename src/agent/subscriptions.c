@@ -240,17 +240,22 @@ static bool same_wish(const struct subscription *a, const struct subscription *b
 	       same_text(a->http_options, b->http_options);
 }
 
-static void change(struct subscriptions *r, struct subscriber *s, struct subscription *want)
+static void tell_change(struct subscriptions *r, struct subscriber *s)
 {
-	subscription_fini(&s->want);
-	s->want = *want;
-	*want = (struct subscription){ 0 };
 	for (struct list *n = r->watchers.next; n != &r->watchers; n = n->next) {
 		struct subscriptions_watcher *w = container_of(n, struct subscriptions_watcher, node);
 
 		if (w->on_change)
 			w->on_change(w, s);
 	}
+}
+
+static void change(struct subscriptions *r, struct subscriber *s, struct subscription *want)
+{
+	subscription_fini(&s->want);
+	s->want = *want;
+	*want = (struct subscription){ 0 };
+	tell_change(r, s);
 }
 
 int subscriptions_put(struct subscriptions *r, struct client *client, struct subscriber_set *set, struct subscription *want, struct error *err)
@@ -289,6 +294,12 @@ void subscriptions_end_client(struct subscriptions *r, const struct client *clie
 		if (w->on_client_end)
 			w->on_client_end(w, client);
 	}
+}
+
+void subscriptions_look_again(struct subscriptions *r, struct subscriber_set *set)
+{
+	for (struct list *n = set->all.next; n != &set->all; n = n->next)
+		tell_change(r, container_of(n, struct subscriber, of_client));
 }
 
 void subscriptions_expect(struct subscriptions *r, const struct client *client, enum subscription_mode mode)

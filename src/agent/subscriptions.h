@@ -67,6 +67,8 @@ void subscriptions_drop(struct subscriptions *r, struct subscriber_set *set, uin
 void subscriptions_drop_all(struct subscriptions *r, struct subscriber_set *set);
 /* The same when @client's programs have ended, too. */
 void subscriptions_end_client(struct subscriptions *r, const struct client *client, struct subscriber_set *set);
+/* What the watchers made of those in @set depends on more than these: they are told of a change of each. */
+void subscriptions_look_again(struct subscriptions *r, struct subscriber_set *set);
 /* @client says what it will want. */
 void subscriptions_expect(struct subscriptions *r, const struct client *client, enum subscription_mode mode);
 

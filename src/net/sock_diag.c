@@ -111,7 +111,11 @@ static struct diag_socket read_socket(const struct nlmsghdr *h, uint8_t protocol
 	s.local = (struct endpoint){ get_ip(m->idiag_family, m->id.idiag_src), ntohs(m->id.idiag_sport) };
 	s.remote = (struct endpoint){ get_ip(m->idiag_family, m->id.idiag_dst), ntohs(m->id.idiag_dport) };
 	s.cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0];
-	s.full = protocol == IPPROTO_TCP && s.state == TCP_LISTEN && m->idiag_rqueue > m->idiag_wqueue;
+	if (protocol == IPPROTO_TCP && s.state == TCP_LISTEN) {
+		s.waiting = m->idiag_rqueue;
+		s.backlog = m->idiag_wqueue;
+		s.full = s.waiting > s.backlog;
+	}
 	read_options(h, &s);
 	return s;
 }

@@ -24,6 +24,7 @@ struct diag_socket {
 	bool transparent, no_port; /* IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT is set (told since Linux 5.10) */
 	bool v6only;	  /* of a socket without a peer */
 	bool full;	  /* of a listener: more wait for accept() than it has room for, so the kernel drops every SYN */
+	uint32_t backlog, waiting; /* of a listener: as listen(2) had it, and how many wait */
 	uint64_t cookie;  /* SO_COOKIE */
 };
 

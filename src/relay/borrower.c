@@ -209,9 +209,10 @@ void borrower_set_egress(struct borrower *b, struct egress *e)
 	b->egress = e;
 }
 
-int borrower_offer(struct borrower *b, int fd)
+int borrower_offer(struct borrower *b, int fd, int diag)
 {
+	const int fds[] = { fd, diag };
 	const struct lend_request offer = { .kind = LEND_OFFER };
 
-	return b->fd >= 0 && fd_send(b->fd, &offer, sizeof(offer), &fd, 1) == 0 ? 0 : -errno;
+	return b->fd >= 0 && fd_send(b->fd, &offer, sizeof(offer), fds, diag < 0 ? 1 : 2) == 0 ? 0 : -errno;
 }

@@ -26,7 +26,7 @@ struct lender {
 	struct watch watch;
 	enum lend_what what;
 	int fd;
-	void (*on_offer)(void *arg, int fd);
+	void (*on_offer)(void *arg, int fd, int diag);
 	void *arg;
 };
 
@@ -142,7 +142,8 @@ static void on_request(struct watch *w, uint32_t events)
 {
 	struct lender *l = container_of(w, struct lender, watch);
 	struct lend_request request;
-	_cleanup_fd_ int fd = -1;
+	_cleanup_fd_ int fd = -1, diag = -1;
+	int fds[2] = { -1, -1 };
 	size_t n = 0;
 	ssize_t r;
 
@@ -150,12 +151,14 @@ static void on_request(struct watch *w, uint32_t events)
 		hang_up(l);
 		return;
 	}
-	r = fd_receive(l->fd, &request, sizeof(request), &fd, 1, &n, MSG_DONTWAIT);
+	r = fd_receive(l->fd, &request, sizeof(request), fds, 2, &n, MSG_DONTWAIT);
+	fd = fds[0];
+	diag = fds[1];
 	if (r < 0 && errno == EAGAIN)
 		return;
 	if (r == sizeof(request) && request.kind == LEND_OFFER && n) {
 		if (l->on_offer)
-			l->on_offer(l->arg, fd_steal(&fd));
+			l->on_offer(l->arg, fd_steal(&fd), fd_steal(&diag));
 	} else if (r != sizeof(request) || request.kind >= SOCKET_KINDS) {
 		hang_up(l);
 	} else {
@@ -163,7 +166,7 @@ static void on_request(struct watch *w, uint32_t events)
 	}
 }
 
-void lender_on_offer(struct lender *l, void (*on_offer)(void *arg, int fd), void *arg)
+void lender_on_offer(struct lender *l, void (*on_offer)(void *arg, int fd, int diag), void *arg)
 {
 	l->on_offer = on_offer;
 	l->arg = arg;

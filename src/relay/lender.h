@@ -17,8 +17,9 @@ enum { LEND_BATCH = 64 };
 struct lender;
 enum lend_what { LEND_ALL, LEND_TRANSPARENT };
 struct lender *lender_new(struct loop *loop, int fd, enum lend_what what, struct error *err);
-/* The borrower may offer something in return: the end of another lender's, of sockets that the lender's process may borrow. It is @on_offer's. */
-void lender_on_offer(struct lender *l, void (*on_offer)(void *arg, int fd), void *arg);
+/* The borrower may offer something in return: the end of another lender's, of sockets that the lender's process may borrow, and a socket of
+ * sock_diag(7) to ask about listeners there, or -1. Both are @on_offer's. */
+void lender_on_offer(struct lender *l, void (*on_offer)(void *arg, int fd, int diag), void *arg);
 void lender_free(struct lender *l);
 
 /* The borrower's side: a source that keeps some of each kind at hand, a small part of the @descriptors that this process may have. @fd is
@@ -27,7 +28,7 @@ struct borrower;
 struct borrower *borrower_new(struct loop *loop, int fd, size_t descriptors, void (*on_gone)(void *arg), void *arg, struct error *err);
 void borrower_free(struct borrower *b);
 struct socket_source *borrower_source(struct borrower *b);
-/* Offers the lender the end of another one's. @fd stays the caller's. Returns 0 or -errno. */
-int borrower_offer(struct borrower *b, int fd);
+/* Offers the lender the end of another one's, and @diag as above. Both stay the caller's. Returns 0 or -errno. */
+int borrower_offer(struct borrower *b, int fd, int diag);
 /* The egress that is told when sockets came in. */
 void borrower_set_egress(struct borrower *b, struct egress *e);

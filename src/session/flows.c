@@ -114,7 +114,8 @@ static int open_incoming(struct session *s, const struct target_info *info, stru
 {
 	const struct incoming_context c = { .loop = s->loop, .gate = &s->gate, .mux = &s->mux, .calls = &s->calls, .options = &s->options->incoming,
 					    .probes = &s->probes, .diag = s->diag,
-					    .replicas = s->options->replicas, .descriptors = s->descriptors, .agent = s->borrower };
+					    .replicas = s->options->replicas, .descriptors = s->descriptors, .agent = s->borrower,
+					    .agent_diag = s->twin.agent_diag };
 
 	if (incoming_wanted(c.options))
 		s->incoming = incoming_new(&c, info, err);

@@ -267,7 +267,7 @@ static int borrow(struct incoming *in, int keeper, struct error *err)
 	if (!in->c.agent || in->c.options->mode == INCOMING_OFF)
 		return 0;
 	agents = lender_of(keeper, err);
-	return agents < 0 || borrower_offer(in->c.agent, agents) < 0 ? error_set(err, errno, "offer the agent sockets") : 0;
+	return agents < 0 || borrower_offer(in->c.agent, agents, in->c.agent_diag) < 0 ? error_set(err, errno, "offer the agent sockets") : 0;
 }
 
 int incoming_start(struct incoming *in, int keeper, struct error *err)

@@ -27,6 +27,7 @@ struct incoming_context {
 	bool replicas; /* of the target: all that comes in comes from sources that are added */
 	size_t descriptors; /* that we may have */
 	struct borrower *agent; /* where the agent is on this machine: the way to offer it sockets; else NULL */
+	int agent_diag;		/* and one of sock_diag(7), the caller's */
 };
 
 struct incoming *incoming_new(const struct incoming_context *c, const struct target_info *info, struct error *err);

@@ -217,19 +217,21 @@ static bool set_listeners(struct entry *e, const struct wanted *w, size_t n)
 {
 	struct listener now[SUBSCRIPTION_LISTENERS] = { 0 };
 	size_t n_now = 0;
-	bool same, steals = e->wire.mode == SUBSCRIPTION_STEAL;
+	bool same, queues = e->wire.mode == SUBSCRIPTION_STEAL && e->key.protocol == IPPROTO_TCP;
 
 	for (size_t i = 0; i < n && n_now < SUBSCRIPTION_LISTENERS; i++) {
-		const struct listener l = { w[i].socket.local, w[i].socket.v6only, steals && w[i].socket.full };
+		const struct listener l = { .at = w[i].socket.local, .v6only = w[i].socket.v6only, .full = queues && w[i].socket.full };
 
-		if (n_now && same_place(&now[n_now - 1], &l))
+		if (n_now && same_place(&now[n_now - 1], &l)) {
 			now[n_now - 1].full &= l.full;
-		else
+			now[n_now - 1].several = queues;
+		} else {
 			now[n_now++] = l;
+		}
 	}
 	same = n_now == e->wire.n_listeners;
 	for (size_t i = 0; same && i < n_now; i++)
-		same = same_place(&now[i], &e->listeners[i]) && now[i].full == e->listeners[i].full;
+		same = same_place(&now[i], &e->listeners[i]) && now[i].full == e->listeners[i].full && now[i].several == e->listeners[i].several;
 	memcpy(e->listeners, now, n_now * sizeof(now[0]));
 	e->wire.n_listeners = n_now;
 	return !same;

@@ -28,7 +28,7 @@ enum subscription_tag {
 };
 enum subscribed_tag { SUBSCRIBED_ID = 1, SUBSCRIBED_TEXT = 2, SUBSCRIBED_HINT = 3 };
 
-enum { LISTENER_LEN = 19, LISTENER_V6ONLY = 1, LISTENER_FULL = 2 };
+enum { LISTENER_LEN = 19, LISTENER_V6ONLY = 1, LISTENER_FULL = 2, LISTENER_SEVERAL = 4 };
 
 void subscription_fini(struct subscription *s)
 {
@@ -59,7 +59,7 @@ uint8_t *subscription_encode(const struct subscription *s, size_t *ret_len)
 
 		if (p)
 			write_u8(write_u16(write_bytes(p, l->at.ip.b, 16), l->at.port),
-				 (uint8_t)((l->v6only ? LISTENER_V6ONLY : 0) | (l->full ? LISTENER_FULL : 0)));
+				 (uint8_t)((l->v6only ? LISTENER_V6ONLY : 0) | (l->full ? LISTENER_FULL : 0) | (l->several ? LISTENER_SEVERAL : 0)));
 	}
 	if (s->probes)
 		fields_add_u8(&w, TAG_PROBES, s->probes);
@@ -106,6 +106,7 @@ static int listener_decode(const struct field *f, struct subscription *s)
 	l.at.port = get16(f->value + 16);
 	l.v6only = f->value[18] & LISTENER_V6ONLY;
 	l.full = f->value[18] & LISTENER_FULL;
+	l.several = f->value[18] & LISTENER_SEVERAL;
 	if (!l.at.port)
 		return -EINVAL;
 	place = fields_grow((void **)&s->listeners, s->n_listeners, SUBSCRIPTION_LISTENERS, sizeof(l), &error);
@@ -285,6 +286,24 @@ bool subscription_takes(const struct subscription *s, bool v4)
 		if (takes(&s->listeners[i], v4))
 			return true;
 	return false;
+}
+
+/* One on the other family's loopback address gets nothing where there is another one. */
+const struct listener *subscription_only_listener(const struct subscription *s, bool v4)
+{
+	const struct listener *only[2] = { NULL }; /* [other family's loopback] */
+	size_t n[2] = { 0 };
+
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		const struct listener *l = &s->listeners[i];
+		bool other = ip_is_loopback(&l->at.ip) && ip_is_v4(&l->at.ip) != v4;
+
+		if (takes(l, v4) && !n[other]++)
+			only[other] = l;
+	}
+	if (n[0] + (n[0] ? 0 : n[1]) != 1)
+		return NULL;
+	return only[n[0] ? 0 : 1]->several ? NULL : only[n[0] ? 0 : 1];
 }
 
 bool subscription_is_full(const struct subscription *s, bool v4)

@@ -27,6 +27,7 @@ enum { SUBSCRIPTION_LISTENERS = 64, SUBSCRIPTION_NODES = 16, SUBSCRIPTION_FILTER
 struct listener {
 	struct endpoint at;
 	bool v6only, full; /* @full: nobody accepts, and its queue takes no more */
+	bool several;	   /* sockets are there, each with a queue (SO_REUSEPORT) */
 };
 
 /* All pointers are owned by the struct (subscription_fini). */
@@ -60,6 +61,8 @@ bool subscription_deliver(const struct subscription *s, const struct endpoint *c
 
 /* Whether one of the listeners can take what is meant for an address of the family, so that it is worth asking for those. */
 bool subscription_takes(const struct subscription *s, bool v4);
+/* The listener that gets all of those, and has one queue for them; NULL when there are several, or none. */
+const struct listener *subscription_only_listener(const struct subscription *s, bool v4);
 /* It could, but all those listeners are full. */
 bool subscription_is_full(const struct subscription *s, bool v4);
 

@@ -349,7 +349,7 @@ void twin_cut(int net_ns)
 void twin_close(struct twin *t)
 {
 	int *fds[] = { &t->user_ns, &t->net_ns, &t->uts_ns, &t->relay_ns, &t->packet_in, &t->packet_out,
-		       &t->listeners[0], &t->listeners[1], &t->diag };
+		       &t->listeners[0], &t->listeners[1], &t->diag, &t->agent_diag };
 
 	for (size_t i = 0; i < N(fds); i++)
 		fd_closep(fds[i]);

@@ -16,7 +16,7 @@ struct twin {
 	int packet_in;	     /* packet socket on v0: SYNs, UDP, ICMP from the twin; SOCK_RAW, with Ethernet headers */
 	int packet_out;	     /* packet socket of the relay namespace, not bound, with PACKET_VNET_HDR */
 	int listeners[2];    /* transparent TCP listeners, IPv4 and IPv6; SO_LINGER of 0 */
-	int diag;	     /* sock_diag(7) socket of the twin */
+	int diag, agent_diag; /* sock_diag(7) sockets of the twin: the session's, and one for an agent on this machine */
 	uint32_t relay_index, lo_index; /* of v0 and lo in the relay namespace */
 };
 

@@ -47,7 +47,7 @@ struct request {
 };
 
 /* What a build gives, in the order in which the descriptors travel; those of -1 are left out, as the mask says. */
-enum { TWIN_FDS = 9 };
+enum { TWIN_FDS = 10 };
 
 struct answer {
 	struct error error;
@@ -58,7 +58,7 @@ struct answer {
 static void twin_fds(struct twin *t, int *ret[TWIN_FDS])
 {
 	int *fds[TWIN_FDS] = { &t->user_ns, &t->net_ns, &t->uts_ns, &t->relay_ns, &t->packet_in, &t->packet_out, &t->listeners[0],
-			       &t->listeners[1], &t->diag };
+			       &t->listeners[1], &t->diag, &t->agent_diag };
 
 	memcpy(ret, fds, sizeof(fds));
 }
@@ -249,7 +249,7 @@ int keeper_build(int sock, const struct target_info *info, const char *target, s
 	struct answer a;
 	ssize_t len;
 	struct twin twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
-			     .listeners = { -1, -1 }, .diag = -1 };
+			     .listeners = { -1, -1 }, .diag = -1, .agent_diag = -1 };
 	_cleanup_fd_ int memfd = target_info_memfd(info, err);
 	int fds[TWIN_FDS], *slots[TWIN_FDS];
 	size_t n = 0, next = 0;

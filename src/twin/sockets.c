@@ -118,6 +118,12 @@ int relay_sockets_open(struct twin *t, bool ipv6, struct error *err)
 
 int twin_sockets_open(struct twin *t, struct error *err)
 {
-	t->diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
-	return t->diag < 0 ? error_set(err, errno, "open a sock_diag socket") : 0;
+	int *fds[] = { &t->diag, &t->agent_diag };
+
+	for (size_t i = 0; i < 2; i++) {
+		*fds[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+		if (*fds[i] < 0)
+			return error_set(err, errno, "open a sock_diag socket");
+	}
+	return 0;
 }

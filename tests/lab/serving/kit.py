@@ -13,22 +13,23 @@ import time
 from labkit import pattern
 from probes.kit import Probe
 
-AREAS = ["tcp", "ends", "listeners", "many", "udp"]
+AREAS = ["tcp", "ends", "listeners", "queues", "many", "udp"]
 PORT = 21100  # nobody's in the lab
 PAIRS = {}
 
 
 class Pair:
-    def __init__(self, name, roles, families, modes, long, timeout, node, needs):
+    def __init__(self, name, roles, families, modes, long, timeout, node, needs, lent):
+        self.lent = lent
         self.name, self.roles, self.families, self.modes, self.long, self.timeout, self.node = name, roles, families, modes, long, timeout, node
         self.area, self.oracle, self.needs = "serving", "target", needs
 
 
-def pair(families=(4,), modes=("root", "user"), long=False, timeout=25, node="services", needs=()):
-    """The function returns (server, client). @node: where the client runs."""
+def pair(families=(4,), modes=("root", "user"), long=False, timeout=25, node="services", needs=(), lent=False):
+    """The function returns (server, client). @node: where the client runs; @lent: only what stealing by lent sockets can do."""
     def add(function):
         assert function.__name__ not in PAIRS, function.__name__
-        PAIRS[function.__name__] = Pair(function.__name__, function, families, modes, long, timeout, node, needs)
+        PAIRS[function.__name__] = Pair(function.__name__, function, families, modes, long, timeout, node, needs, lent)
         return function
     return add
 

@@ -159,6 +159,9 @@ static void test_watchers(void)
 	tap_int(put(r, &ann, &steal, &err), 0, "the same again");
 	tap_str(told, "a:add 80, b:add 80, a:change 80, b:change 80", "is a change of its listeners");
 	told[0] = '\0';
+	subscriptions_look_again(r, &ann.subscribers);
+	tap_str(told, "a:change 80, b:change 80", "as is what else they depend on");
+	told[0] = '\0';
 	tap_int(put(r, &ann, &moved, &err), 0, "the same id with another port");
 	tap_str(told, "a:remove 80, b:remove 80, a:add 81, b:add 81", "is another one");
 	told[0] = '\0';

@@ -74,7 +74,9 @@ static void test_connection(struct sock_diag *d, int family, const char *ip)
 	tap_int(sock_diag_find(d, &server, &own, &s), TCP_ESTABLISHED, "%s: the server's", ip);
 	tap_ok(endpoint_equal(&s.local, &server) && endpoint_equal(&s.remote, &own), "%s: with these ends", ip);
 	tap_int(sock_diag_find(d, &elsewhere, &server, NULL), 0, "%s: no such socket", ip);
-	tap_int(sock_diag_find(d, &server, &elsewhere, NULL), TCP_LISTEN, "%s: who would take it", ip);
+	tap_int(sock_diag_find(d, &server, &elsewhere, &s), TCP_LISTEN, "%s: who would take it", ip);
+	tap_int(s.backlog, 16, "%s: how long its queue may be", ip);
+	tap_int(s.waiting, 1, "%s: and is", ip);
 	tap_int(sock_diag_list(d, IPPROTO_TCP, server.port, 1 << TCP_ESTABLISHED, note, &f), 0, "%s: a list by the local port", ip);
 	tap_int(f.n, 1, "%s: has the server's side alone", ip);
 	tap_ok(f.all[0].transparent, "%s: which is transparent, as its listener", ip);

@@ -375,11 +375,12 @@ static void test_bad_answers(void)
 	}
 }
 
-static volatile int offered = -1;
+static volatile int offered = -1, offered_diag = -1;
 
-static void on_offer(void *arg, int fd)
+static void on_offer(void *arg, int fd, int diag)
 {
 	offered = fd;
+	offered_diag = diag;
 }
 
 static void listen_for_offers(void *arg)
@@ -389,34 +390,42 @@ static void listen_for_offers(void *arg)
 
 static void offer(void *arg)
 {
-	*(int *)arg = borrower_offer(borrower, *(int *)arg);
+	int *things = arg;
+
+	things[0] = borrower_offer(borrower, things[0], things[1]);
 }
 
 /* The borrower's end of something else, handed over among requests; a lender that expects none lets go of it. */
 static void test_offer(void)
 {
 	for (int listening = 0; listening < 2; listening++) {
-		int pair[2], thing[2], arg;
+		int pair[2], thing[2], diag[2], arg, things[2];
 		char byte = 0;
 
 		connect_pair(pair);
-		if (pipe2(thing, O_CLOEXEC) < 0)
+		if (pipe2(thing, O_CLOEXEC) < 0 || pipe2(diag, O_CLOEXEC) < 0)
 			abort();
 		on_loop(start_lender, &pair[1]);
 		if (listening)
 			on_loop(listen_for_offers, NULL);
 		on_loop(start_borrower, &pair[0]);
-		arg = thing[1];
-		on_loop(offer, &arg);
-		tap_int(arg, 0, "something is offered");
+		things[0] = thing[1];
+		things[1] = diag[1];
+		on_loop(offer, things);
+		tap_int(things[0], 0, "something is offered");
 		close(thing[1]);
+		close(diag[1]);
 		arg = take_one(SOCKET_TCP6, NULL, 5000);
 		tap_ok(arg >= 0, "the lender still lends");
 		close(arg);
 		if (listening)
 			tap_ok(write(offered, "x", 1) == 1 && close(offered) == 0, "it has the thing");
+		if (listening)
+			tap_ok(write(offered_diag, "x", 1) == 1 && close(offered_diag) == 0, "and what came with it");
 		tap_int(read(thing[0], &byte, 1), listening, listening ? "which is the one that was offered" : "and nobody else has it");
+		tap_int(read(diag[0], &byte, 1), listening, listening ? "which is that" : "nor what came with it");
 		close(thing[0]);
+		close(diag[0]);
 		on_loop(stop_borrower, NULL);
 		on_loop(stop_lender, NULL);
 	}

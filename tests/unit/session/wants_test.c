@@ -39,7 +39,7 @@ static void note_subscription(const uint8_t *data, size_t len, char *out, size_t
 		     s.mode == SUBSCRIPTION_STEAL ? "steal" : "mirror", s.http_filter ? " filtered" : "");
 	for (size_t i = 0; i < s.n_listeners; i++)
 		n += snprintf(out + n, room - (size_t)n, " %s%s%s", endpoint_format(&s.listeners[i].at, text), s.listeners[i].v6only ? "!" : "",
-			      s.listeners[i].full ? " full" : "");
+			      s.listeners[i].full ? " full" : s.listeners[i].several ? " several" : "");
 	if (s.probes)
 		snprintf(out + n, room - (size_t)n, " but probes %u of %zu", s.probes, s.n_nodes);
 	subscription_fini(&s);
@@ -139,7 +139,9 @@ static void test_changes(struct wants *w)
 	UPDATE(w, "udp :: 53 53", "tcp 0.0.0.0 3000 80");
 	tap_str(heard(), "", "the same in another order is no news");
 	UPDATE(w, "tcp 0.0.0.0 3000 80", "tcp 0.0.0.0 3000 80", "udp :: 53 53");
-	tap_str(heard(), "", "nor is one port listened on twice (SO_REUSEPORT)");
+	tap_str(heard(), "+1 tcp 80 steal filtered 0.0.0.0:3000 several", "several sockets at one place (SO_REUSEPORT) are told as one");
+	UPDATE(w, "tcp 0.0.0.0 3000 80", "tcp 0.0.0.0 3000 80", "udp :: 53 53", "tcp 0.0.0.0 3000 80", "udp :: 53 53");
+	tap_str(heard(), "", "however many they are");
 	UPDATE(w, "tcp 0.0.0.0 3000 80", "tcp ::! 3000 80", "udp :: 53 53");
 	tap_str(heard(), "+1 tcp 80 steal filtered 0.0.0.0:3000 [::]:3000!", "another listener changes the subscription");
 	UPDATE(w, "tcp ::! 3000 80", "udp :: 53 53");
@@ -241,11 +243,15 @@ static void test_full(void)
 	UPDATE(w, "tcp 0.0.0.0 80 80 full", "tcp ::! 80 80");
 	tap_str(heard(), "", "once");
 	UPDATE(w, "tcp 0.0.0.0 80 80 full", "tcp ::! 80 80", "tcp 0.0.0.0 80 80");
-	tap_str(heard(), "+1 tcp 80 steal 0.0.0.0:80 [::]:80!", "another socket at the same place has room");
+	tap_str(heard(), "+1 tcp 80 steal 0.0.0.0:80 several [::]:80!", "another socket at the same place has room");
+	UPDATE(w, "tcp 0.0.0.0 80 80", "tcp ::! 80 80");
+	tap_str(heard(), "+1 tcp 80 steal 0.0.0.0:80 [::]:80!", "and is gone");
 	wants_free(w);
 	w = wants_new(&session, &mirror, &probes);
 	UPDATE(w, "tcp 0.0.0.0 80 80 full");
 	tap_str(heard(), "+1 tcp 80 mirror 0.0.0.0:80", "who mirrors keeps no client waiting");
+	UPDATE(w, "tcp 0.0.0.0 80 80", "tcp 0.0.0.0 80 80");
+	tap_str(heard(), "", "and doesn't care how many sockets there are");
 	wants_free(w);
 }
 

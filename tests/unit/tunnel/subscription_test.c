@@ -39,7 +39,7 @@ static struct subscription example(size_t listeners, char *filter)
 	s.nodes[1] = endpoint("fd00::1", 0).ip;
 
 	for (size_t i = 0; i < listeners; i++)
-		s.listeners[i] = (struct listener){ endpoint(i % 2 ? "::" : "127.0.0.1", (uint16_t)(8000 + i)), i % 2, i % 3 == 1 };
+		s.listeners[i] = (struct listener){ endpoint(i % 2 ? "::" : "127.0.0.1", (uint16_t)(8000 + i)), i % 2, i % 3 == 1, i % 5 == 1 };
 	return s;
 }
 
@@ -54,7 +54,8 @@ static bool same(const struct subscription *a, const struct subscription *b)
 		return false;
 	for (size_t i = 0; i < a->n_listeners; i++)
 		if (!endpoint_equal(&a->listeners[i].at, &b->listeners[i].at) ||
-		    a->listeners[i].v6only != b->listeners[i].v6only || a->listeners[i].full != b->listeners[i].full)
+		    a->listeners[i].v6only != b->listeners[i].v6only || a->listeners[i].full != b->listeners[i].full ||
+		    a->listeners[i].several != b->listeners[i].several)
 			return false;
 	return true;
 }
@@ -439,6 +440,48 @@ static void test_full(void)
 	tap_ok(!subscription_is_full(&s, true), "a socket of both families has room");
 }
 
+/* Listeners: "!" for v6only, "*" for several sockets. Which of them has the only queue for each family, counted from 1. */
+static const struct {
+	const char *name, *listeners[3];
+	int v4, v6;
+} queues[] = {
+	{ "none", { NULL }, 0, 0 },
+	{ "IPv4", { "0.0.0.0" }, 1, 0 },
+	{ "both", { "::" }, 1, 1 },
+	{ "several of both", { "::*" }, 0, 0 },
+	{ "one for each", { "0.0.0.0", "::!" }, 1, 2 },
+	{ "one for each, of IPv4 several", { "0.0.0.0*", "::!" }, 0, 2 },
+	{ "IPv4, and both", { "0.0.0.0", "::" }, 0, 2 },
+	{ "two addresses", { "10.0.0.7", "10.0.0.8" }, 0, 0 },
+	{ "localhost", { "127.0.0.1" }, 1, 1 },
+	{ "localhost of both", { "127.0.0.1", "::1" }, 1, 2 },
+	{ "localhost and all", { "127.0.0.1", "0.0.0.0" }, 0, 1 },
+	{ "localhost of the other, and an address", { "::1", "10.0.0.7" }, 2, 1 },
+};
+
+static void test_queues(void)
+{
+	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++) {
+		struct listener listeners[3];
+		struct subscription s = { .port = 80, .listeners = listeners };
+
+		for (; s.n_listeners < 3 && queues[i].listeners[s.n_listeners]; s.n_listeners++) {
+			const char *text = queues[i].listeners[s.n_listeners];
+			char ip[64];
+
+			snprintf(ip, sizeof(ip), "%.*s", (int)strcspn(text, "!*"), text);
+			listeners[s.n_listeners] = (struct listener){ .at = endpoint(ip, 80), .v6only = strchr(text, '!'),
+								      .several = strchr(text, '*') };
+		}
+		for (int v4 = 0; v4 < 2; v4++) {
+			const struct listener *only = subscription_only_listener(&s, v4);
+
+			tap_int(only ? only - listeners + 1 : 0, v4 ? queues[i].v4 : queues[i].v6, "%s: the queue of IPv%d", queues[i].name,
+				v4 ? 4 : 6);
+		}
+	}
+}
+
 /* Ports may differ: that of the listener which takes it. */
 static void test_ports(void)
 {
@@ -487,6 +530,7 @@ int main(void)
 	test_deliver();
 	test_families();
 	test_full();
+	test_queues();
 	test_ports();
 	test_twin();
 	return tap_done();
