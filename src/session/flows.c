@@ -249,6 +249,7 @@ void session_close_flows(struct session *s, int error)
 		agent_link_close_egress(container_of(n, struct agent_link, node));
 	if (s->link)
 		agent_link_close_egress(s->link);
+	loop_close_waiting(s->loop); /* while their resets still get to the program: its network may be cut next */
 }
 
 bool session_agent_ends(const struct session *s)
