@@ -9,8 +9,8 @@
  *
  *   - `left` and what is in the program's queue are B + 1 together, always. Before a connection is accepted, listen(2) takes its place off this one.
  *   - No kernel tells when a program accepts, so the twin's is asked (sock_diag(7)): how long the queue is, how many are in it. That is done
- *     when little is left, else a moment later; again and again while something is in it, ever less often; and several times a second at all,
- *     since a program may call listen(2) anew, or connect to itself.
+ *     when little is left, else a moment later; again and again, ever less often; and at last by rounds, with all that are as quiet: a program
+ *     may call listen(2) anew, or connect to itself.
  *   - listen(2) leaves room for one at least. So where nothing is left, a filter drops what comes, as a full queue does: SYN, and the
  *     last packet of a handshake. A connection made in that moment on another CPU has the filter as well, and it is taken off.
  *
@@ -35,15 +35,16 @@
 
 #define SOON	  ((uint64_t)LOOP_MS)
 #define MOST_SHUT (8 * (uint64_t)LOOP_MS)
-#define MOST	  (128 * (uint64_t)LOOP_MS)
+#define QUIET	  (128 * (uint64_t)LOOP_MS)
 #define HALF_OPEN LOOP_SECOND /* so long a client may take to complete its connection */
-enum { FLAGS_AT = 13 /* in the header of TCP */ };
+enum { FLAGS_AT = 13 /* in the header of TCP */, ROUND = 64 /* so many are asked about in one, and the others in the next */ };
 
 struct steal_queues {
 	struct loop *loop;
 	bool ipv6;
 	struct steal_queues_events events;
-	struct list all;
+	struct list all;    /* those that were asked about longest ago are first */
+	struct timer round; /* while there are any */
 };
 
 struct steal_queue {
@@ -53,7 +54,7 @@ struct steal_queue {
 	uint16_t port;
 	struct steal_aim aim; /* without a twin it is ending */
 	struct room room;
-	struct timer timer;
+	struct timer timer; /* off: it is quiet, or has just been made */
 	uint64_t step;
 	uint32_t takes; /* its own queue; 0: nobody */
 	bool was_shut;
@@ -201,11 +202,37 @@ static void queue_free(struct steal_queue *q)
 	free(q);
 }
 
+/* True when something has changed. */
+static bool look(struct steal_queue *q)
+{
+	uint32_t left = room_left(&q->room);
+
+	ask(q);
+	use(q);
+	return room_left(&q->room) != left;
+}
+
+/* A timer for each would wake the agent thousands of times a second where a program listens on hundreds of ports. */
+static void on_round(struct timer *t)
+{
+	struct steal_queues *s = container_of(t, struct steal_queues, round);
+	const struct list *first = s->all.next;
+
+	for (int i = 0; i < ROUND && !list_empty(&s->all) && (!i || s->all.next != first); i++) {
+		struct steal_queue *q = container_of(list_pop(&s->all), struct steal_queue, node);
+
+		list_append(&s->all, &q->node);
+		if (q->aim.twin && !q->timer.index && look(q))
+			ask_within(q, SOON);
+	}
+	if (!list_empty(&s->all))
+		loop_arm(s->loop, t, loop_now(s->loop) + QUIET);
+}
+
 static void on_due(struct timer *t)
 {
 	struct steal_queue *q = container_of(t, struct steal_queue, timer);
 	const struct steal_queues_events *e = &q->set->events;
-	uint32_t left = room_left(&q->room);
 
 	if (!q->aim.twin) {
 		steal_listener_accept(&q->listener);
@@ -213,13 +240,11 @@ static void on_due(struct timer *t)
 		queue_free(q);
 		return;
 	}
-	ask(q);
-	use(q);
-	if (room_left(&q->room) != left)
-		q->step = SOON;
-	else
-		q->step = q->step * 2 < (left ? MOST : MOST_SHUT) ? q->step * 2 : left ? MOST : MOST_SHUT;
-	ask_within(q, q->step);
+	q->step = look(q) ? SOON : q->step * 2;
+	if (!room_left(&q->room) && q->step > MOST_SHUT)
+		q->step = MOST_SHUT;
+	if (q->step < QUIET)
+		ask_within(q, q->step);
 }
 
 static struct steal_queue *queue_new(struct steal_queues *s, uint16_t port, const struct steal_aim *aim)
@@ -234,6 +259,8 @@ static struct steal_queue *queue_new(struct steal_queues *s, uint16_t port, cons
 		return NULL;
 	*q = (struct steal_queue){ .set = s, .port = port, .aim = *aim, .timer.on_due = on_due, .listener.fd = -1, .takes = ROOM_ENDLESS };
 	list_append(&s->all, &q->node);
+	if (!s->round.index)
+		loop_arm(s->loop, &s->round, loop_now(s->loop) + QUIET);
 	if (steal_listener_open(&q->listener, s->loop, &ops, &at, s->ipv6, &err) == 0 && steal_listener_start(&q->listener) == 0)
 		return q;
 	log_debug("steal: port %u has no queue of its own: %s", port, err.text);
@@ -304,7 +331,7 @@ struct steal_queues *steal_queues_new(struct loop *loop, bool ipv6, const struct
 
 	if (!s)
 		return NULL;
-	*s = (struct steal_queues){ .loop = loop, .ipv6 = ipv6, .events = *events };
+	*s = (struct steal_queues){ .loop = loop, .ipv6 = ipv6, .events = *events, .round.on_due = on_round };
 	list_init(&s->all);
 	return s;
 }
@@ -315,5 +342,6 @@ void steal_queues_free(struct steal_queues *s)
 		return;
 	while (!list_empty(&s->all))
 		queue_free(container_of(s->all.next, struct steal_queue, node));
+	loop_disarm(s->loop, &s->round);
 	free(s);
 }
