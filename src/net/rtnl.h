@@ -42,7 +42,9 @@ int rtnl_await_ready(struct rtnl *nl, const char *name, struct error *err);
 /* The alias (ip link's "alias") of a link: 1 and the text, 0 when there is no such link or alias, -1 with @err. */
 int rtnl_link_alias(struct rtnl *nl, const char *name, char ret_alias[256], struct error *err);
 
-/* No prefix route and no duplicate address detection come with it. */
+/* To a link that is up. No prefix route and no duplicate address detection come with it. Packets to it are taken when the call returns: IPv6 makes
+ * the address's local route in a work of the kernel's (addrconf_dad_work() of net/ipv6/addrconf.c), though there is nothing to detect, and
+ * what comes before is lost. Fails with ETIMEDOUT when that takes more than 10 s. */
 int rtnl_add_address(struct rtnl *nl, const char *link, const struct ip *ip, uint8_t prefix_len, struct error *err);
 
 /* @link NULL: none; @gateway NULL: none (an own one need not be on the link); @source NULL or any: none. */

@@ -107,7 +107,12 @@ def by_copy(kit, amount):
 
 
 def by_us(kit, amount, flows=1, kubeconfig=None):
-    done = kit.mirrord(["python3", "-c", DRAIN, kit.pod_address("source"), str(amount), str(flows)], "pod/client", timeout=300, env=quiet(kit, kubeconfig))
+    return in_pod(kit, "python3", "-c", DRAIN, kit.pod_address("source"), str(amount), str(flows), kubeconfig=kubeconfig)
+
+
+def in_pod(kit, *command, kubeconfig=None):
+    """The figure that a program prints in the pod's network."""
+    done = kit.mirrord(list(command), "pod/client", timeout=300, env=quiet(kit, kubeconfig))
     expect("status", done.status, 0, f"{done}\n{kit.session_log()}")
     return float(done.out)
 
@@ -133,7 +138,7 @@ def ping_kubectl(kit, n, *command):
 
 
 def ping_us(kit, n):
-    return float(kit.mirrord(["python3", "-c", PING, kit.pod_address("echo"), str(n)], "pod/client", timeout=300, env=quiet(kit)).out)
+    return in_pod(kit, "python3", "-c", PING, kit.pod_address("echo"), str(n))
 
 
 @test("figures.start", long=True, timeout=300)
