@@ -14,12 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
 #define OPER_UP 6 /* IF_OPER_UP of linux/if.h, which net/if.h excludes (RFC 2863) */
 
-enum { REQUEST_MAX = 2048, ANSWER_MAX = 32768, READY_MS = 10000 };
+enum { REQUEST_MAX = 2048, ANSWER_MAX = 32768, READY_MS = 10000, AGAIN_US = 100 };
 
 struct rtnl {
 	struct mnl_socket *sock;
@@ -223,7 +224,7 @@ static void throw_news_away(struct rtnl *nl)
 		;
 }
 
-/* Something new of what is listened for: 1, or -errno. */
+/* Something new of a link: 1, or -errno. */
 static int await_news(struct rtnl *nl)
 {
 	struct pollfd news = { .fd = mnl_socket_get_fd(nl->sock), .events = POLLIN };
@@ -237,77 +238,58 @@ static int await_news(struct rtnl *nl)
 	return 1;
 }
 
-/* Until @is_so (1, 0 or -errno), which is asked again after each piece of news of @group. Returns 0 or -errno. */
-static int await(struct rtnl *nl, int group, int (*is_so)(struct rtnl *nl, const void *what), const void *what)
-{
-	int rc = is_so(nl, what);
-
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
-	if (mnl_socket_setsockopt(nl->sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-		return -errno;
-	while ((rc = is_so(nl, what)) == 0)
-		if ((rc = await_news(nl)) < 0)
-			break;
-	mnl_socket_setsockopt(nl->sock, NETLINK_DROP_MEMBERSHIP, &group, sizeof(group));
-	throw_news_away(nl);
-	return rc < 0 ? rc : 0;
-}
-
-static int is_operating(struct rtnl *nl, const void *name)
-{
-	struct operstate link = { .name = name };
-	struct request r;
-	int rc;
-
-	request_init(&r, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(r.header, IFLA_IFNAME, name);
-	rc = talk(nl, &r, take_operstate, &link);
-	return rc < 0 ? rc : link.state == OPER_UP;
-}
-
 int rtnl_await_ready(struct rtnl *nl, const char *name, struct error *err)
 {
-	int rc = await(nl, RTNLGRP_LINK, is_operating, name);
+	struct operstate link = { .name = name };
+	int group = RTNLGRP_LINK, rc = 1;
 
+	if (mnl_socket_setsockopt(nl->sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+		return error_set(err, errno, "hear of the link %s", name);
+	while (rc > 0) {
+		struct request r;
+
+		request_init(&r, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+		mnl_attr_put_strz(r.header, IFLA_IFNAME, name);
+		rc = talk(nl, &r, take_operstate, &link);
+		if (rc < 0 || link.state == OPER_UP)
+			break;
+		rc = await_news(nl);
+	}
+	mnl_socket_setsockopt(nl->sock, NETLINK_DROP_MEMBERSHIP, &group, sizeof(group));
+	throw_news_away(nl);
 	return rc < 0 ? error_set(err, -rc, "wait for the link %s to carry packets", name) : 0;
 }
 
-struct local_route {
-	const struct ip *to;
-	bool found;
-};
-
-/* Besides the answer come news of other routes. */
-static int take_local_route(const struct nlmsghdr *h, void *arg)
+static int take_type(const struct nlmsghdr *h, void *arg)
 {
 	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
-	struct local_route *wanted = arg;
-	const struct nlattr *attr;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_type != RTN_LOCAL)
-		return MNL_CB_OK;
-	mnl_attr_for_each(attr, h, sizeof(*m))
-		if (mnl_attr_get_type(attr) == RTA_DST && mnl_attr_get_payload_len(attr) == sizeof(wanted->to->b) &&
-		    memcmp(mnl_attr_get_payload(attr), wanted->to->b, sizeof(wanted->to->b)) == 0)
-			wanted->found = true;
+	*(uint8_t *)arg = m->rtm_type;
 	return MNL_CB_OK;
 }
 
-static int is_local(struct rtnl *nl, const void *ip)
+/* How the kernel routes to @ip: RTN_*, or RTN_UNSPEC when it doesn't. */
+static uint8_t route_type(struct rtnl *nl, const struct ip *ip)
 {
-	struct local_route route = { .to = ip };
+	uint8_t type = RTN_UNSPEC;
 	struct request r;
 	struct rtmsg *m = request_init(&r, RTM_GETROUTE, 0, sizeof(*m));
-	int rc;
 
-	m->rtm_family = AF_INET6;
-	m->rtm_dst_len = 128;
+	m->rtm_family = (uint8_t)ip_family(ip);
+	m->rtm_dst_len = ip_is_v4(ip) ? 32 : 128;
 	put_ip(&r, RTA_DST, ip);
-	rc = talk(nl, &r, take_local_route, &route);
-	if (rc == -ENETUNREACH || rc == -EHOSTUNREACH || rc == -EACCES || rc == -EINVAL)
-		rc = 0; /* so say other routes of @ip meanwhile, and the news may have come before that answer */
-	return rc < 0 ? rc : route.found;
+	return talk(nl, &r, take_type, &type) < 0 ? RTN_UNSPEC : type;
+}
+
+/* The route is asked for again and again, since the news of it come before it has effect (fib6_add_rt2node()). Returns 0 or -ETIMEDOUT. */
+static int await_local(struct rtnl *nl, const struct ip *ip)
+{
+	for (int us = 0; us < READY_MS * 1000; us += AGAIN_US) {
+		if (route_type(nl, ip) == RTN_LOCAL)
+			return 0;
+		usleep(AGAIN_US);
+	}
+	return -ETIMEDOUT;
 }
 
 int rtnl_add_address(struct rtnl *nl, const char *link, const struct ip *ip, uint8_t prefix_len, struct error *err)
@@ -325,7 +307,7 @@ int rtnl_add_address(struct rtnl *nl, const char *link, const struct ip *ip, uin
 	mnl_attr_put_u32(r.header, IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE | IFA_F_PERMANENT);
 	rc = carry_out(nl, &r);
 	if (rc == 0 && !ip_is_v4(ip))
-		rc = await(nl, RTNLGRP_IPV6_ROUTE, is_local, ip);
+		rc = await_local(nl, ip);
 	return rc < 0 ? error_set(err, -rc, "add the address %s to %s", ip_format(ip, text), link) : 0;
 }
 
