@@ -179,6 +179,12 @@ static void begin(struct exchange *x, bool end)
 	h2_block_fini(&x->block);
 }
 
+/* What comes of the request still is of no use to anybody. An answer that has begun doesn't say so: its server may read on. */
+static bool is_left(const struct exchange *x)
+{
+	return x->answered && !x->owner;
+}
+
 static void add_framing(struct exchange *x, const char *text)
 {
 	if (h2_queue_add(&x->request, (const uint8_t *)text, strlen(text)))
@@ -192,7 +198,7 @@ static void end_request(struct exchange *x)
 	size_t before;
 
 	x->ended = true;
-	if (x->body != TRANSLATE_CHUNKED || x->answered)
+	if (x->body != TRANSLATE_CHUNKED || is_left(x))
 		return;
 	add_framing(x, "0\r\n");
 	before = h2_queue_len(&x->request);
@@ -221,7 +227,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	char size[CHUNK_LINE];
 
 	nghttp2_session_consume_connection(session, len);
-	if (!x || (x->answered && !x->owner)) {
+	if (!x || is_left(x)) {
 		nghttp2_session_consume_stream(session, id, len);
 		return 0;
 	}
@@ -481,14 +487,13 @@ void exchange_end(struct exchange *x)
 
 bool exchange_is_done(const struct exchange *x, bool *ret_keeps)
 {
-	*ret_keeps = x->keeps && !h2_queue_len(&x->request);
+	*ret_keeps = x->keeps && x->ended && !h2_queue_len(&x->request);
 	return x->whole;
 }
 
 void exchange_let_go(struct exchange *x)
 {
 	x->owner = NULL;
-	/* What comes of the request still is of no use to anybody. */
 	nghttp2_session_consume_stream(x->gateway->session, x->id, h2_queue_len(&x->request) > x->unpaid ? h2_queue_len(&x->request) - x->unpaid : 0);
 	h2_queue_fini(&x->request);
 	x->unpaid = 0;

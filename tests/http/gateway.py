@@ -210,6 +210,64 @@ def answers_that_are_none():
         expect("each was asked once", sorted(r.split()[1].decode() for r in program.received if b"PRI" not in r), sorted(answers))
 
 
+# A POST whose second half is sent when its answer has begun, or, with "answered", never; then a GET.
+EARLY = r"""
+const c = require('http2').connect('http://127.0.0.1:' + process.argv[1]), out = [];
+const ask = (headers, then) => { const s = c.request({'x-user': 'alice', ...headers}, {endStream: headers[':method'] === 'GET'}); let t = '';
+  s.setEncoding('latin1').on('data', d => t += d).on('end', () => { out.push(t); then(s); }).on('error', e => out.push(e.code)); return s; };
+const get = () => ask({':method': 'GET', ':path': '/next'}, () => { console.log(JSON.stringify(out)); c.destroy(); });
+const s = ask({':method': 'POST', ':path': '/early'}, get);
+s.write('one ');
+if (process.argv[2] !== 'answered') s.on('response', () => s.end('two'));
+"""
+
+
+@contextlib.contextmanager
+def early_scene(post):
+    """A server that gets the head of a POST, and then the connection, for post(connection, head)."""
+    def serve(c, number):
+        while not (head := c.until(b"\r\n\r\n")).startswith(b"PRI"):
+            if head.startswith(b"POST"):
+                post(c, head)
+            else:
+                c.send(reply("next"))
+        REFUSALS["answers 400"](c)
+
+    app, program = Node("http2", "app"), Server(serve)
+    d = Divert(app, program)
+    try:
+        yield d, program
+        expect("failures of the program", program.failures, [])
+    finally:
+        d.close()
+        app.close()
+        program.close()
+
+
+@test
+def an_answer_that_begins_before_the_request_ends():
+    def post(c, head):
+        c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        body = c.body(head)
+        c.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+
+    with early_scene(post) as (d, program):
+        expect("the body, and what comes next", json.loads(run("node", "-e", EARLY, str(d.port))), ["4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n", "next"])
+        expect("connections", program.connections, 2)
+
+
+@test
+def an_answer_that_ends_before_the_request():
+    """What the program has of that one isn't whole, so its connection is no good for another one."""
+    def post(c, head):
+        c.until(b"one \r\n")
+        c.send(reply("enough"))
+
+    with early_scene(post) as (d, program):
+        expect("answers", json.loads(run("node", "-e", EARLY, str(d.port), "answered")), ["enough", "next"])
+        expect("connections", program.connections, 3)
+
+
 @test
 def connections_are_kept_and_not_too_many():
     busy, most, lock = [0], [0], threading.Lock()
