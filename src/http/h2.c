@@ -105,10 +105,11 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
-	struct h2_half *half = frame->hd.type == NGHTTP2_HEADERS ? half_of(session, frame->hd.stream_id) : NULL;
+	bool is_end = frame->hd.type == NGHTTP2_DATA && frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	struct h2_half *half = is_end || frame->hd.type == NGHTTP2_HEADERS ? half_of(session, frame->hd.stream_id) : NULL;
 
 	if (half)
-		h2_on_head_sent(half, &frame->headers);
+		h2_on_sent(half, frame);
 	return 0;
 }
 
@@ -274,7 +275,7 @@ struct h2_link *h2_connect(struct h2 *h, bool home)
 /* What the client announced in its upgrade counts for both of its ends; then each says what it is ready for. */
 static bool upgrade(struct h2 *h, struct h2_link *l, const uint8_t *settings, size_t len, bool is_head)
 {
-	struct h2_stream *s = h2_stream_upgraded(h, l);
+	struct h2_stream *s = h2_stream_upgraded(h, l, is_head);
 
 	return s && nghttp2_session_upgrade2(h->client->session, settings, len, is_head, &s->halves[H2_CLIENT_HALF]) == 0 &&
 	       nghttp2_session_upgrade2(l->session, settings, len, is_head, &s->halves[H2_SERVER_HALF]) == 0 && greet(l);

@@ -45,8 +45,9 @@ struct h2_half {
 	bool index;
 	bool headed;   /* a head was sent */
 	bool ending;   /* nothing comes behind the queue but the trailer */
-	bool said;     /* the last frame with it is on its way */
-	bool stopping; /* behind that goes a reset without an error: its peer is to send no more */
+	bool said;     /* the frame with its end is on its way */
+	bool stopping; /* behind that goes a reset with `error`, most often none: its peer is to send no more */
+	uint32_t error;
 	bool ended;    /* its peer has sent all */
 };
 
@@ -58,6 +59,7 @@ struct h2_stream {
 	struct jq_answers answers;
 	bool answered;
 	bool no_body; /* the request ends with its head */
+	bool is_head; /* it is a HEAD: so does the answer */
 	bool grpc;
 };
 
@@ -106,9 +108,9 @@ void h2_queue_wake(struct h2_queue *q, nghttp2_session *session, int32_t id);
 /* h2_stream.c */
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id);
 /* The first stream after an upgrade: its request was sent to @server already. NULL without memory. */
-struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server);
-/* A head or a trailer of this half's has been sent. */
-void h2_on_head_sent(struct h2_half *half, const nghttp2_headers *head);
+struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server, bool is_head);
+/* A head, a trailer or the end of this half's has been sent. */
+void h2_on_sent(struct h2_half *half, const nghttp2_frame *frame);
 /* A head or a trailer has come whole. @end: nothing follows. */
 int h2_on_block(struct h2_half *half, bool end);
 int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len);

@@ -49,13 +49,14 @@ struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 	return s;
 }
 
-struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server)
+struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server, bool is_head)
 {
 	struct h2_stream *s = h2_stream_new(h, 1);
 	struct h2_half *half = s ? &s->halves[H2_SERVER_HALF] : NULL;
 
 	if (!s)
 		return NULL;
+	s->is_head = is_head;
 	s->no_body = s->halves[H2_CLIENT_HALF].ended = true;
 	half->link = server;
 	half->id = 1;
@@ -109,9 +110,6 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 	half->paid -= paid;
 	if (taken > paid && from->link)
 		nghttp2_session_consume_stream(from->link->session, from->id, taken - paid);
-	half->said = *flags & NGHTTP2_DATA_FLAG_EOF;
-	if (half->said && half->stopping)
-		reset(half, NGHTTP2_NO_ERROR);
 	return n;
 }
 
@@ -127,10 +125,15 @@ static void move_block(struct h2_block *to, struct h2_block *from)
 	*from = (struct h2_block){ 0 };
 }
 
-void h2_on_head_sent(struct h2_half *half, const nghttp2_headers *head)
+void h2_on_sent(struct h2_half *half, const nghttp2_frame *frame)
 {
-	if (head->nvlen && (char *)head->nva->name == half->head.text)
+	const nghttp2_headers *head = frame->hd.type == NGHTTP2_HEADERS ? &frame->headers : NULL;
+
+	if (head && head->nvlen && (char *)head->nva->name == half->head.text)
 		h2_block_fini(&half->head);
+	half->said |= frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	if (half->said && half->stopping)
+		reset(half, half->error);
 }
 
 /* The request goes to its server. */
@@ -154,6 +157,7 @@ static void refuse(struct h2_stream *s, const char *status, const char *reason, 
 {
 	struct h2_half *half = &s->halves[H2_CLIENT_HALF];
 	nghttp2_data_provider body = { .source.ptr = half, .read_callback = on_read };
+	bool head_only = s->grpc || s->is_head;
 	struct h2_block head = { 0 };
 
 	h2_block_add(&head, span_of(":status"), span_of(s->grpc ? "200" : status), false);
@@ -162,11 +166,11 @@ static void refuse(struct h2_stream *s, const char *status, const char *reason, 
 	if (s->grpc) { /* an answer that is all trailer: UNAVAILABLE, or RESOURCE_EXHAUSTED */
 		h2_block_add(&head, span_of("grpc-status"), span_of(*status == '5' ? "14" : "8"), false);
 		h2_block_add(&head, span_of("grpc-message"), span_of(reason), false);
-	} else {
-		h2_queue_add(&half->queue, (const uint8_t *)text, strlen(text));
 	}
+	if (!head_only)
+		h2_queue_add(&half->queue, (const uint8_t *)text, strlen(text));
 	half->headed = half->ending = s->answered = true;
-	if (head.too_large || nghttp2_submit_response(half->link->session, half->id, h2_block_nv(&head), head.n, s->grpc ? NULL : &body) < 0)
+	if (head.too_large || nghttp2_submit_response(half->link->session, half->id, h2_block_nv(&head), head.n, head_only ? NULL : &body) < 0)
 		reset(half, NGHTTP2_INTERNAL_ERROR);
 	h2_block_fini(&head);
 }
@@ -236,6 +240,7 @@ static int on_request(struct h2_stream *s, bool end)
 	struct span type = h2_block_known(&from->block, H2_CONTENT_TYPE);
 
 	s->no_body = end;
+	s->is_head = span_equal(h2_block_known(&from->block, H2_METHOD), span_of("HEAD"));
 	s->grpc = type.len >= 16 && strncasecmp(type.at, "application/grpc", 16) == 0;
 	if (from->block.too_large) {
 		h2_block_fini(&from->block);
@@ -287,7 +292,6 @@ static void forward_answer(struct h2_stream *s, bool end)
 		n = to->head.n;
 		if (from->link)
 			n = h2_block_mark(nv, n, &from->link->marks);
-		to->said = end;
 		good = nghttp2_submit_response(to->link->session, to->id, nv, n, end ? NULL : &body) == 0;
 	}
 	if (!good)
@@ -361,12 +365,13 @@ void h2_stream_take_answers(struct h2_stream *s)
 }
 
 /* A server that has answered in full, and doesn't want the rest of the request (RFC 9113 §8.1): without its reset a client goes on to send, and
- * one may wait for it. */
-static void stop(struct h2_half *client)
+ * one may wait for it. It goes behind the answer: nghttp2 sends nothing more of a stream whose reset it was given. */
+static void stop(struct h2_half *client, uint32_t error)
 {
 	client->stopping = true;
+	client->error = error;
 	if (client->said)
-		reset(client, NGHTTP2_NO_ERROR);
+		reset(client, error);
 }
 
 /* The half is over. The other one is told of it, unless all was said; it may have some of it to send still. */
@@ -382,8 +387,8 @@ void h2_on_close(struct h2_half *half, uint32_t error)
 		h2_stream_free(s);
 		return;
 	}
-	if (half->index == H2_CLIENT_HALF || !half->ended || (error && error != NGHTTP2_NO_ERROR))
+	if (half->index == H2_CLIENT_HALF || !half->ended)
 		reset(to, error == NGHTTP2_NO_ERROR ? (half->index == H2_CLIENT_HALF ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR) : error);
 	else if (!to->ended)
-		stop(to);
+		stop(to, error);
 }

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from kit import Divert, PATIENCE, connections_to, expect, is_ended, main, nobody, test, wait_for
+from kit import Divert, PATIENCE, Server, connections_to, expect, is_ended, main, nobody, test, wait_for
 from real import Node, USER, curl, run, servers, upgrading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -244,12 +244,51 @@ s.listen(0, '127.0.0.1', () => console.log('ready ' + s.address().port));
         process.wait()
 
 
+def frame(kind, stream, body, flags=0):
+    return struct.pack(">IBI", len(body) << 8 | kind, flags, stream) + body
+
+
+def next_frame(c):
+    """(type, flags, stream, payload) from a Connection."""
+    head = c.exactly(9)
+    return head[3], head[4], int.from_bytes(head[5:], "big"), c.exactly(int.from_bytes(head[:3], "big"))
+
+
+@test
+def all_of_an_early_answer_comes_before_its_reset():
+    """A server that has answered in full and wants no more of the request says so at once (RFC 9113 §8.1), as gRPC's servers do."""
+    status, trailer = b"\x88", b"\x00\x01t\x01v"
+    answers = {"a head": [(1, status, 5)], "data": [(1, status, 4), (0, b"x" * 16384, 1)], "an end for itself": [(1, status, 4), (0, b"x", 0), (0, b"", 1)],
+               "a trailer": [(1, status, 4), (0, b"x", 0), (1, trailer, 5)], "a trailer alone": [(1, status, 4), (1, trailer, 5)]}
+    for what, answer in answers.items():
+        def serve(c, number):
+            c.exactly(24)
+            c.send(frame(4, 0, struct.pack(">HI", 5, 1 << 16)))
+            while (f := next_frame(c))[0] != 1:
+                pass
+            c.send(b"".join(frame(kind, f[2], body, flags) for kind, body, flags in answer) + frame(3, f[2], bytes(4)))
+            c.rest()
+
+        with contextlib.closing(Server(serve)) as app:
+            d = Divert(app, app)
+            c = d.connect()
+            c.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"") + frame(1, 1, b"\x83\x86\x84\x41\x01a", flags=4))
+            got, data = [], 0
+            while not got or got[-1][0] != 3:
+                kind, flags, stream, body = next_frame(c)
+                if stream:
+                    data += len(body) * (kind == 0)
+                    got.append((kind, flags & 1, body[:4] if kind == 3 else b""))
+            expect(f"{what}: bytes of data", data, sum(len(b) for kind, b, _ in answer if kind == 0))
+            expect(f"{what}: heads", [k for k, _, _ in got if k == 1], [kind for kind, _, _ in answer if kind == 1])
+            expect(f"{what}: the end, and no error", ([f for _, f, _ in got[-2:]], got[-1][2]), ([1, 0], bytes(4)))
+            c.close()
+            d.close()
+
+
 @test
 def a_client_that_leaves_has_its_answer():
     """GOAWAY behind a request, and a PING after all of the answer was sent: closed with that unread, the connection would be reset in front of the answer."""
-    def frame(kind, stream, body, flags=0):
-        return struct.pack(">IBI", len(body) << 8 | kind, flags, stream) + body
-
     def rest(s):
         got = b""
         while data := s.recv(65536):
@@ -283,6 +322,7 @@ def a_program_that_is_not_there():
         out = curl(d, "/", "-i", *USER)
         expect("status", out.split()[1], "502")
         expect("why", "mirrord-error: the local program can't be connected to" in out, True)
+        expect("HEAD has no body", curl(d, "/", "-I", *USER).split()[1], "502")
         expect("the app goes on", json.loads(curl(d))["name"], "app")
         d.close()
     app.close()
