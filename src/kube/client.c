@@ -250,8 +250,8 @@ static long retry_delay(const struct transfer *t, int attempt)
 		return t->kube->reached && is_get(c) && t->code != CURLE_PEER_FAILED_VERIFICATION ? pause : -1;
 	if (c->status == 401 && attempt == 0 && kube_renew_credential(t->kube))
 		return 0;
-	if (asked && t->retry_after * 1000 > pause)
-		pause = t->retry_after * 1000 < (long)a->retry_max_ms ? t->retry_after * 1000 : (long)a->retry_max_ms;
+	if (asked && t->retry_after > pause / 1000)
+		pause = t->retry_after < (long)a->retry_max_ms / 1000 ? t->retry_after * 1000 : (long)a->retry_max_ms;
 	return asked || c->status == 429 || (is_get(c) && c->status >= 500) ? pause : -1;
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -149,6 +150,18 @@ static void set_url(struct kube *k, CURL *h, const char *path, struct curl_slist
 	k->curl->easy_setopt(h, CURLOPT_URL, url);
 }
 
+/* What kubectl calls socks5 is socks5h to libcurl: the proxy looks the server's name up, which often means something there alone. */
+static void set_proxy(struct kube *k, CURL *h, const char *proxy)
+{
+	static const char socks[] = "socks5://";
+	bool is_socks = strncasecmp(proxy, socks, sizeof(socks) - 1) == 0;
+	char url[URL_MAX];
+
+	snprintf(url, sizeof(url), "%s%s", is_socks ? "socks5h://" : "", is_socks ? proxy + sizeof(socks) - 1 : proxy);
+	k->curl->easy_setopt(h, CURLOPT_PROXY, url);
+	k->curl->easy_setopt(h, CURLOPT_NOPROXY, ""); /* it is meant for this cluster, whatever NO_PROXY says */
+}
+
 static void set_common(struct kube *k, CURL *h)
 {
 	const struct kube_access *a = &k->access;
@@ -161,10 +174,8 @@ static void set_common(struct kube *k, CURL *h)
 	k->curl->easy_setopt(h, CURLOPT_USERAGENT, "mirrord/" VERSION);
 	if (a->no_proxy)
 		k->curl->easy_setopt(h, CURLOPT_PROXY, "");
-	if (a->proxy) { /* it is meant for this cluster, whatever NO_PROXY says */
-		k->curl->easy_setopt(h, CURLOPT_PROXY, a->proxy);
-		k->curl->easy_setopt(h, CURLOPT_NOPROXY, "");
-	}
+	if (a->proxy)
+		set_proxy(k, h, a->proxy);
 	if (a->username) {
 		k->curl->easy_setopt(h, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
 		k->curl->easy_setopt(h, CURLOPT_USERNAME, a->username);

@@ -277,6 +277,7 @@ struct kube_exec *kube_exec_start(struct kube *k, const struct kube_exec_target 
 			break;
 		if (i > 0)
 			nanosleep(&pause, NULL);
+		*err = (struct error){ 0 };
 		e = kube_exec_open(k, target, &status, err);
 	}
 	return e;

@@ -312,7 +312,7 @@ static bool session_waits(struct tunnel *t, int ms)
 static bool agent_is_gone(struct tunnel *t)
 {
 	struct kube_call call = { 0 };
-	struct error err;
+	struct error err = { 0 };
 	bool gone;
 
 	kube_path(call.path, sizeof(call.path), "/api/v1/namespaces/%s/pods/%s", t->agent.namespace, t->agent.pod);

@@ -29,6 +29,7 @@ struct stream {
 	char version[64], why[CURL_ERROR_SIZE];
 	struct text line;
 	int failures;
+	bool renewed;	  /* the credential, since there was an answer other than 401 */
 	int64_t again_at; /* ms; when the next attempt is due while there is no handle */
 	bool given_up;
 	int result; /* of on_object */
@@ -137,11 +138,13 @@ static int stream_ended(struct stream *s, CURLcode code, struct error *err)
 	answer = status != 200 && s->line.len ? json_loadb(s->line.at, s->line.len, 0, NULL) : NULL;
 	if (code != CURLE_OK && !s->kube->reached)
 		r = kube_refuse_transfer(s->kube, code, s->why, err);
-	else if (status == 401 && s->failures == 0)
+	else if (status == 401 && !s->renewed)
 		kube_renew_credential(s->kube);
 	else if (status >= 400 && status < 500 && status != 410 && status != 429)
 		r = kube_status_refuse(status, answer, s->kube->access.origin, "watch what happens in the cluster", err);
 	json_decref(answer);
+	if (status)
+		s->renewed = status == 401;
 	if (status == 410)
 		s->version[0] = '\0';
 	stream_stop(s);
