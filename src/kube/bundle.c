@@ -59,12 +59,14 @@ static _Noreturn void run_loader(const char *program, int out)
 /* What the loader says; the caller's. NULL with @err. */
 static char *list_libraries(const char *program, struct error *err)
 {
-	int out[2];
+	int out[2] = { -1, -1 };
 	char *text;
 	pid_t pid;
 
 	if (pipe2(out, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
 		error_set(err, errno, "list the libraries of %s", program);
+		fd_closep(&out[0]);
+		fd_closep(&out[1]);
 		return NULL;
 	}
 	if (pid == 0)

@@ -188,12 +188,15 @@ static int run_plugin(const struct kube_access *a, const char *command, const ch
 		      struct error *err)
 {
 	char **argv = make_argv(a->exec, command), *answer;
-	int out[2], status = 0, saved;
+	int out[2] = { -1, -1 }, status = 0, saved;
 	pid_t pid = -1;
 
 	if (!argv || pipe2(out, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+		error_set(err, errno, "start it");
+		fd_closep(&out[0]);
+		fd_closep(&out[1]);
 		free(argv);
-		return error_set(err, errno, "start it");
+		return -1;
 	}
 	if (pid == 0)
 		run(a->exec, command, argv, info, interactive, out[1]);
