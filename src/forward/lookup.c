@@ -4,9 +4,12 @@
  * A question goes through the forms of its name that resolv.conf's search list and ndots make, in their order. Each form is asked for both
  * families at once:
  *
- *   asked ─► both answered, with an address          → found
- *      │  └► both answered, without (or NXDOMAIN)    → the next form; behind the last: there is no such name
- *      └──► a server fails, or says nothing in time  → the same form of the next server; after TRIES: nobody answers
+ *   asked ─► both answered, or one of them in time, with an address  → found
+ *      │  └► both answered, without (or NXDOMAIN)                    → the next form; behind the last: there is no such name
+ *      └──► a server fails, or says nothing in time                  → the same form of the next server; after TRIES: nobody answers
+ *
+ * A server that fails for one family only has answered for the other: some know nothing of AAAA. An answer that is cut off (TC) is asked for once
+ * more by TCP; where that can't be, what there is of it counts.
  *
  * Answers carry the question's id, its name, and come from the server that was asked; the port is the question's own. */
 #include "forward/lookup.h"
@@ -18,12 +21,14 @@
 
 #include "base/list.h"
 #include "config/address_rule.h"
+#include "net/bytes.h"
 #include "net/dns_build.h"
+#include "session/dns_exchange.h"
 #include "session/routing.h"
 #include "session/search_list.h"
 
 #define PATIENCE (2 * LOOP_SECOND)
-enum { TRIES = 4, DNS_PORT = 53, FAMILIES = 2, NDOTS_MAX = 15 };
+enum { TRIES = 4, DNS_PORT = 53, FAMILIES = 2, NDOTS_MAX = 15, QUESTION_MAX = 300 };
 
 struct lookup {
 	struct loop *loop;
@@ -32,6 +37,17 @@ struct lookup {
 	char *hosts;
 	unsigned int ndots;
 	struct list questions;
+};
+
+/* What is known of one family, of the form and from the server that is asked. */
+struct family {
+	struct question *q;
+	bool answered, failed; /* the server can't, or won't */
+	struct ip ips[LOOKUP_ADDRESSES];
+	size_t n;
+	uint8_t message[DNS_EXCHANGE_HEAD + QUESTION_MAX]; /* the question with its length before it, as for TCP */
+	size_t len;
+	struct dns_exchange exchange; /* whose answer was cut off */
 };
 
 struct question {
@@ -44,9 +60,8 @@ struct question {
 	unsigned int tries;
 	uint16_t id;
 	bool refused; /* a server has said that it won't or can't */
-	bool answered[FAMILIES], decided; /* with addresses that needed nobody, or with an error: the timer only tells it */
-	struct ip ips[FAMILIES][LOOKUP_ADDRESSES];
-	size_t n[FAMILIES];
+	bool decided; /* with addresses, or with an error: the timer only tells it */
+	struct family families[FAMILIES];
 	const char *why;
 	struct port *port;
 	struct timer timer;
@@ -57,6 +72,8 @@ static const uint16_t types[FAMILIES] = { DNS_A, DNS_AAAA };
 static void question_free(struct question *q)
 {
 	loop_disarm(q->l->loop, &q->timer);
+	for (int f = 0; f < FAMILIES; f++)
+		dns_exchange_end(&q->families[f].exchange);
 	if (q->port)
 		q->port->egress->ops->close(q->port);
 	list_remove(&q->node);
@@ -73,8 +90,8 @@ static void tell(struct question *q)
 	size_t n = 0;
 
 	for (int f = 0; f < FAMILIES; f++)
-		for (size_t i = 0; i < q->n[f] && n < LOOKUP_ADDRESSES; i++)
-			all[n++] = q->ips[f][i];
+		for (size_t i = 0; i < q->families[f].n && n < LOOKUP_ADDRESSES; i++)
+			all[n++] = q->families[f].ips[i];
 	question_free(q);
 	done(arg, all, n, why);
 }
@@ -88,26 +105,38 @@ static void decide(struct question *q, const char *why)
 
 static void add(struct question *q, const struct ip *ip)
 {
-	int f = ip_is_v4(ip) ? 0 : 1;
+	struct family *f = &q->families[ip_is_v4(ip) ? 0 : 1];
 
-	if (q->n[f] < LOOKUP_ADDRESSES)
-		q->ips[f][q->n[f]++] = *ip;
+	if (f->n < LOOKUP_ADDRESSES)
+		f->ips[f->n++] = *ip;
+}
+
+static bool has_addresses(const struct question *q)
+{
+	return q->families[0].n || q->families[1].n;
+}
+
+static struct endpoint server_of(const struct question *q)
+{
+	return (struct endpoint){ .ip = q->l->routing.name_servers[q->server], .port = DNS_PORT };
 }
 
 static void send_form(struct question *q)
 {
-	struct lookup *l = q->l;
-	const struct endpoint to = { .ip = l->routing.name_servers[q->server], .port = DNS_PORT };
-	uint8_t message[300];
+	const struct endpoint to = server_of(q);
 
-	for (int f = 0; f < FAMILIES; f++) {
-		size_t len = dns_build_question((uint16_t)(q->id + f), &q->forms[q->form], types[f], message, sizeof(message));
+	for (int i = 0; i < FAMILIES; i++) {
+		struct family *f = &q->families[i];
+		uint8_t *message = f->message + DNS_EXCHANGE_HEAD;
 
-		q->answered[f] = false;
-		q->n[f] = 0;
-		q->port->egress->ops->send(q->port, &to, (struct packet_marks){ .ttl = 64 }, message, len);
+		dns_exchange_end(&f->exchange);
+		f->answered = f->failed = false;
+		f->n = 0;
+		f->len = dns_build_question((uint16_t)(q->id + i), &q->forms[q->form], types[i], message, QUESTION_MAX);
+		put16(f->message, (uint16_t)f->len);
+		q->port->egress->ops->send(q->port, &to, (struct packet_marks){ .ttl = 64 }, message, f->len);
 	}
-	loop_arm(l->loop, &q->timer, loop_now(l->loop) + PATIENCE);
+	loop_arm(q->l->loop, &q->timer, loop_now(q->l->loop) + PATIENCE);
 }
 
 static void ask_next_server(struct question *q)
@@ -128,6 +157,8 @@ static void on_timer(struct timer *t)
 
 	if (q->decided)
 		tell(q);
+	else if (has_addresses(q))
+		decide(q, NULL);
 	else
 		ask_next_server(q);
 }
@@ -140,10 +171,18 @@ static void collect(void *arg, const struct dns_name *name, const struct ip *ip,
 		add(q, ip);
 }
 
-static void on_both(struct question *q)
+/* One of them has come to an end. */
+static void on_family(struct question *q)
 {
-	if (q->n[0] || q->n[1]) {
+	const struct family *f = q->families;
+
+	if (!f[0].answered || !f[1].answered)
+		return;
+	if (has_addresses(q)) {
 		decide(q, NULL);
+	} else if (f[0].failed || f[1].failed) {
+		q->refused = true;
+		ask_next_server(q);
 	} else if (++q->form == q->n_forms) {
 		decide(q, "the target knows no such name");
 	} else {
@@ -152,30 +191,61 @@ static void on_both(struct question *q)
 	}
 }
 
+/* Takes an answer, if it is the one to @f's question. */
+static bool take_answer(struct family *f, const uint8_t *data, size_t len, struct dns_message *ret)
+{
+	struct question *q = f->q;
+	size_t i = (size_t)(f - q->families);
+	struct dns_question asked;
+	struct dns_cursor c;
+
+	if (dns_parse(data, len, ret) < 0 || !ret->response || ret->id != (uint16_t)(q->id + i))
+		return false;
+	c = dns_questions(ret);
+	if (dns_next_question(&c, &asked) <= 0 || asked.type != types[i] || !dns_name_equal(&asked.name, &q->forms[q->form]))
+		return false;
+	f->n = 0;
+	f->answered = true;
+	f->failed = ret->rcode != DNS_NOERROR && ret->rcode != DNS_NXDOMAIN;
+	dns_each_address(ret, collect, q);
+	return true;
+}
+
+/* Without an answer, what there is of the one that was cut off counts. */
+static void on_exchanged(struct dns_exchange *x, const uint8_t *answer, size_t len)
+{
+	struct family *f = container_of(x, struct family, exchange);
+	struct dns_message m;
+
+	if (f->q->decided)
+		return;
+	if (!len || !take_answer(f, answer, len, &m))
+		f->failed = !f->n;
+	f->answered = true;
+	on_family(f->q);
+}
+
 static void on_datagram(void *arg, const struct endpoint *from, struct packet_marks marks, const uint8_t *data, size_t len)
 {
 	struct question *q = arg;
-	struct dns_question asked;
+	const struct endpoint server = server_of(q);
+	struct family *f = NULL;
 	struct dns_message m;
-	struct dns_cursor c;
-	int f;
 
-	if (q->decided || !ip_equal(&from->ip, &q->l->routing.name_servers[q->server]) || dns_parse(data, len, &m) < 0 || !m.response)
+	if (q->decided || !ip_equal(&from->ip, &server.ip))
 		return;
-	c = dns_questions(&m);
-	f = (uint16_t)(m.id - q->id);
-	if (f >= FAMILIES || q->answered[f] || dns_next_question(&c, &asked) <= 0 || asked.type != types[f] ||
-	    !dns_name_equal(&asked.name, &q->forms[q->form]))
+	for (int i = 0; i < FAMILIES && !f; i++)
+		if (!q->families[i].answered && !q->families[i].exchange.loop && take_answer(&q->families[i], data, len, &m))
+			f = &q->families[i];
+	if (!f)
 		return;
-	if (m.rcode != DNS_NOERROR && m.rcode != DNS_NXDOMAIN) {
-		q->refused = true;
-		ask_next_server(q);
+	if (m.truncated && !f->failed) {
+		f->answered = false;
+		loop_arm(q->l->loop, &q->timer, loop_now(q->l->loop) + PATIENCE);
+		dns_exchange_start(&f->exchange, q->l->loop, &q->l->target, &server, f->message, DNS_EXCHANGE_HEAD + f->len);
 		return;
 	}
-	q->answered[f] = true;
-	dns_each_address(&m, collect, q);
-	if (q->answered[0] && q->answered[1])
-		on_both(q);
+	on_family(q);
 }
 
 static void on_error(void *arg, const struct endpoint *to, const struct icmp_error *error, const uint8_t *data, size_t len)
@@ -263,6 +333,10 @@ struct question *lookup_ask(struct lookup *l, const char *name, lookup_done_fn d
 	if (!q)
 		return NULL;
 	*q = (struct question){ .l = l, .done = done, .arg = arg, .timer.on_due = on_timer };
+	for (int f = 0; f < FAMILIES; f++) {
+		q->families[f].q = q;
+		q->families[f].exchange.on_answer = on_exchanged;
+	}
 	if (getrandom(&q->id, sizeof(q->id), GRND_NONBLOCK) < 0)
 		q->id = (uint16_t)loop_now(l->loop);
 	list_append(&l->questions, &q->node);

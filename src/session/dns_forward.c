@@ -5,24 +5,21 @@
  * program's. When nothing comes within FORWARD_TIME the next server is used for the next question; the program's own resolver repeats its own.
  *
  *   by UDP: one port for all ─► the answer, also a truncated one: then the program asks once more, by TCP
- *   by TCP: a connection each ─► its length and the question ─► the same of the answer
+ *   by TCP: dns_exchange.c ─► the answer
  *              └─ refused, or ended early: by UDP after all, since some servers know nothing else */
 #include "session/dns_forward.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/fd.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "net/bytes.h"
+#include "session/dns_exchange.h"
 #include "session/routing.h"
 
-enum { MAX_FORWARDS = 4096, HEAD = 2 };
+enum { MAX_FORWARDS = 4096, HEAD = DNS_EXCHANGE_HEAD };
 #define FORWARD_TIME (5 * LOOP_SECOND)
 
 /* One question that waits for its answer. */
@@ -35,12 +32,7 @@ struct forward {
 	struct dns_question question;
 	struct timer timer;
 	struct deferred reap;
-	struct dial *dial; /* by TCP, until it is connected */
-	struct watch watch; /* from then on */
-	uint8_t *answer;    /* once its length is known */
-	size_t at, answer_len; /* @at: of what is sent, then of what is read, lengths included */
-	bool asked;
-	uint8_t head[HEAD];
+	struct dns_exchange exchange; /* by TCP */
 	size_t len;
 	uint8_t message[]; /* with its length before it */
 };
@@ -80,24 +72,12 @@ struct dns_forwarder *dns_forwarder_new(struct loop *loop, struct egress **host,
 
 static void reap(struct deferred *r)
 {
-	struct forward *f = container_of(r, struct forward, reap);
-
-	free(f->answer);
-	free(f);
-}
-
-static void hang_up(struct forward *f)
-{
-	if (f->dial && *f->d->host)
-		f->dial->egress->ops->abandon(f->dial);
-	f->dial = NULL;
-	if (f->watch.added)
-		loop_close(f->d->loop, &f->watch);
+	free(container_of(r, struct forward, reap));
 }
 
 static void forward_end(struct forward *f)
 {
-	hang_up(f);
+	dns_exchange_end(&f->exchange);
 	loop_disarm(f->d->loop, &f->timer);
 	table_remove(&f->d->forwards, &f->node);
 	loop_defer(f->d->loop, &f->reap, reap);
@@ -218,76 +198,14 @@ static void ask_by_udp(struct forward *f)
 		port->egress->ops->send(port, &f->server, (struct packet_marks){ .ttl = 64 }, f->message + HEAD, f->len - HEAD);
 }
 
-static void give_up_tcp(struct forward *f)
+static void on_exchanged(struct dns_exchange *x, const uint8_t *answer, size_t len)
 {
-	hang_up(f);
+	struct forward *f = container_of(x, struct forward, exchange);
+
+	if (len && deliver(f, &f->server, answer, len))
+		return;
+	dns_exchange_end(x);
 	ask_by_udp(f);
-}
-
-/* Returns what recv() does. */
-static ssize_t read_some(struct forward *f)
-{
-	uint8_t *place = f->answer ? f->answer + f->at - HEAD : f->head + f->at;
-	ssize_t n = recv(f->watch.fd, place, (f->answer ? f->answer_len + HEAD : HEAD) - f->at, MSG_DONTWAIT);
-
-	if (n > 0)
-		f->at += (size_t)n;
-	if (n > 0 && !f->answer && f->at == HEAD) {
-		f->answer_len = get16(f->head);
-		f->answer = f->answer_len ? malloc(f->answer_len) : NULL;
-		if (!f->answer)
-			return 0;
-	}
-	return n;
-}
-
-static ssize_t send_some(struct forward *f)
-{
-	ssize_t n = send(f->watch.fd, f->message + f->at, f->len - f->at, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	f->at += n > 0 ? (size_t)n : 0;
-	if (f->at == f->len) {
-		f->asked = true;
-		f->at = 0;
-		return loop_rewatch(f->d->loop, &f->watch, EPOLLIN) < 0 ? 0 : n;
-	}
-	return n;
-}
-
-static void on_connection(struct watch *w, uint32_t ready)
-{
-	struct forward *f = container_of(w, struct forward, watch);
-	ssize_t n = f->asked ? read_some(f) : send_some(f);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0 || (f->answer && f->at == HEAD + f->answer_len && !deliver(f, &f->server, f->answer, f->answer_len)))
-		give_up_tcp(f);
-}
-
-static void on_dialed(void *arg, int error)
-{
-	struct forward *f = arg;
-	struct dial *dial = f->dial;
-	int fd;
-
-	f->dial = NULL;
-	fd = error ? -error : egress_dial_take(dial);
-	if (fd >= 0 && loop_watch(f->d->loop, &f->watch, fd, EPOLLOUT, on_connection) == 0)
-		return;
-	if (fd >= 0)
-		close(fd);
-	give_up_tcp(f);
-}
-
-static void ask_by_tcp(struct forward *f)
-{
-	const struct endpoint any = { .ip = ip_is_v4(&f->server.ip) ? IP_ANY4 : IP_ANY6 };
-	struct egress *host = *f->d->host;
-	int error = host ? host->ops->dial(host, &any, &f->server, on_dialed, f, &f->dial) : ENETUNREACH;
-
-	if (error != EINPROGRESS)
-		on_dialed(f, error);
 }
 
 void dns_forwarder_ask(struct dns_forwarder *d, const struct dns_asker *who, const struct dns_question *question, const uint8_t *message, size_t len)
@@ -302,7 +220,8 @@ void dns_forwarder_ask(struct dns_forwarder *d, const struct dns_asker *who, con
 		d->next_id = (uint16_t)(d->next_id * 25173u + 13849u); /* not guessable is the source port; the id only tells them apart */
 	while (table_find(&d->forwards, &d->next_id, sizeof(d->next_id)));
 	*f = (struct forward){ .d = d, .id = d->next_id, .original_id = get16(message), .who = *who, .question = *question,
-			       .timer.on_due = on_timeout, .len = HEAD + len };
+			       .timer.on_due = on_timeout,
+			       .exchange.on_answer = on_exchanged, .len = HEAD + len };
 	put16(f->message, (uint16_t)len);
 	memcpy(f->message + HEAD, message, len);
 	put16(f->message + HEAD, f->id);
@@ -310,7 +229,7 @@ void dns_forwarder_ask(struct dns_forwarder *d, const struct dns_asker *who, con
 	table_add(&d->forwards, &f->node, &f->id, sizeof(f->id));
 	loop_arm(d->loop, &f->timer, loop_now(d->loop) + FORWARD_TIME);
 	if (who->connection)
-		ask_by_tcp(f);
+		dns_exchange_start(&f->exchange, d->loop, d->host, &f->server, f->message, f->len);
 	else
 		ask_by_udp(f);
 }
