@@ -64,10 +64,12 @@ static void on_connection(struct watch *w, uint32_t ready)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0)
+	if (n <= 0) {
 		give_up(x);
-	else if (x->answer && x->at == HEAD + x->answer_len)
+	} else if (x->answer && x->at == HEAD + x->answer_len) {
+		loop_close(x->loop, w);
 		x->on_answer(x, x->answer, x->answer_len);
+	}
 }
 
 static void on_dialed(void *arg, int error)
