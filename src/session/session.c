@@ -419,8 +419,7 @@ static int start(struct session *s, struct error *err)
 void session_run(const struct session_options *options, int launcher)
 {
 	struct session s = { .options = options, .keeper = -1, .guard = -1, .lend = -1, .anchor = -1, .program = -1, .described = -1,
-			     .twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
-				       .listeners = { -1, -1 }, .diag = -1, .agent_diag = -1 } };
+			     .twin = TWIN_NONE };
 	struct error err = { 0 };
 	int kept[] = { launcher, options->log_fd, options->user_ns };
 

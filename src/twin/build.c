@@ -346,6 +346,9 @@ void twin_cut(int net_ns)
 	twin_rules_remove();
 }
 
+const struct twin TWIN_NONE = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
+				.listeners = { -1, -1 }, .diag = -1, .agent_diag = -1 };
+
 void twin_close(struct twin *t)
 {
 	int *fds[] = { &t->user_ns, &t->net_ns, &t->uts_ns, &t->relay_ns, &t->packet_in, &t->packet_out,

@@ -19,6 +19,8 @@ struct twin {
 	int diag, agent_diag; /* sock_diag(7) sockets of the twin: the session's, and one for an agent on this machine */
 	uint32_t relay_index, lo_index; /* of v0 and lo in the relay namespace */
 };
+/* Nothing yet. */
+extern const struct twin TWIN_NONE;
 
 /* Whose the twin is: of a user namespace that is there already (a container engine's), or with -1 of the program's user. */
 struct twin_owner {

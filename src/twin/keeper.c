@@ -248,8 +248,7 @@ int keeper_build(int sock, const struct target_info *info, const char *target, s
 	struct request r = { .what = REQUEST_BUILD };
 	struct answer a;
 	ssize_t len;
-	struct twin twin = { .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
-			     .listeners = { -1, -1 }, .diag = -1, .agent_diag = -1 };
+	struct twin twin = TWIN_NONE;
 	_cleanup_fd_ int memfd = target_info_memfd(info, err);
 	int fds[TWIN_FDS], *slots[TWIN_FDS];
 	size_t n = 0, next = 0;

@@ -81,8 +81,7 @@ static int user_namespace(const struct twin_owner *owner, struct error *err)
 
 int twin_unshare(const struct twin_owner *owner, struct twin *ret, struct error *err)
 {
-	*ret = (struct twin){ .user_ns = -1, .net_ns = -1, .uts_ns = -1, .relay_ns = -1, .packet_in = -1, .packet_out = -1,
-			      .listeners = { -1, -1 }, .diag = -1, .agent_diag = -1 };
+	*ret = TWIN_NONE;
 	ret->user_ns = user_namespace(owner, err);
 	if (error_is_set(err))
 		return -1;
