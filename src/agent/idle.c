@@ -80,6 +80,13 @@ static void on_term(int number)
 	told = 1;
 }
 
+/* As poll(2). Where there is no room for one more, those who come aren't looked at: they wait. */
+static int wait_for_agents(struct pollfd *p, size_t n, const struct timespec *timeout, const sigset_t *unblocked)
+{
+	p[0].events = n <= AGENTS_MAX ? POLLIN : 0;
+	return ppoll(p, n, timeout, unblocked);
+}
+
 /* Those that have come since the last time; each is told that it is to end, @when that is so. */
 static size_t take_agents(struct pollfd *p, size_t n, bool when)
 {
@@ -101,7 +108,7 @@ static int end_agents(struct pollfd *p, size_t n)
 		send(p[i].fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	n = take_agents(p, n, true);
 	while (n > 1) {
-		if (poll(p, n, -1) < 0 && errno != EINTR)
+		if (wait_for_agents(p, n, NULL, NULL) < 0 && errno != EINTR)
 			return 1;
 		n = take_agents(p, drop_ended(p, n), true);
 	}
@@ -117,7 +124,7 @@ static int serve(int listener, int wait_ms, const sigset_t *unblocked)
 
 	while (!told) {
 		const struct timespec wait = { linger / 1000, linger % 1000 * 1000000L };
-		int r = ppoll(p, n, n > 1 ? NULL : &wait, unblocked);
+		int r = wait_for_agents(p, n, n > 1 ? NULL : &wait, unblocked);
 
 		if (r == 0)
 			return 0;

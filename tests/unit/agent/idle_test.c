@@ -12,7 +12,7 @@
 
 #include "tap.h"
 
-enum { LONG_MS = 20000, SHORT_MS = 200 };
+enum { LONG_MS = 20000, SHORT_MS = 200, BUSY_MS = 20, MANY = 257 };
 
 static char name[40];
 
@@ -93,6 +93,39 @@ static void test_last_goes(void)
 	tap_int(end_of(child, LONG_MS), 0, "and goes after the last one");
 }
 
+/* The processor time that @child has used. */
+static long time_of(pid_t child)
+{
+	struct timespec used = { 0 };
+	clockid_t clock;
+
+	if (clock_getcpuclockid(child, &clock) == 0)
+		clock_gettime(clock, &used);
+	return used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+/* More than it has room for: the last one waits without keeping it busy, and is taken when there is room. */
+static void test_many(void)
+{
+	const struct timespec pause = { .tv_nsec = 400 * 1000000L };
+	pid_t child = start();
+	int fds[MANY], good = 0;
+	long before;
+
+	for (int i = 0; i < MANY; i++)
+		good += (fds[i] = hold()) >= 0;
+	tap_int(good, MANY, "many agents hold it");
+	before = time_of(child);
+	nanosleep(&pause, NULL);
+	tap_ok(time_of(child) - before < BUSY_MS, "and don't keep it busy");
+	close(fds[0]);
+	kill(child, SIGTERM);
+	tap_int(is_readable(fds[MANY - 1], LONG_MS), 1, "one that had no room is told, too");
+	for (int i = 1; i < MANY; i++)
+		close(fds[i]);
+	tap_int(end_of(child, LONG_MS), 0, "and the last one's end is the end");
+}
+
 int main(void)
 {
 	snprintf(name, sizeof(name), "test-%d", getpid());
@@ -100,5 +133,6 @@ int main(void)
 	test_told(SIGINT);
 	test_nobody();
 	test_last_goes();
+	test_many();
 	return tap_done();
 }
