@@ -285,13 +285,16 @@ void agent_free(struct agent *a)
 struct client *agent_serve(struct agent *a, const struct attach_session *session, int sock, struct error *err)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	int r = 0;
+	int log = session->log, r = 0;
 
 	if (!s) {
+		client_transport_close(&session->transport);
+		fd_closep(&log);
+		fd_closep(&sock);
 		error_set(err, ENOMEM, "serve a session");
 		return NULL;
 	}
-	*s = (struct session){ .agent = a, .sock = sock, .log = session->log, .leave.on_due = on_session_leave };
+	*s = (struct session){ .agent = a, .sock = sock, .log = log, .leave.on_due = on_session_leave };
 	list_append(&a->sessions, &s->node);
 	s->client = client_new(&a->services, &session->transport, err);
 	if (s->client && session->info)

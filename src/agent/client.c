@@ -21,7 +21,6 @@
 #include "relay/unix_bridge.h"
 #include "tunnel/mux.h"
 
-enum { CLIENT_SUBSCRIPTIONS = 4096 }; /* of one session's at a time */
 #define LAST_STEP (20 * (uint64_t)LOOP_MS)
 #define COUNT_STEP LOOP_SECOND
 
@@ -122,9 +121,9 @@ static void answer(struct client *c, uint32_t id, const struct error *refused)
 
 static int subscribe(struct client *c, struct subscription *want, struct error *err)
 {
-	if (c->draining || !c->services->target || subscriber_set_count(&c->subscribers) >= CLIENT_SUBSCRIPTIONS) {
+	if (c->draining || !c->services->target) {
 		subscription_fini(want);
-		return error_set(err, 0, c->draining ? "the agent has been told to end" : "no more ports can be subscribed");
+		return error_set(err, 0, c->draining ? "the agent has been told to end" : "no port can be subscribed: there is no target");
 	}
 	if (want->mode == SUBSCRIPTION_CHECK) {
 		int rc = c->services->check(c->services->arg, want, err);
@@ -259,18 +258,27 @@ static void on_offer(void *arg, int fd, int twin)
 	subscriptions_look_again(c->services->subscriptions, &c->subscribers);
 }
 
+void client_transport_close(const struct client_transport *t)
+{
+	const int fds[] = { t->in, t->out == t->in ? -1 : t->out, t->lend, t->root };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
 struct client *client_new(const struct client_services *services, const struct client_transport *transport, struct error *err)
 {
+	_cleanup_fd_ int lend = -1, root = -1;
 	struct client *c = calloc(1, sizeof(*c));
-	_cleanup_fd_ int lend = transport->lend, root = transport->root;
 
 	if (!c) {
-		close(transport->in);
-		if (transport->out != transport->in)
-			close(transport->out);
+		client_transport_close(transport);
 		error_set(err, ENOMEM, "serve a session");
 		return NULL;
 	}
+	lend = transport->lend;
+	root = transport->root;
 	c->services = services;
 	c->twin_fd = -1;
 	c->unserved = services->target ? -1 : fd_steal(&lend);

@@ -37,6 +37,7 @@ struct client_transport {
 	int in, out, lend, root;
 };
 
+void client_transport_close(const struct client_transport *t);
 /* @services stays the caller's; the transport is owned, also when this fails. NULL with @err. */
 struct client *client_new(const struct client_services *services, const struct client_transport *transport, struct error *err);
 /* Ends its subscriptions, resets its streams, and hangs up. Not from inside one of its own calls, but for on_end. */

@@ -233,6 +233,7 @@ static int serve_session(struct host *h, const struct arguments *arguments, stru
 	if (rc == 0)
 		rc = agent_settle(&entry, &failure);
 	if (rc < 0) {
+		fd_closep(&sock); /* the name is free for who can make use of it */
 		steal_lookup_free(lookup);
 		free(session.info);
 		session.info = NULL;

@@ -112,6 +112,12 @@ void subscriptions_watch(struct subscriptions *r, struct subscriptions_watcher *
 	list_append(&r->watchers, &w->node);
 }
 
+/* Bytes of JSON. */
+static size_t text_of(const struct subscription *s)
+{
+	return (s->http_filter ? strlen(s->http_filter) : 0) + (s->http_options ? strlen(s->http_options) : 0);
+}
+
 /* Unlists it, tells the watchers before @until (NULL: all), and frees it. */
 static void take_out(struct subscriptions *r, struct subscriber *s, const struct list *until)
 {
@@ -120,6 +126,7 @@ static void take_out(struct subscriptions *r, struct subscriber *s, const struct
 	list_remove(&s->of_port);
 	list_remove(&s->of_client);
 	table_remove(&s->set->by_id, &s->by_id);
+	s->set->text -= text_of(&s->want);
 	for (struct list *n = r->watchers.next; n != &r->watchers && n != until; n = n->next) {
 		struct subscriptions_watcher *w = container_of(n, struct subscriptions_watcher, node);
 
@@ -200,13 +207,22 @@ static int announce(struct subscriptions *r, struct subscriber *s, struct error 
 	return 0;
 }
 
+static int check_room(const struct subscriber_set *set, const struct subscription *want, struct error *err)
+{
+	if (set->by_id.n >= SUBSCRIPTIONS_MAX)
+		return error_set(err, 0, "no more than %d ports can be subscribed", SUBSCRIPTIONS_MAX);
+	if (set->text + text_of(want) > SUBSCRIPTIONS_TEXT_MAX)
+		return error_set(err, 0, "the filters and options of all ports are more than %d MiB", SUBSCRIPTIONS_TEXT_MAX >> 20);
+	return 0;
+}
+
 static int add(struct subscriptions *r, struct client *client, struct subscriber_set *set, struct subscription *want, struct error *err)
 {
-	bool rival = settle_rivalry(r, want, err) < 0;
-	struct subscriber *s = rival ? NULL : calloc(1, sizeof(*s));
+	bool refused = check_room(set, want, err) < 0 || settle_rivalry(r, want, err) < 0;
+	struct subscriber *s = refused ? NULL : calloc(1, sizeof(*s));
 	struct place *p = s ? place_get(r, want->protocol, want->port) : NULL;
 
-	if (!rival && !p)
+	if (!refused && !p)
 		error_set(err, ENOMEM, "subscribe to port %u", want->port);
 	if (!p) {
 		free(s);
@@ -218,6 +234,7 @@ static int add(struct subscriptions *r, struct client *client, struct subscriber
 	list_append(&p->subscribers, &s->of_port);
 	list_append(&set->all, &s->of_client);
 	table_add(&set->by_id, &s->by_id, &s->want.id, sizeof(s->want.id));
+	set->text += text_of(&s->want);
 	return announce(r, s, err);
 }
 

@@ -14,10 +14,14 @@
 struct client;
 struct subscriptions;
 
+/* Of one session's at a time: how many, and the bytes of their filters and options. */
+enum { SUBSCRIPTIONS_MAX = 4096, SUBSCRIPTIONS_TEXT_MAX = 64 << 20 };
+
 /* A client's subscribers, the oldest first. */
 struct subscriber_set {
 	struct list all;
 	struct table by_id;
+	size_t text; /* bytes */
 };
 
 /* One session's wish. Valid until the watchers' on_remove returns. */

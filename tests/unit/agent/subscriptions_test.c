@@ -208,10 +208,53 @@ static void test_many(void)
 	subscriptions_free(r);
 }
 
+/* What one session may have: ports, and bytes of filters. What it has already may change all the same. */
+static void test_bounds(void)
+{
+	enum { LARGE = SUBSCRIPTION_FILTER_MAX, FIT = SUBSCRIPTIONS_TEXT_MAX / LARGE };
+	struct subscriptions *r = subscriptions_new(on_lost);
+	char *large = malloc(LARGE + 1);
+	struct wish w = { 1, 1, SUBSCRIPTION_STEAL, CONCURRENT_ABORT, NULL, 0 };
+	struct client ann;
+	struct error err;
+	int good = 0;
+
+	client_init(&ann, "ann");
+	memset(large, 'x', LARGE);
+	large[LARGE] = '\0';
+	for (; w.id <= SUBSCRIPTIONS_MAX; w.id++, w.port++)
+		good += put(r, &ann, &w, &err) == 0;
+	tap_int(good, SUBSCRIPTIONS_MAX, "as many ports as a session may have");
+	tap_int(put(r, &ann, &w, &err), -1, "and one more");
+	tap_str(err.text, "no more than 4096 ports can be subscribed", "why not");
+	w.id = w.port = 7;
+	tap_int(put(r, &ann, &w, &err), 0, "one of them changes");
+	tap_int((int)subscriber_set_count(&ann.subscribers), SUBSCRIPTIONS_MAX, "and all are there");
+	subscriptions_drop_all(r, &ann.subscribers);
+	w.filter = large;
+	for (w.id = 1, good = 0; w.id <= FIT; w.id++)
+		good += put(r, &ann, &w, &err) == 0;
+	tap_int(good, FIT, "as much of filters");
+	tap_int(put(r, &ann, &w, &err), -1, "and one more");
+	tap_str(err.text, "the filters and options of all ports are more than 64 MiB", "why not");
+	w.id = 1;
+	large[0] = 'y';
+	tap_int(put(r, &ann, &w, &err), 0, "one of them becomes another");
+	subscriptions_drop(r, &ann.subscribers, 2);
+	w.id = FIT + 1;
+	tap_int(put(r, &ann, &w, &err), 0, "one goes, and there is room again");
+	subscriptions_drop_all(r, &ann.subscribers);
+	tap_int((int)ann.subscribers.text, 0, "none is left");
+	subscriber_set_fini(&ann.subscribers);
+	subscriptions_free(r);
+	free(large);
+}
+
 int main(void)
 {
 	test_rivals();
 	test_watchers();
 	test_many();
+	test_bounds();
 	return tap_done();
 }
