@@ -53,6 +53,12 @@ for command in ("exec", "container", "ls", "port-forward", "dump", "diagnose", "
     missing = [name for letter, name in options if not re.search(rf"Fl (-{name}{'|' + letter if letter else ''})\b", MAN)]
     ok(options and not missing, f"the manual page has the options of {command}", missing)
 
+# What only tests set has no place there; keys have theirs in docs/configuration.md.
+variables = {v for path in sorted((SOURCE / "src").glob("*/*.c")) for v in re.findall(r'\bgetenv\("(MIRRORD_[A-Z_]+)"|is_true\("(MIRRORD_[A-Z_]+)"', path.read_text())}
+variables = {a or b for a, b in variables} - {"MIRRORD_STEAL", "MIRRORD_TUNNEL"}
+missing = [v for v in sorted(variables) if f"Ev {v}" not in MAN]
+ok(variables and not missing, "the manual page has the environment variables", missing)
+
 schema = json.loads(run("config", "schema").stdout)
 try:
     jsonschema.Draft7Validator.check_schema(schema)
