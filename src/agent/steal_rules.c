@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: MIT
 /* The table.
  *
- *   pre, after DNAT: a SYN to a stolen port of this host ─► tproxy ─► the agent's listener. Nothing else of a connection is looked at, so those
- *        that were there before stay as they are. After DNAT the port is the one that the target's program listens on: where a mesh
- *        redirects a port to its proxy, the connection that the proxy then makes (over lo) is the one that is taken. A port is stolen for the
- *        families and at the addresses that somebody listens at: who asks for another one is answered, or refused, by the target's own kernel.
- *   full, a part of `pre`: while the queue of the program that has a port is full, its SYNs are dropped, as its own kernel would. The client knocks
+ *   pre, after DNAT: a SYN to a stolen port of this host ─► tproxy ─► the port's own listener of the agent's, else the common one. After DNAT
+ *        the port is the one that the target's program listens on: where a mesh redirects a port to its proxy, the connection that the proxy
+ *        then makes (over lo) is the one that is taken. A port is stolen for the families and at the addresses that somebody listens at: who
+ *        asks for another one is answered, or refused, by the target's own kernel.
+ *        An ACK goes the same way: with SYN cookies (the listener's queue of SYNs is full, be it by a flood or since it is short; or
+ *        net.ipv4.tcp_syncookies is 2) the kernel keeps nothing of a client, and looks for a listener when the last packet of the handshake
+ *        comes. That one may be lost, so a client's first data may be it, too, or its end. What belongs to a connection tproxy finds before it
+ *        looks for a listener: so those that were there before stay as they are.
+ *   full, a part of it: while the queue of the program that has a port is full, its SYNs are dropped, as its own kernel would. The client knocks
  *        again. For the handshake is the target's kernel's, and done before the agent, or the program's machine, has heard of the client.
  *   out: what the agent sends in a client's name carries AGENT_MARK, which exempts it from `pre`. Its SYN puts its four addresses into `passed`.
  *        What the target's program answers to these gets the mark too, is routed once more, and so comes back to the agent instead of
  *        leaving for the client. Conntrack would do the same in less text, but it would follow every connection of the target's from
  *        then on, and drop packets when its table is full.
  *
- * tproxy gives a SYN to a listener that is there and lets it pass otherwise. The table goes with our socket (`flags owner`). Either is enough
+ * tproxy gives a packet to a listener that is there and lets it pass otherwise. The table goes with our socket (`flags owner`). Either is enough
  * for the target's port to be its own again when we die.
  *
  * Where tproxy can't take them, the kernel's look-up of listeners does, from the same ports (steal_lookup.c).
  *
  * Without tproxy in the kernel, `redirect` does it (NAT, so conntrack is on then): for new connections alone, too, since it looks at SYNs.
- * The listener is on the wildcard address then, and the original destination is asked for. UDP can't be stolen so. */
+ * conntrack leads what follows to where the SYN went. The listener is on the wildcard address then, and the original destination is asked for. UDP
+ * can't be stolen so. */
 #include "agent/steal_rules.h"
 
 #include <errno.h>
@@ -55,18 +60,18 @@ struct left {
 };
 
 static const struct {
-	const char *nfproto, *ip, *address, *own_address, *set, *ports[SETS], *left[2], *own;
+	const char *nfproto, *ip, *address, *own_address, *set, *ports[SETS], *left[2], *own, *chain;
 } families[] = {
 	[STEAL_V4] = { "ipv4", "ip", AGENT_ADDRESS4, AGENT_ADDRESS4, "passed4", { "tcp_ports4", "udp_ports4", "tcp_full4" },
-		       { "tcp_left4", "udp_left4" }, "tcp_own4" },
+		       { "tcp_left4", "udp_left4" }, "tcp_own4", "tcp4" },
 	[STEAL_V6] = { "ipv6", "ip6", "[" AGENT_ADDRESS6 "]", "[::ffff:" AGENT_ADDRESS4 "]", "passed6", { "tcp_ports6", "udp_ports6", "tcp_full6" },
-		       { "tcp_left6", "udp_left6" }, "tcp_own6" },
+		       { "tcp_left6", "udp_left6" }, "tcp_own6", "tcp6" },
 };
 
 /* Link-local addresses mean nothing without their link; they stay with the target's program. */
 #define NOT_LINK_LOCAL "ip6 daddr != fe80::/10 ip6 saddr != fe80::/10"
 #define SYN "tcp flags & (fin|syn|rst|ack) == syn"
-#define ACK "tcp flags & (fin|syn|rst|ack) == ack"
+#define ACK "tcp flags & (syn|rst|ack) == ack" /* the client may have ended its side with it */
 
 /* What of a protocol is taken: text for the rules. @flags: of TCP. */
 static void write_taken(FILE *f, const char *flags, bool udp, int v)
@@ -108,38 +113,36 @@ static void write_full(FILE *f, const char *only, int v)
 	fprintf(f, " drop\n");
 }
 
-/* Ports with a listener of their own; the others go on. With SYN cookies the kernel knows a connection first by the last packet of its handshake,
- * and would look for the listener of the target's program; what belongs to a connection tproxy finds, and leaves it there. */
-static void write_own(FILE *f, const char *only, int v)
+/* Where what may begin a connection to a stolen port goes: to the port's own listener, else to the common one. */
+static void write_tcp(FILE *f, const struct steal_listeners *l, int v)
 {
-	static const char *const flags[] = { SYN, ACK };
+	const char *ip = families[v].ip;
 
-	for (int i = 0; i < 2; i++) {
-		fprintf(f, "    %s ", only);
-		write_taken(f, flags[i], false, v);
-		fprintf(f, " tproxy %s to %s : tcp dport map @%s accept\n", families[v].ip, families[v].own_address, families[v].own);
-	}
+	fprintf(f, "  chain %s {\n", families[v].chain);
+	fprintf(f, "    %s daddr . tcp dport @%s accept\n    fib daddr type != local accept\n", ip, families[v].left[TCP]);
+	fprintf(f, "    " SYN " tcp dport @%s drop\n", families[v].ports[FULL]);
+	fprintf(f, "    meta l4proto tcp tproxy %s to %s : tcp dport map @%s accept\n", ip, families[v].own_address, families[v].own);
+	fprintf(f, "    meta l4proto tcp tproxy %s to %s:%u accept\n  }\n", ip, families[v].address, l->tcp[v]);
 }
 
 static void write_pre(FILE *f, const struct steal_listeners *l)
 {
+	static const char *const flags[] = { ACK, SYN };
+
+	for (int v = 0; v < 2; v++)
+		if (l->tcp[v])
+			write_tcp(f, l, v);
 	fprintf(f, "  chain pre { type filter hook prerouting priority %d; policy accept;\n    meta mark %d accept\n", AFTER_DNAT, AGENT_MARK);
 	for (int v = 0; v < 2; v++) {
 		const char *only = v == STEAL_V6 ? NOT_LINK_LOCAL : of_family(l, v);
 
-		if (l->tcp[v]) {
-			write_full(f, only, v);
-			write_own(f, only, v);
-		}
-		for (int udp = 0; udp < 2; udp++) {
-			uint16_t listener = udp ? l->udp[v] : l->tcp[v];
-
-			if (!listener)
-				continue;
-			fprintf(f, "    %s ", only);
-			write_taken(f, udp ? "" : SYN, udp, v);
-			fprintf(f, " tproxy %s to %s:%u accept\n", families[v].ip, families[v].address, listener);
-		}
+		for (int i = 0; i < 2 && l->tcp[v]; i++)
+			fprintf(f, "    %s %s tcp dport @%s goto %s\n", only, flags[i], families[v].ports[TCP], families[v].chain);
+		if (!l->udp[v])
+			continue;
+		fprintf(f, "    %s ", only);
+		write_taken(f, "", true, v);
+		fprintf(f, " tproxy %s to %s:%u accept\n", families[v].ip, families[v].address, l->udp[v]);
 	}
 	fprintf(f, "  }\n");
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""serve_http.py NAME PORT[,PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes, /cut a part of
+"""serve_http.py NAME [IP:]PORT[,[IP:]PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes, /cut a part of
 an answer, and, when a byte of the request's body has come, a reset. With ROOTS clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
 
 import hashlib
@@ -71,6 +71,11 @@ class Server(http.server.ThreadingHTTPServer):
         pass
 
 
+class Server6(Server):
+    """For IPv4, too, at ::."""
+    address_family = socket.AF_INET6
+
+
 def close(*_):
     for server in servers:
         server.socket.close()
@@ -79,7 +84,7 @@ def close(*_):
         time.sleep(60)
 
 
-servers = [Server(("0.0.0.0", int(port)), Handler) for port in ports.split(",")]
+servers = [(Server6 if ":" in ip else Server)((ip or "0.0.0.0", int(port)), Handler) for ip, _, port in (p.rpartition(":") for p in ports.split(","))]
 signal.signal(signal.SIGUSR1, close)
 for further in servers[1:]:
     threading.Thread(target=further.serve_forever, daemon=True).start()
