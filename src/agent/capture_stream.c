@@ -332,7 +332,7 @@ void capture_streams_free(struct capture_streams *all)
 static int start_process(struct capture_streams *all, int *ret_sock)
 {
 	int sock = -1, kept;
-	pid_t pid = fd_fork_connected(SOCK_STREAM | SOCK_NONBLOCK, &kept, 1, &sock);
+	pid_t pid = fd_fork_connected("mirrord-mirror", SOCK_STREAM | SOCK_NONBLOCK, &kept, 1, &sock);
 
 	if (pid == 0)
 		run();

@@ -421,7 +421,6 @@ static void settle(void)
 
 	log_init("mirrord-agent", LOG_LEVEL_ERROR, -1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "mirrord-mirror");
 	for (int i = 0; i <= STDERR_FILENO; i++)
 		close(i);
 	nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -485,7 +484,7 @@ pid_t mirror_process_start(int ring, int *ret_control, struct error *err)
 {
 	int kept[] = { -1, ring };
 	/* Before it yields to everybody else: then it may be long until it runs. */
-	pid_t pid = fd_fork_connected(SOCK_SEQPACKET | SOCK_NONBLOCK, kept, 2, ret_control);
+	pid_t pid = fd_fork_connected("mirrord-mirror", SOCK_SEQPACKET | SOCK_NONBLOCK, kept, 2, ret_control);
 
 	if (pid == 0)
 		run();

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,7 +21,6 @@ static _Noreturn void watch(int fd)
 	close(STDOUT_FILENO);
 	fd_drop_stderr();
 	setsid();
-	prctl(PR_SET_NAME, "mirrord-watch");
 	signal(SIGTERM, SIG_IGN);
 	while (read(fd, &byte, 1) < 0 && errno == EINTR)
 		;
@@ -35,7 +33,7 @@ int watchdog_start(struct watchdog *w, struct error *err)
 	int kept;
 
 	w->fd = -1;
-	w->pid = fd_fork_connected(SOCK_STREAM, &kept, 1, &w->fd);
+	w->pid = fd_fork_connected("mirrord-watch", SOCK_STREAM, &kept, 1, &w->fd);
 	if (w->pid == 0)
 		watch(kept);
 	return w->pid < 0 ? error_set(err, errno, "start the watchdog") : 0;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -151,7 +152,7 @@ int fd_keep_only(int *fds, size_t n)
 }
 
 /* The child's end of a pipe is closed with all the rest. */
-static pid_t fork_with(int *fds, size_t n)
+static pid_t fork_with(const char *name, int *fds, size_t n)
 {
 	int done[2], saved;
 	char byte;
@@ -161,6 +162,7 @@ static pid_t fork_with(int *fds, size_t n)
 		return -1;
 	pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_NAME, name);
 		if (fd_keep_only(fds, n) < 0)
 			_exit(1);
 		return 0;
@@ -174,7 +176,7 @@ static pid_t fork_with(int *fds, size_t n)
 	return pid;
 }
 
-pid_t fd_fork_connected(int type, int *fds, size_t n, int *ret_sock)
+pid_t fd_fork_connected(const char *name, int type, int *fds, size_t n, int *ret_sock)
 {
 	int pair[2];
 	pid_t pid;
@@ -182,7 +184,7 @@ pid_t fd_fork_connected(int type, int *fds, size_t n, int *ret_sock)
 	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	fds[0] = pair[1];
-	pid = fork_with(fds, n);
+	pid = fork_with(name, fds, n);
 	if (pid == 0)
 		return 0;
 	fd_closep(&pair[1]);

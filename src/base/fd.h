@@ -30,10 +30,10 @@ void fd_drop_stderr(void);
  * Returns 0, or -1 with errno. */
 int fd_keep_only(int *fds, size_t n);
 /* fork() for a process that is to stay, and gets no more than 0 to 2 and the @n descriptors, there moved as above. The parent goes on when the child
- * has let go of all others: what it closes then is closed, however late the child runs. The two are connected by a unix socket pair of @type (SOCK_…;
- * CLOEXEC): the child's end is @fds[0], whatever stood there, the parent's *ret_sock. When the parent's is closed, by its death, too, the child reads
- * the end. Returns as fork(2) does. */
-pid_t fd_fork_connected(int type, int *fds, size_t n, int *ret_sock);
+ * is called @name (15 bytes at most) and has let go of all others: what it closes then is closed, however late the child runs. The two are connected
+ * by a unix socket pair of @type (SOCK_…; CLOEXEC): the child's end is @fds[0], whatever stood there, the parent's *ret_sock. When the parent's is
+ * closed, by its death, too, the child reads the end. Returns as fork(2) does. */
+pid_t fd_fork_connected(const char *name, int type, int *fds, size_t n, int *ret_sock);
 int fd_set_nonblocking(int fd, bool on);
 /* Whether closing the TCP socket @fd resets its connection (SO_LINGER of 0 seconds, socket(7)), or ends it. Accepted sockets inherit it. Returns 0,
  * or -1 with errno. */

@@ -196,7 +196,6 @@ static void run(const char *text, int sock)
 	char ready = '!';
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "mirrord-jq");
 	sock = dup2(sock, STDIN_FILENO);
 	close_range(STDIN_FILENO + 1, ~0U, 0);
 	limit_memory();
@@ -229,7 +228,7 @@ void jq_runner_start(struct jq_runner *r, const char *text)
 
 	if (r->pid)
 		return;
-	r->pid = fd_fork_connected(SOCK_STREAM, &end, 1, &r->sock);
+	r->pid = fd_fork_connected("mirrord-jq", SOCK_STREAM, &end, 1, &r->sock);
 	if (r->pid == 0) {
 		run(text, end);
 		_exit(0);

@@ -101,7 +101,6 @@ static _Noreturn void run(struct kube *k, const struct kube_place *p, enum log_l
 	struct error err = { 0 };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "mirrord-pod");
 	fd_drop_stderr();
 	log_init("mirrord-pod", level, fds[1] >= 0 ? fds[1] : STDERR_FILENO);
 	w.fd = fds[0];
@@ -125,7 +124,7 @@ static _Noreturn void run(struct kube *k, const struct kube_place *p, enum log_l
 int kube_pod_watch_start(struct kube *k, const struct kube_place *p, enum log_level level, int log_fd, int *ret_fd, struct error *err)
 {
 	int kept[] = { -1, log_fd };
-	pid_t pid = fd_fork_connected(SOCK_STREAM, kept, 2, ret_fd);
+	pid_t pid = fd_fork_connected("mirrord-pod", SOCK_STREAM, kept, 2, ret_fd);
 
 	if (pid == 0)
 		run(k, p, level, kept);

@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -94,7 +93,6 @@ static _Noreturn void run(const struct kube_replicas_options *o, int fds[2])
 	struct replicas r = { .options = o };
 	struct error err = { 0 };
 
-	prctl(PR_SET_NAME, "mirrord-pods");
 	signal(SIGCHLD, SIG_DFL); /* the credential plugin's */
 	fd_drop_stderr();
 	log_init("mirrord-pods", o->log_level, fds[1] >= 0 ? fds[1] : STDERR_FILENO);
@@ -114,7 +112,7 @@ static _Noreturn void run(const struct kube_replicas_options *o, int fds[2])
 int kube_replicas_start(const struct kube_replicas_options *options, int *ret_fd, struct error *err)
 {
 	int kept[] = { -1, options->log_fd };
-	pid_t pid = fd_fork_connected(SOCK_SEQPACKET, kept, 2, ret_fd);
+	pid_t pid = fd_fork_connected("mirrord-pods", SOCK_SEQPACKET, kept, 2, ret_fd);
 
 	if (pid == 0)
 		run(options, kept);

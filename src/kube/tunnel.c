@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -458,7 +457,6 @@ void kube_tunnel_run(const struct kube_tunnel_options *options, int control)
 	struct tunnel t = { .options = options, .control = control };
 	struct error err = { 0 };
 
-	prctl(PR_SET_NAME, "mirrord-kube");
 	signal(SIGCHLD, SIG_DFL); /* the credential plugin's */
 	log_init("mirrord-kube", options->log_level, options->log_fd >= 0 ? options->log_fd : STDERR_FILENO);
 	if (find_target(&t, &err) == 0 && check_host_network(&t, &err) == 0) {

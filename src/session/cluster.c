@@ -63,7 +63,7 @@ struct cluster *cluster_start(struct loop *loop, const struct kube_tunnel_option
 	struct cluster *c = calloc(1, sizeof(*c));
 	int control, kept[] = { -1, options->log_fd }, r;
 	struct kube_tunnel_options its = *options;
-	pid_t pid = c ? fd_fork_connected(SOCK_SEQPACKET, kept, 2, &control) : -1;
+	pid_t pid = c ? fd_fork_connected("mirrord-kube", SOCK_SEQPACKET, kept, 2, &control) : -1;
 
 	if (pid < 0) {
 		error_set(err, errno, "start the process that carries the tunnel");

@@ -19,6 +19,8 @@
 #include "base/table.h"
 #include "twin/privilege.h"
 
+#define NAME "mirrord-resolve" /* of the process */
+
 /* A lookup of a name that doesn't answer takes a thread for ten seconds. */
 enum { THREADS = 32, STACK = 512 * 1024, MAX_PENDING = 4096, BUFFER = 4 << 20 };
 
@@ -125,7 +127,7 @@ static void serve(int sock, uid_t uid, gid_t gid)
 	pthread_t thread;
 	static int shared;
 
-	if (orphan_settle("mirrord-resolve", &sock, 1) < 0 || (geteuid() == 0 && uid != 0 && privilege_become(uid, gid, &err) < 0))
+	if (orphan_settle(NAME, &sock, 1) < 0 || (geteuid() == 0 && uid != 0 && privilege_become(uid, gid, &err) < 0))
 		_exit(1);
 	shared = sock;
 	fd_set_nonblocking(sock, 0);
@@ -187,7 +189,7 @@ static void on_answer(struct watch *w, uint32_t events)
 static int start(struct resolver *r)
 {
 	int size = BUFFER, kept;
-	pid_t child = fd_fork_connected(SOCK_SEQPACKET, &kept, 1, &r->sock);
+	pid_t child = fd_fork_connected(NAME, SOCK_SEQPACKET, &kept, 1, &r->sock);
 
 	setsockopt(child ? r->sock : kept, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	if (child == 0)

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -92,10 +94,23 @@ static int status_of(int (*test)(void), size_t row)
 	return status;
 }
 
-/* What the parent closes after it is closed, and the child has what it was given. */
+static bool is_called(pid_t pid, const char *name)
+{
+	char path[64], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		abort();
+	close(fd);
+	return strcmp(text, name) == 0;
+}
+
+/* What the parent closes after it is closed, the child has its name, and what it was given. */
 static void test_fork(void)
 {
-	int closed = 0, given = 0, ended = 0, status;
+	int closed = 0, named = 0, given = 0, ended = 0, status;
 
 	for (int i = 0; i < 50; i++) {
 		int own = -1, other[2], also[2], kept[2];
@@ -105,11 +120,12 @@ static void test_fork(void)
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other) < 0 || pipe2(also, O_CLOEXEC) < 0)
 			abort();
 		kept[1] = also[1];
-		child = fd_fork_connected(SOCK_STREAM, kept, 2, &own);
+		child = fd_fork_connected("a-child", SOCK_STREAM, kept, 2, &own);
 		if (child == 0)
 			_exit(kept[0] != 3 || kept[1] != 4 || read(3, &byte, 1) != 1 || write(4, &byte, 1) != 1 || read(3, &byte, 1) != 0);
 		close(other[1]);
 		closed += recv(other[0], &byte, 1, MSG_DONTWAIT) == 0;
+		named += is_called(child, "a-child\n");
 		given += write(own, "x", 1) == 1 && read(also[0], &byte, 1) == 1 && byte == 'x';
 		close(own);
 		close(also[0]);
@@ -120,6 +136,7 @@ static void test_fork(void)
 		ended += status == 0;
 	}
 	tap_int(closed, 50, "what the parent closes is closed");
+	tap_int(named, 50, "the child is called what it is to be");
 	tap_int(given, 50, "the child has what it was given");
 	tap_int(ended, 50, "and reads the end when the parent closes its socket");
 }
