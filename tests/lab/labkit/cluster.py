@@ -99,6 +99,14 @@ SERVE = {"services": serve_services, "outside": serve_outside, "pod": serve_pod,
          "router": serve_storage, "calico": serve_calico, "multus": serve_multus}
 
 
+def _late(text):
+    """What of a namespace's links and addresses, as `ip -o` shows them, takes no packets yet."""
+    lines = [line.split() for line in text.splitlines()]
+    links = {words[1] for words in lines if "qdisc" in words and words[words.index("qdisc") + 1] == "noop" and "LOWER_UP" in words[2]}
+    addresses = {words[3].partition("/")[0] for words in lines if words[2] == "inet6" and "tentative" not in words}
+    return links | addresses - {words[1] for words in lines if words[0] == "local"}
+
+
 class Cluster:
     def __init__(self, sandbox):
         self.sandbox = sandbox
@@ -323,12 +331,13 @@ class Cluster:
         return self.nodes[node].start(["sleep", "infinity"], env={"PATH": "/usr/bin:/bin"}).pid
 
     def _wait_for_links(self):
-        """The end of a veth pair that was set up before its peer drops what is sent until a work of the kernel's (linkwatch) has run."""
+        """Until packets pass everywhere. The end of a veth pair that was set up before its peer drops what is sent until a work of the kernel's
+        (linkwatch) has run; what comes for a new IPv6 address is lost until another (addrconf_dad_work) has made its local route."""
         end = time.monotonic() + 2 * PROMPT
-        for node in self.nodes.values():
-            while any("LOWER_UP" in line and "qdisc noop " in line for line in node.run(["ip", "-o", "link", "show", "up"]).splitlines()):
+        for place in (self.sandbox, *self.nodes.values()):
+            while late := _late(place.run(["sh", "-c", "ip -o link show up; ip -o -6 address; ip -o -6 route show table local"])):
                 if time.monotonic() > end:
-                    raise RuntimeError(f"{node.name}: a link doesn't get ready")
+                    raise RuntimeError(f"{getattr(place, 'name', 'the host')}: not ready: {', '.join(sorted(late))}")
                 time.sleep(0.02)
 
     def _wait_ready(self):
