@@ -118,11 +118,17 @@ def _new(before, after):
     return sorted(f"{k} {v}".strip() for k, v in after.items() if k not in before)
 
 
+def _gone(before, after):
+    """Mounts: what a test takes away others miss."""
+    return sorted(f"{k} (gone)" for k in before if k.startswith("mount ") and k not in after)
+
+
 def wait_same(before, cluster, seconds):
     """What is new; waits @seconds for the end of what is on its way out."""
     end = time.monotonic() + seconds * PATIENCE
     while True:
-        left = _new(before, take(cluster, network=False))
+        now = take(cluster, network=False)
+        left = _new(before, now) + _gone(before, now)
         if not left:
             left = _new(before, take(cluster))
         if not left or time.monotonic() > end:

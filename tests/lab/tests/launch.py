@@ -94,6 +94,7 @@ def jail():
     def bind(path):
         os.makedirs(top + "/jail" + path, exist_ok=True)
         linux.mount(path, top + "/jail" + path, None, linux.MS_BIND | linux.MS_REC)
+        linux.mount(None, top + "/jail" + path, None, linux.MS_REC | linux.MS_PRIVATE)  # or /dev/pts goes when that below the jail does
         mounted.append(top + "/jail" + path)
     linux.mount("tmpfs", top, "tmpfs")
     linux.mount(None, top, None, linux.MS_SHARED)
