@@ -4,7 +4,6 @@ which is no SYN."""
 
 import contextlib
 import json
-import subprocess
 
 from labkit import plan
 from labkit.incoming import FIRST, Program, Real, client, taken
