@@ -108,7 +108,25 @@ static size_t count(const struct node *n)
 	return sum;
 }
 
-static struct node *alias(struct reader *r, const yaml_event_t *e)
+/* Levels; of a scalar, 1. */
+static int height(const struct node *n)
+{
+	int most = 0;
+
+	for (const struct node *c = n->child; c; c = c->next) {
+		int h = height(c);
+
+		most = h > most ? h : most;
+	}
+	return most + 1;
+}
+
+static void refuse_depth(struct reader *r, size_t place)
+{
+	FAIL(r, place, "more than %d arrays and objects within each other", NODE_DEPTH);
+}
+
+static struct node *alias(struct reader *r, const yaml_event_t *e, int depth)
 {
 	const char *name = (const char *)e->data.alias.anchor;
 
@@ -120,6 +138,10 @@ static struct node *alias(struct reader *r, const yaml_event_t *e)
 		r->copied += count(r->anchors[i].node);
 		if (r->copied > COPIES_MAX) {
 			FAIL(r, at(r, e->start_mark), "too much is repeated by aliases");
+			return NULL;
+		}
+		if (depth + height(r->anchors[i].node) > NODE_DEPTH) {
+			refuse_depth(r, at(r, e->start_mark));
 			return NULL;
 		}
 		n = node_clone(r->s->arena, r->anchors[i].node);
@@ -197,7 +219,7 @@ static struct node *value(struct reader *r, yaml_event_t *e, int depth)
 	struct node *n = NULL;
 
 	if (depth >= NODE_DEPTH) {
-		FAIL(r, place, "more than %d arrays and objects within each other", NODE_DEPTH);
+		refuse_depth(r, place);
 		return NULL;
 	}
 	if (e->type == YAML_SCALAR_EVENT) {
@@ -210,7 +232,7 @@ static struct node *value(struct reader *r, yaml_event_t *e, int depth)
 		n = mapping(r, place, depth + 1);
 		remember(r, e->data.mapping_start.anchor, n);
 	} else if (e->type == YAML_ALIAS_EVENT) {
-		n = alias(r, e);
+		n = alias(r, e, depth);
 	}
 	return n;
 }

@@ -56,6 +56,10 @@ static const struct {
 	{ "yaml: no end", "yaml", "key: \"a\n", "t.yaml:2:1: found unexpected end of stream while scanning a quoted scalar" },
 	{ "yaml: twice", "yaml", "key: a\nkey: b\n", "t.yaml:2:1: \"key\" stands here twice" },
 	{ "yaml: alias", "yaml", "key: *a\n", "t.yaml:1:6: the anchor &a isn't known here" },
+	{ "yaml: deep by an alias", "yaml",
+	  "key: &a [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n"
+	  "api: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[*a]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
+	  "t.yaml:2:46: more than 64 arrays and objects within each other" },
 	{ "yaml: two documents", "yaml", "key: a\n---\nkey: b\n", "t.yaml:2:1: a second document" },
 	{ "yaml: key", "yaml", "? [a]\n: b\n", "t.yaml:1:3: a key must be a string" },
 	{ "yaml: no is a string", "yaml", "api: no\n", "t.yaml:1:6: api: expected true or false, found the string \"no\"" },
