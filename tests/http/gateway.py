@@ -33,8 +33,9 @@ def old(handler, refuse=REFUSALS["answers 400"]):
 
 
 @contextlib.contextmanager
-def scene(handler, **more):
-    app, program = Node("http2", "app"), old(handler, **more)
+def between(program):
+    """A server of HTTP/2, and @program's."""
+    app = Node("http2", "app")
     d = Divert(app, program)
     try:
         yield d, program
@@ -43,6 +44,10 @@ def scene(handler, **more):
         d.close()
         app.close()
         program.close()
+
+
+def scene(handler, **more):
+    return between(old(handler, **more))
 
 
 def saying(c, request):
@@ -222,7 +227,6 @@ if (process.argv[2] !== 'answered') s.on('response', () => s.end('two'));
 """
 
 
-@contextlib.contextmanager
 def early_scene(post):
     """A server that gets the head of a POST, and then the connection, for post(connection, head)."""
     def serve(c, number):
@@ -233,15 +237,7 @@ def early_scene(post):
                 c.send(reply("next"))
         REFUSALS["answers 400"](c)
 
-    app, program = Node("http2", "app"), Server(serve)
-    d = Divert(app, program)
-    try:
-        yield d, program
-        expect("failures of the program", program.failures, [])
-    finally:
-        d.close()
-        app.close()
-        program.close()
+    return between(Server(serve))
 
 
 @test
