@@ -6,6 +6,7 @@ Where a line is broken is the author's business, up to 150 columns: clang-format
 So a file is compared with what clang-format makes of it gap by gap: what stands before each character that is no white space, nothing, space
 or a line break. A break on either side is right; space on one and nothing on the other is not. Left out is what clang-format misreads:
 casts in macros, `a < b, c > d` as a C++ template."""
+import concurrent.futures
 import re
 import subprocess
 import sys
@@ -50,9 +51,11 @@ def check(path):
         yield text.count("\n", 0, text.index("\n\n\n")) + 2, "two empty lines"
 
 
-status = 0
-for path in sys.argv[1:]:
-    for number, what in check(path):
-        print(f"{path}:{number}: {what}")
-        status = 1
-sys.exit(status)
+def complaints(path):
+    return [f"{path}:{number}: {what}\n" for number, what in check(path)]
+
+
+with concurrent.futures.ProcessPoolExecutor() as pool:
+    found = "".join(line for lines in pool.map(complaints, sys.argv[1:], chunksize=4) for line in lines)
+sys.stdout.write(found)
+sys.exit(bool(found))
