@@ -19,6 +19,7 @@ from .resume import find_agents
 from .targets import objects
 
 BULK = 192 << 20
+ROUNDS = 7  # of one command in turn with its peers, whose rates differ by a half from one time to the next
 # Sends so many bytes as it is asked for in a line.
 SOURCE = """
 import socketserver
@@ -186,7 +187,7 @@ def near(kit):
     with objects(kit, source()):
         kit.wait_ready("pod/source")
         ratios, alike, pings = [], [], []
-        for _ in range(3):
+        for _ in range(ROUNDS):
             kubectl, copy, ours = by_kubectl(kit, BULK), by_copy(kit, BULK), by_us(kit, BULK)
             show("bulk", f"kubectl exec head {BULK / kubectl / 1e6:.0f} MB/s, kubectl exec of a program that copies from the same server "
                          f"{BULK / copy / 1e6:.0f} MB/s, a connection of ours {BULK / ours / 1e6:.0f} MB/s")
