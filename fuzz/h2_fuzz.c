@@ -31,8 +31,9 @@ static struct h2_link *choose(void *arg, struct http_request *r, enum h2_lack *r
 }
 
 /* Nothing is asked here; so whoever lacks an answer has it when that is looked at. */
-static void on_wait(void *arg)
+static uint64_t on_wait(void *arg)
 {
+	return 1;
 }
 
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
@@ -79,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += n + 1;
 		size -= n + 1;
 	}
-	h2_give_up_bodies(run.h2);
+	h2_give_up_bodies(run.h2, 1);
 	h2_free(run.h2);
 	return 0;
 }

@@ -85,11 +85,14 @@ void http_end(struct http_conn *c)
 static void on_timer(struct timer *t)
 {
 	struct http_conn *c = container_of(t, struct http_conn, timer);
+	uint64_t next;
 
 	if (c->stage == HTTP_LINGERS) {
 		http_end(c);
 	} else if (c->h2) {
-		h2_give_up_bodies(c->h2);
+		next = h2_give_up_bodies(c->h2, loop_now(c->port->loop));
+		if (next)
+			loop_arm(c->port->loop, &c->timer, next);
 		http_run(c);
 	} else if (c->wants_body) {
 		c->gave_up_body = true;

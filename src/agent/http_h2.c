@@ -74,12 +74,13 @@ static struct h2_link *choose(void *arg, struct http_request *r, enum h2_lack *r
 	return link_to(c, choice == HTTP_NOBODY ? http_home(c) : t);
 }
 
-static void on_wait(void *arg)
+static uint64_t on_wait(void *arg)
 {
 	struct http_conn *c = arg;
 
 	if (!c->timer.index)
 		http_set_timer(c, http_body_ms(c->port));
+	return loop_now(c->port->loop) + http_body_ms(c->port) * (uint64_t)LOOP_MS;
 }
 
 static void on_answers(void *arg)

@@ -15,18 +15,24 @@ static bool body_is_known(struct http_conn *c, const uint8_t *data, size_t len)
 	return h1_wait_more(&c->wait, data + c->head_len, len - c->head_len, http_body_max(c->port)) || c->gave_up_body || c->client.ended;
 }
 
-/* A client that waits for leave to send its body gets it from us. */
-static void ask_for_body(struct http_conn *c, size_t have)
+/* The time for it begins with its first byte, when its client waits for leave to send it. */
+static void wait_for_body(struct http_conn *c, size_t have)
+{
+	c->wants_body = true;
+	if (!c->timer.index && (have || !c->request.expects))
+		http_set_timer(c, http_body_ms(c->port));
+}
+
+/* A client that waits for leave to send its body gets it from us, behind the answers before it. */
+static void say_continue(struct http_conn *c)
 {
 	static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-	if (!c->wants_body)
-		http_set_timer(c, http_body_ms(c->port));
-	c->wants_body = true;
-	if (c->request.expects && !c->own_continue && !have && !c->n_waiting) {
-		c->own_continue = true;
-		http_end_write(c, &c->client, answer, strlen(answer));
-	}
+	if (!c->wants_body || !c->request.expects || c->own_continue || c->n_waiting || backlog_len(&c->held) != c->head_len)
+		return;
+	c->own_continue = true;
+	http_end_write(c, &c->client, answer, strlen(answer));
+	http_set_timer(c, http_body_ms(c->port));
 }
 
 /* Asks the filters, which have seen the head already, and the body now. */
@@ -57,7 +63,7 @@ static bool decide(struct http_conn *c, const uint8_t *data, size_t len)
 		if (!c->wants_body)
 			c->wait = h1_wait_begin(&c->request);
 		if (!body_is_known(c, data, len)) {
-			ask_for_body(c, len - c->head_len);
+			wait_for_body(c, len - c->head_len);
 			return false;
 		}
 		choice = choose_by_body(c, data + c->head_len, &t);
@@ -96,7 +102,7 @@ static bool read_head(struct http_conn *c, const uint8_t *data, size_t len)
 	ssize_t n;
 
 	if (c->wants_body && !body_is_known(c, data, len)) {
-		ask_for_body(c, len - c->head_len);
+		wait_for_body(c, len - c->head_len);
 		return false;
 	}
 	n = c->wants_body || c->asked ? (ssize_t)c->head_len : h1_find_head(&c->scan, data, len);
@@ -304,6 +310,7 @@ bool http_take_requests(struct http_conn *c)
 		moved = true;
 	if (c->stage != HTTP_DIVIDES)
 		return moved;
+	say_continue(c);
 	if (c->upgrading ? c->client.more : c->client.ended && !c->decided && !c->asking && (c->starved || !backlog_len(&c->held))) {
 		on_end(c);
 		return true;

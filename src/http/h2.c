@@ -358,10 +358,17 @@ void h2_leave(struct h2_link *l)
 	l->leaving = true;
 }
 
-void h2_give_up_bodies(struct h2 *h)
+uint64_t h2_give_up_bodies(struct h2 *h, uint64_t now)
 {
-	for (struct list *n = h->streams.next; n != &h->streams; n = n->next)
-		h2_stream_give_up_body(container_of(n, struct h2_stream, node));
+	uint64_t next = 0;
+
+	for (struct list *n = h->streams.next; n != &h->streams; n = n->next) {
+		uint64_t until = h2_stream_give_up_body(container_of(n, struct h2_stream, node), now);
+
+		if (until && (!next || until < next))
+			next = until;
+	}
+	return next;
 }
 
 void h2_take_answers(struct h2 *h)

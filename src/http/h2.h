@@ -23,8 +23,8 @@ struct h2_events {
 	/* Whose the request is: a link, made by h2_connect() when there is none yet; NULL refuses it. With *ret_lacks it isn't known yet: it
 	 * is asked again when the body is there, or with HTTP_BODY_UNKNOWN; or by h2_take_answers(). */
 	struct h2_link *(*choose)(void *arg, struct http_request *r, enum h2_lack *ret_lacks);
-	/* Bodies are waited for; h2_give_up_bodies() ends it. */
-	void (*on_wait)(void *arg);
+	/* A body is waited for: until when? h2_give_up_bodies() ends it then. */
+	uint64_t (*on_wait)(void *arg);
 	/* Requests have answers of jq programs, which lacked them. Only to be taken note of. */
 	void (*on_answers)(void *arg);
 };
@@ -70,5 +70,6 @@ size_t h2_stream_count(const struct h2_link *l);
 void h2_disconnect(struct h2_link *l, const char *why);
 /* No new streams; what is there is finished. */
 void h2_leave(struct h2_link *l);
-void h2_give_up_bodies(struct h2 *h);
+/* Those whose time is over @now. When the next one's is; 0: none is waited for. */
+uint64_t h2_give_up_bodies(struct h2 *h, uint64_t now);
 void h2_take_answers(struct h2 *h);

@@ -32,6 +32,8 @@ static enum h2_name name_of(struct span name)
 		return memcmp(name.at, "host", 4) == 0 ? H2_HOST : H2_NAMES;
 	case 5:
 		return memcmp(name.at, ":path", 5) == 0 ? H2_PATH : H2_NAMES;
+	case 6:
+		return memcmp(name.at, "expect", 6) == 0 ? H2_EXPECT : H2_NAMES;
 	case 7:
 		if (memcmp(name.at, ":method", 7) == 0)
 			return H2_METHOD;

@@ -10,7 +10,7 @@
 #include "http/jq_program.h"
 
 /* Fields that are asked for by name with each request. */
-enum h2_name { H2_METHOD, H2_PATH, H2_AUTHORITY, H2_STATUS, H2_HOST, H2_CONTENT_TYPE, H2_NAMES };
+enum h2_name { H2_METHOD, H2_PATH, H2_AUTHORITY, H2_STATUS, H2_HOST, H2_CONTENT_TYPE, H2_EXPECT, H2_NAMES };
 
 /* A header block as it comes: lines "name: value", and where they are in it. */
 struct h2_block {
@@ -56,6 +56,8 @@ struct h2_stream {
 	struct h2 *h2;
 	struct h2_half halves[2];
 	enum h2_lack lacks; /* so nobody has it yet; its head is the server's half's, which has no link */
+	uint64_t body_until; /* its body is waited for; 0: it was not */
+	bool own_continue;   /* we said 100, so the server's isn't passed on */
 	struct jq_answers answers;
 	bool answered;
 	bool no_body; /* the request ends with its head */
@@ -120,5 +122,6 @@ void h2_on_close(struct h2_half *half, uint32_t error);
 void h2_stream_free(struct h2_stream *s);
 /* Its server can't answer: 502 with @why, or a reset. */
 void h2_stream_fail(struct h2_stream *s, const char *why);
-void h2_stream_give_up_body(struct h2_stream *s);
+/* When its time is over @now; that time else, or 0 when it waits for none. */
+uint64_t h2_stream_give_up_body(struct h2_stream *s, uint64_t now);
 void h2_stream_take_answers(struct h2_stream *s);

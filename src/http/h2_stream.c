@@ -201,6 +201,28 @@ static void pay(struct h2_stream *s)
 	to->paid += unpaid;
 }
 
+/* A client that waits for leave to send its body gets it from us. */
+static void say_continue(struct h2_stream *s)
+{
+	static const nghttp2_nv status = { (uint8_t *)":status", (uint8_t *)"100", 7, 3, NGHTTP2_NV_FLAG_NONE };
+	struct h2_half *client = &s->halves[H2_CLIENT_HALF];
+
+	if (!span_is(h2_block_known(&s->halves[H2_SERVER_HALF].head, H2_EXPECT), "100-continue") || client->ended)
+		return;
+	s->own_continue = true;
+	nghttp2_submit_headers(client->link->session, NGHTTP2_FLAG_NONE, client->id, NULL, &status, 1, NULL);
+}
+
+static void wait_for_body(struct h2_stream *s)
+{
+	pay(s);
+	if (s->body_until)
+		return;
+	s->body_until = s->h2->events->on_wait(s->h2->arg);
+	if (!s->halves[H2_SERVER_HALF].paid)
+		say_continue(s);
+}
+
 /* Whose is it? The head is the server's half's already, the body is in its queue, as far as it has come. */
 static void decide(struct h2_stream *s, enum http_body body_state)
 {
@@ -217,8 +239,7 @@ static void decide(struct h2_stream *s, enum http_body body_state)
 	if (s->lacks == H2_LACKS_ANSWERS)
 		return;
 	if (s->lacks == H2_LACKS_BODY) {
-		pay(s);
-		s->h2->events->on_wait(s->h2->arg);
+		wait_for_body(s);
 		return;
 	}
 	jq_answers_fini(&s->answers);
@@ -310,6 +331,13 @@ static void forward_interim(struct h2_stream *s)
 	h2_block_fini(&from->block);
 }
 
+/* The client has heard it already. */
+static void forget_continue(struct h2_stream *s)
+{
+	s->own_continue = false;
+	h2_block_fini(&s->halves[H2_SERVER_HALF].block);
+}
+
 int h2_on_block(struct h2_half *half, bool end)
 {
 	struct h2_stream *s = stream_of(half);
@@ -318,6 +346,8 @@ int h2_on_block(struct h2_half *half, bool end)
 
 	if (half->index == H2_CLIENT_HALF && h2_block_known(b, H2_METHOD).at)
 		on_request(s, end);
+	else if (half->index == H2_SERVER_HALF && s->own_continue && span_is(status, "100"))
+		forget_continue(s);
 	else if (half->index == H2_SERVER_HALF && status.len && *status.at == '1')
 		forward_interim(s);
 	else if (half->index == H2_SERVER_HALF && status.at)
@@ -352,10 +382,14 @@ int h2_on_data(struct h2_half *half, const uint8_t *data, size_t len)
 	return 0;
 }
 
-void h2_stream_give_up_body(struct h2_stream *s)
+uint64_t h2_stream_give_up_body(struct h2_stream *s, uint64_t now)
 {
-	if (s->lacks == H2_LACKS_BODY)
-		decide(s, HTTP_BODY_UNKNOWN);
+	if (s->lacks != H2_LACKS_BODY)
+		return 0;
+	if (s->body_until > now)
+		return s->body_until;
+	decide(s, HTTP_BODY_UNKNOWN);
+	return 0;
 }
 
 void h2_stream_take_answers(struct h2_stream *s)

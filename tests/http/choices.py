@@ -84,6 +84,26 @@ def a_filter_on_bodies_says_continue_itself():
 
 
 @test
+def and_says_it_behind_the_answers_before():
+    """However long those take."""
+
+    def app(c, number):
+        c.message()
+        time.sleep(1.5)
+        c.send(reply("late"))
+        c.rest()
+
+    with scene(app, filter=BODY) as (d, a, program):
+        c = d.connect()
+        head, body = post(b'{"user": "alice"}', fields=b"Expect: 100-continue\r\n").split(b"\r\n\r\n")
+        c.send(GET % 1 + head + b"\r\n\r\n")
+        expect("the first", text(c.answer()), b"late")
+        expect("interim", c.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n")
+        c.send(body)
+        expect("the second", text(c.answer()), b"program POST / HTTP/1.1")
+
+
+@test
 def several_sessions():
     """The first that wants a request gets it; the others are told."""
     second, third = Server(naming("second")), Server(naming("third"))

@@ -86,6 +86,37 @@ def http2_bodies_decide():
 
 
 @test
+def each_body_of_http2_has_its_second():
+    """One that comes late ends no other's time, and an upload in pieces is nobody else's for that."""
+    script = r"""
+const c = require('http2').connect('http://127.0.0.1:' + process.argv[1]), out = {};
+const post = (name, ms) => { const s = c.request({':method': 'POST'}); let t = '';
+  s.setEncoding('latin1').on('data', d => t += d).on('end', () => { out[name] = JSON.parse(t).name; if (Object.keys(out).length === 4) { console.log(JSON.stringify(out)); c.close(); } });
+  s.write('{"user": "al'); setTimeout(() => s.end('ice"}'), ms); };
+post('at once', 0); post('never in time', 3500); setTimeout(() => post('across the first\'s', 500), 750); setTimeout(() => post('too late', 2500), 1000);
+"""
+    with servers(filter={"body_filter": {"body": "json", "query": "$.user", "matches": "alice"}}) as (d, app, program):
+        expect("who", json.loads(run("node", "-e", script, str(d.port))),
+               {"at once": "program", "across the first's": "program", "too late": "app", "never in time": "app"})
+
+
+@test
+def a_filter_on_bodies_of_http2_says_continue_itself():
+    """Once, whoever gets the request then."""
+    script = r"""
+const c = require('http2').connect('http://127.0.0.1:' + process.argv[1]), [user, mine] = process.argv.slice(2);
+const s = c.request({':method': 'POST', expect: '100-continue'}); let t = '', n = 0;
+s.setEncoding('latin1').on('data', d => t += d).on('end', () => { console.log(n, JSON.parse(t).name); c.close(); });
+s.on('continue', () => { if (!n++) s.end(`{"user": "${user}"}`); });
+"""
+    with servers(filter={"body_filter": {"body": "json", "query": "$.user", "matches": "alice"}}) as (d, app, program):
+        for user, name in (("alice", "program"), ("bob", "app")):
+            expect(user, run("node", "-e", script, str(d.port), user), f"1 {name}\n")
+    with servers() as (d, app, program):
+        expect("the server's own, without such a filter", run("node", "-e", script, str(d.port), "alice"), "1 app\n")
+
+
+@test
 def large_bodies_of_http2():
     with servers() as (d, app, program):
         os.makedirs(WORK, exist_ok=True)
