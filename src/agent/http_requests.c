@@ -173,11 +173,17 @@ static void begin_request(struct http_conn *c)
 	c->in_body = true;
 }
 
+/* The answer to the last request has begun, or was given: the server has said that it goes on with HTTP. */
+static bool is_answered(const struct http_conn *c)
+{
+	return !c->n_waiting || (c->n_waiting == 1 && c->current->in_body);
+}
+
 static void end_request(struct http_conn *c)
 {
 	c->in_body = false;
 	c->scan = (struct h1_scan){ 0 };
-	c->upgrading = c->request.upgrade;
+	c->upgrading = c->request.upgrade && !is_answered(c);
 	c->behind_last = c->request.last && !c->request.upgrade;
 }
 

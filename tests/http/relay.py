@@ -340,6 +340,31 @@ def a_refused_upgrade_stays_http():
 
 
 @test
+def an_upgrade_that_was_refused_before_its_body_came_stays_http():
+    """As Java's client asks for HTTP/2 with its first request, a POST too."""
+    for answer in (reply("early"), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"):
+
+        def handler(c, number):
+            c.until(b"\r\n\r\n")
+            c.send(answer)
+            c.exactly(5)
+            if b"chunked" in answer:
+                c.send(b"5\r\nearly\r\n0\r\n\r\n")
+            while True:
+                c.send(reply(c.message().split(b"\r\n")[0]))
+
+        with scene(handler, handler) as (d, app, program):
+            for mine in (b"", b"X-User: alice\r\n"):
+                c = d.connect()
+                c.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + mine + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\n")
+                early = c.until(b"\r\n\r\n")
+                c.send(b"hello")
+                expect("the answer", b"early" in c.body(early), True)
+                c.send(b"GET /2 HTTP/1.1\r\nHost: a\r\n" + mine + b"\r\n")
+                expect("the next", text(c.answer()), b"GET /2 HTTP/1.1")
+
+
+@test
 def connect_makes_a_tunnel():
     def handler(c, number):
         c.message()
