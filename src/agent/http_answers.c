@@ -19,14 +19,35 @@ static void forward(struct http_conn *c, struct division *d, const uint8_t *data
 	d->sent = d->at;
 }
 
+/* A session's program that gets no request but those that its filter wants. */
+static bool is_picky(const struct http_conn *c, const struct http_upstream *u)
+{
+	return u->taker && u->taker != http_home(c);
+}
+
+/* All that comes of it belongs to the answer, and then the connection ends: what the client sends behind its request isn't for this program. */
+static void begin_last_answer(struct http_conn *c, struct http_upstream *u)
+{
+	static const struct h1_message until_close = { .framing = H1_UNTIL_CLOSE };
+
+	c->closing = true;
+	c->upgrading = false;
+	u->body = h1_body_of(&until_close);
+	u->in_body = true;
+}
+
 /* A head has come. */
 static void begin_answer(struct http_conn *c, struct http_upstream *u, const struct h1_message *m, struct division *d)
 {
 	bool last = c->waiting[c->first] & HTTP_WAITS_LAST && c->n_waiting == 1;
 
 	/* The last answer needs no following. */
-	if (m->upgrade || m->last || last || m->framing == H1_UNTIL_CLOSE) {
+	if (m->upgrade || last || ((m->last || m->framing == H1_UNTIL_CLOSE) && !is_picky(c, u))) {
 		d->relay = true;
+		return;
+	}
+	if (m->last || m->framing == H1_UNTIL_CLOSE) {
+		begin_last_answer(c, u);
 		return;
 	}
 	if (c->upgrading && c->n_waiting == 1)
@@ -48,6 +69,18 @@ static void mark(struct http_conn *c, const struct http_upstream *u, struct divi
 	d->sent = d->at + len;
 }
 
+/* An answer, or what stands in its place, that may end anywhere. */
+static void give_up(struct http_conn *c, struct http_upstream *u, struct division *d)
+{
+	http_count_all(c->port, COUNTER_HTTP_UNSAFE);
+	log_limited(LOG_LEVEL_INFO, "http: an answer whose end is ambiguous: from here on the connection is passed on as it is");
+	d->relay = !is_picky(c, u);
+	if (d->relay)
+		return;
+	begin_last_answer(c, u);
+	c->unclear = true;
+}
+
 /* The head at d->at. False: it isn't complete, or there is nothing to be followed any more. */
 static bool follow_head(struct http_conn *c, struct http_upstream *u, struct division *d, const uint8_t *data, size_t len)
 {
@@ -61,10 +94,8 @@ static bool follow_head(struct http_conn *c, struct http_upstream *u, struct div
 	u->scan = (struct h1_scan){ 0 };
 	u->begun = true;
 	if (n < 0 || h1_parse_response(data + d->at, (size_t)n, &request, &m) < 0) {
-		http_count_all(c->port, COUNTER_HTTP_UNSAFE);
-		log_limited(LOG_LEVEL_INFO, "http: an answer whose end is ambiguous: from here on the connection is passed on as it is");
-		d->relay = true;
-		return false;
+		give_up(c, u, d);
+		return !d->relay;
 	}
 	if (m.status == 100 && c->own_continue) {
 		forward(c, d, data);
@@ -108,19 +139,29 @@ static size_t follow(struct http_conn *c, struct http_upstream *u, const uint8_t
 		}
 		n = h1_body_take(&u->body, data + d.at, len - d.at);
 		if (n < 0) {
-			http_count_all(c->port, COUNTER_HTTP_UNSAFE);
-			d.relay = true;
-			break;
+			give_up(c, u, &d);
+			if (d.relay)
+				break;
+			continue;
 		}
 		d.at += (size_t)n;
 		if (u->body.done)
 			end_answer(c, u);
 	}
 	forward(c, &d, data);
-	if (d.at < len && !c->n_waiting && !u->in_body)
-		d.relay = true; /* more than was asked for */
+	if (d.at < len && !c->n_waiting)
+		d.relay = !is_picky(c, u); /* more than was asked for */
 	*ret_relay = d.relay;
 	return d.at;
+}
+
+/* A program that says more than it was asked for, or has ended, though not all of the request has come. */
+static void drop_talker(struct http_conn *c, struct http_upstream *u)
+{
+	if (u == c->current && c->in_body)
+		http_linger(c);
+	else
+		http_upstream_drop(u);
 }
 
 static bool take_some(struct http_conn *c, struct http_upstream *u)
@@ -142,6 +183,8 @@ static bool take_some(struct http_conn *c, struct http_upstream *u)
 	}
 	if (relay && c->stage == HTTP_DIVIDES)
 		http_relay(c, u);
+	else if (c->stage == HTTP_DIVIDES && !c->n_waiting && backlog_len(&u->held))
+		drop_talker(c, u);
 	if (c->stage == HTTP_MULTIPLEXES && !http_multiplex_upgraded(c, u))
 		http_reset(c);
 	return true;
@@ -152,6 +195,10 @@ static void on_end(struct http_conn *c, struct http_upstream *u)
 {
 	if (!u->taker && !u->end.broken) {
 		http_relay(c, u); /* as the app ends without us */
+		return;
+	}
+	if (c->closing && !u->end.broken) {
+		http_linger(c);
 		return;
 	}
 	u->begun |= backlog_len(&u->held) > 0;
@@ -174,10 +221,10 @@ static bool take_ends(struct http_conn *c)
 		if ((u == c->current && c->n_waiting) || u->end.watch.fd < 0 || !http_end_has_something(c, &u->end))
 			continue;
 		moved = true;
-		if (u == c->current && (c->in_body || u->taker == http_home(c)))
+		if (u == c->current && u->taker == http_home(c))
 			http_relay(c, u);
 		else
-			http_upstream_drop(u);
+			drop_talker(c, u);
 	}
 	return moved;
 }

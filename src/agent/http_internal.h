@@ -111,6 +111,8 @@ struct http_conn {
 	uint8_t h2c[H2C_SETTINGS]; /* it asks for HTTP/2, with these settings: h2c_len bytes, or -1 */
 	int8_t h2c_len;
 	bool upgrading; /* the last of them asks for another protocol: what follows depends on the answer */
+	/* The answer that comes is the last of a program that may have no other request. With unclear, only the client knows where it ends. */
+	bool closing, unclear;
 	bool shut;
 	bool leaving; /* no filter is there any more: it ends when nothing is on its way */
 	struct h2 *h2;

@@ -189,7 +189,7 @@ static void end_request(struct http_conn *c)
 
 static bool may_go_on(const struct http_conn *c)
 {
-	return c->stage == HTTP_DIVIDES && !c->upgrading && !c->asking && c->n_waiting < HTTP_PIPELINE &&
+	return c->stage == HTTP_DIVIDES && !c->upgrading && !c->asking && (!c->closing || c->in_body) && c->n_waiting < HTTP_PIPELINE &&
 	       (!c->current || !backlog_len(&c->current->end.out));
 }
 
@@ -308,6 +308,21 @@ static void on_end(struct http_conn *c)
 		http_relay(c, NULL);
 }
 
+/* The answer on its way is the last: what comes of the client is of no use to its server. A client that asks again has seen its end. */
+static bool hear_out(struct http_conn *c)
+{
+	size_t n, heard = backlog_len(&c->held);
+
+	http_kept_take(&c->held, heard);
+	while ((n = http_end_read(c, &c->client)) > 0)
+		heard += n;
+	if (heard && c->unclear)
+		http_linger(c);
+	else if (c->client.ended && !c->client.broken)
+		http_relay(c, c->current);
+	return heard > 0;
+}
+
 bool http_take_requests(struct http_conn *c)
 {
 	bool moved = false;
@@ -317,6 +332,8 @@ bool http_take_requests(struct http_conn *c)
 	if (c->stage != HTTP_DIVIDES)
 		return moved;
 	say_continue(c);
+	if (c->closing && !c->in_body)
+		return hear_out(c) || moved;
 	if (c->upgrading ? c->client.more : c->client.ended && !c->decided && !c->asking && (c->starved || !backlog_len(&c->held))) {
 		on_end(c);
 		return true;

@@ -554,6 +554,77 @@ def a_program_that_says_close():
 
 
 @test
+def what_comes_behind_a_programs_last_answer_is_not_for_it():
+    """A request that its filter doesn't want, sent while the answer was on its way. The client hears the whole answer and an end, and asks anew."""
+    for answer in (reply("bye", fields="Connection: close\r\n"), b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nbye", b"HTTP/1.1 200 OK\r\n\r\nbye"):
+
+        def program(c, number):
+            c.message()
+            c.send(answer)
+            asked.wait(PATIENCE)
+
+        for at_once in (False, True):
+            asked = threading.Event()
+            with scene(program=program) as (d, app, p):
+                c = d.connect()
+                c.send(MINE % 1 + (GET % 2 if at_once else b""))
+                expect("the answer", c.until(b"bye"), answer)
+                if not at_once:
+                    c.send(GET % 2)
+                expect("nothing more yet", c.quiet(), True)
+                asked.set()
+                expect("then the end", c.rest(), b"")
+                expect("what the program got", p.received, [MINE % 1])
+                expect("nor has the app", b"".join(app.received), b"")
+                d.wait_closed()
+
+
+@test
+def an_ambiguous_answer_of_the_programs_gives_it_nothing_more():
+    """Only the client knows where it ends. What it asks then is for whoever it concerns, on a new connection."""
+    answers = (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
+               b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nhi\n0\r\n\r\n", b"no HTTP\r\n\r\n")
+    for answer in answers:
+
+        def program(c, number):
+            c.message()
+            c.send(answer)
+            c.rest()
+
+        with scene(program=program) as (d, app, p):
+            for end in (False, True):
+                c = d.connect()
+                c.send(MINE % 1)
+                expect("as it came", c.exactly(len(answer)), answer)
+                if end:
+                    c.end()
+                else:
+                    c.send(GET % 2)
+                expect("the end", c.rest(), b"")
+            expect("what the program got", p.received, [MINE % 1] * 2)
+            expect("counted", d.counters()["unsafe"], 2)
+            d.wait_closed()
+
+
+@test
+def more_than_was_asked_for_answers_nobody():
+    """An answer too many of the program's would be taken for the app's."""
+
+    def program(c, number):
+        c.message()
+        c.send(reply("one") + reply("too many"))
+        c.rest()
+
+    with scene(program=program) as (d, app, p):
+        c = d.connect()
+        for n in range(2):
+            c.send(MINE % n)
+            expect("the program's", text(c.answer()), b"one")
+            c.send(GET % n)
+            expect("the app's", text(c.answer()), b"app GET /%d HTTP/1.1" % n)
+
+
+@test
 def an_answer_until_the_end():
     def handler(c, number):
         c.message()
