@@ -200,9 +200,25 @@ static bool read_version(struct reader *r, struct span text)
 	return true;
 }
 
-/* The forms of RFC 9112 §3.2. */
-static void show_target(struct http_request *request, struct span target, bool connect)
+/* "http://host?query" has "/?query" for its path. */
+static struct span target_behind(struct reader *r, struct span rest)
 {
+	char *text = r->text;
+
+	if (!rest.len)
+		return span_of("/");
+	if (*rest.at == '/')
+		return rest;
+	*text = '/';
+	memcpy(text + 1, rest.at, rest.len);
+	r->text += 1 + rest.len;
+	return (struct span){ text, 1 + rest.len };
+}
+
+/* The forms of RFC 9112 §3.2. */
+static void show_target(struct reader *r, struct span target, bool connect)
+{
+	struct http_request *request = &r->view->request;
 	const char *scheme = memmem(target.at, target.len, "://", 3), *end = target.at + target.len, *path;
 
 	request->target = connect ? (struct span){ "", 0 } : target;
@@ -212,7 +228,7 @@ static void show_target(struct http_request *request, struct span target, bool c
 	for (path = scheme + 3; path < end && *path != '/' && *path != '?'; path++)
 		;
 	request->authority = (struct span){ scheme + 3, (size_t)(path - scheme) - 3 };
-	request->target = path < end && *path == '/' ? (struct span){ path, (size_t)(end - path) } : span_of("/");
+	request->target = target_behind(r, (struct span){ path, (size_t)(end - path) });
 }
 
 static bool read_request_line(struct reader *r)
@@ -243,7 +259,7 @@ static bool read_request_line(struct reader *r)
 	r->message->head = span_equal(method, span_of("HEAD"));
 	if (r->view) {
 		r->view->request.method = method;
-		show_target(&r->view->request, target, r->message->connect);
+		show_target(r, target, r->message->connect);
 	}
 	return true;
 }

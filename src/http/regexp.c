@@ -90,6 +90,7 @@ struct regex *regex_compile(struct span pattern, unsigned int flags, struct erro
 {
 	struct regex *r = prepare() ? calloc(1, sizeof(*r)) : NULL;
 	uint32_t options;
+	size_t size;
 
 	if (!r) {
 		error_set(err, ENOMEM, "compile a regular expression");
@@ -100,7 +101,8 @@ struct regex *regex_compile(struct span pattern, unsigned int flags, struct erro
 		free(r);
 		return NULL;
 	}
-	r->jit = pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE) == 0;
+	r->jit = pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE) == 0 && pcre2_pattern_info(r->code, PCRE2_INFO_JITSIZE, &size) == 0 &&
+		 size; /* none when the pattern begins with (*NO_JIT) */
 	pcre2_pattern_info(r->code, PCRE2_INFO_ALLOPTIONS, &options);
 	r->anchored = options & PCRE2_ANCHORED;
 	return r;

@@ -41,6 +41,7 @@ static const struct {
 	{ "expects", "PUT / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\nx", "PUT / body 1 expects" },
 	{ "absolute form", "GET http://a:80/x?y HTTP/1.1\r\n" H "\r\n", "GET /x?y" },
 	{ "absolute form without path", "GET http://a HTTP/1.1\r\n" H "\r\n", "GET /" },
+	{ "absolute form without path, with a query", "GET http://a?q=/1 HTTP/1.1\r\n" H "\r\n", "GET /?q=/1" },
 	{ "asterisk", "OPTIONS * HTTP/1.1\r\n" H "\r\n", "OPTIONS *" },
 	{ "a URL in a query", "GET /?u=http://x/y HTTP/1.1\r\n" H "\r\n", "GET /?u=http://x/y" },
 	{ "method of one's own", "M-SEARCH /x HTTP/1.1\r\n\r\n", "M-SEARCH /x" },

@@ -50,6 +50,8 @@ static void test_flavour(void)
 		{ "", 0, "", 1 },
 		{ "(?i)X", 0, "x", 1 },
 		{ "\\p{Lu}", 0, "aB", 1 },
+		{ "(*NO_JIT)b", 0, "ab", 1 },
+		{ "(*NO_JIT)(*UTF)b$", 0, "\xc3\xa9", 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
