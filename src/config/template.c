@@ -14,6 +14,8 @@ struct filler {
 	const struct template_values *values;
 	FILE *out;
 	size_t written;
+	struct source_edit *edits; /* the source's when all is done: errors on the way have their places in the file */
+	size_t n_edits;
 	bool good;
 };
 
@@ -136,7 +138,7 @@ static void put(struct filler *f, const char *text, size_t len)
 
 static void mark(struct filler *f, size_t from, int inside)
 {
-	struct source_edit *e = arena_push(f->s->arena, (void **)&f->s->edits, f->s->n_edits++, sizeof(*e));
+	struct source_edit *e = arena_push(f->s->arena, (void **)&f->edits, f->n_edits++, sizeof(*e));
 
 	*e = (struct source_edit){ .to = f->written, .from = from, .inside = inside };
 }
@@ -212,6 +214,8 @@ bool template_fill_in(struct source *s, const struct template_values *values)
 	f.good &= fclose(f.out) == 0;
 	s->text = arena_copy(s->arena, text ? text : "", text ? len : 0);
 	s->len = text ? len : 0;
+	s->edits = f.edits;
+	s->n_edits = f.n_edits;
 	free(text);
 	return f.good;
 }
