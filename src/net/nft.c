@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* nftables rules from text. When the kernel refuses a ruleset, each of the expressions we use is tried by itself, so that the error
- * can name the piece that is missing. */
+ * can name the piece that is missing. That may be in a target: no chain with a rule is hung where packets pass, since a rule is checked without. */
 #include "net/nft.h"
 
 #include <errno.h>
@@ -23,20 +23,15 @@ static const struct {
 	{ "nf_tables", "CONFIG_NF_TABLES_NETDEV",
 	  "add table netdev mirrord_probe; add chain netdev mirrord_probe c { type filter hook ingress device \"lo\" priority 0; }" },
 	{ "nft_fwd_netdev", "CONFIG_NFT_FWD_NETDEV",
-	  "add table netdev mirrord_probe; add chain netdev mirrord_probe c { type filter hook ingress device \"lo\" priority 0; };"
-	  "add rule netdev mirrord_probe c fwd to \"lo\"" },
+	  "add table netdev mirrord_probe; add chain netdev mirrord_probe c; add rule netdev mirrord_probe c fwd to \"lo\"" },
 	{ "nft_tproxy", "CONFIG_NFT_TPROXY",
-	  "add table inet mirrord_probe; add chain inet mirrord_probe c { type filter hook prerouting priority -150; };"
-	  "add rule inet mirrord_probe c meta l4proto tcp tproxy to :9" },
+	  "add table inet mirrord_probe; add chain inet mirrord_probe c; add rule inet mirrord_probe c meta l4proto tcp tproxy to :9" },
 	{ "nft_socket", "CONFIG_NFT_SOCKET",
-	  "add table ip mirrord_probe; add chain ip mirrord_probe c { type filter hook prerouting priority -150; };"
-	  "add rule ip mirrord_probe c socket transparent 1" },
+	  "add table ip mirrord_probe; add chain ip mirrord_probe c; add rule ip mirrord_probe c socket transparent 1" },
 	{ "nft_dup_ipv4", "CONFIG_NFT_DUP_IPV4",
-	  "add table ip mirrord_probe; add chain ip mirrord_probe c { type filter hook prerouting priority -150; };"
-	  "add rule ip mirrord_probe c dup to 169.254.1.1 device \"lo\"" },
+	  "add table ip mirrord_probe; add chain ip mirrord_probe c; add rule ip mirrord_probe c dup to 169.254.1.1 device \"lo\"" },
 	{ "nft_dup_ipv6", "CONFIG_NFT_DUP_IPV6",
-	  "add table ip6 mirrord_probe; add chain ip6 mirrord_probe c { type filter hook prerouting priority -150; };"
-	  "add rule ip6 mirrord_probe c dup to fe80::1 device \"lo\"" },
+	  "add table ip6 mirrord_probe; add chain ip6 mirrord_probe c; add rule ip6 mirrord_probe c dup to fe80::1 device \"lo\"" },
 	{ "nftables' tables that end with their owner, which came with Linux 5.12", NULL,
 	  "add table inet mirrord_probe { flags owner; }" },
 };
