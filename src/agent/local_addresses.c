@@ -24,7 +24,7 @@ struct local_addresses {
 	size_t n, room;
 	uint64_t asked;
 	int news;   /* of routes; -1: to be asked from time to time */
-	bool blind; /* the kernel doesn't tell, or there are too many */
+	bool blind; /* the kernel didn't tell when it was asked last, or there were too many */
 };
 
 struct local_addresses *local_addresses_new(void)
@@ -92,9 +92,11 @@ static bool has_news(struct local_addresses *l)
 
 bool local_addresses_has(struct local_addresses *l, const struct ip *ip, uint64_t now)
 {
-	if (ip_is_loopback(ip) || find(l, ip))
+	bool due = !l->asked || now - l->asked >= LOOP_SECOND;
+
+	if (ip_is_loopback(ip) || (find(l, ip) && !(l->blind && due)))
 		return true;
-	if (!has_news(l) && l->asked && now - l->asked < LOOP_SECOND)
+	if (!has_news(l) && !due)
 		return false;
 	l->asked = now;
 	ask(l);
