@@ -380,6 +380,7 @@ enum http_verdict condition_match(struct http_filter *f, const struct condition 
 
 enum http_verdict http_filter_match(struct http_filter *f, const struct http_request *r)
 {
+	f->budget = (struct regex_budget){ 0 };
 	return f->root ? condition_match(f, f->root, r) : HTTP_YES;
 }
 

@@ -31,8 +31,8 @@ bool http_filter_of_connection(const struct http_filter *f);
 
 enum http_verdict { HTTP_NO, HTTP_YES, HTTP_NEEDS_BODY, HTTP_NEEDS_ANSWERS };
 /* The last two only where the rest doesn't decide it: HTTP_NEEDS_BODY while body_state is HTTP_BODY_AHEAD, HTTP_NEEDS_ANSWERS while some of the
- * request's answers are pending. Takes some milliseconds at most, whatever the patterns and the request are; a request without answers waits for
- * those of jq programs, each up to JQ_LIMIT_MS of its processor time. */
+ * request's answers are pending. Takes little more than REGEX_BUDGET_US of processor time, whatever the patterns and the
+ * request are; a request without answers waits for those of jq programs, each up to JQ_LIMIT_MS of its processor time. */
 enum http_verdict http_filter_match(struct http_filter *f, const struct http_request *request);
 
 /* Evaluations that were given up, and counted as no match: a regular expression took too long, a jq program took too long or too much

@@ -48,6 +48,7 @@ struct http_filter {
 	uint16_t *ports;	/* NULL: all */
 	size_t n_ports;
 	struct http_filter_trouble trouble;
+	struct regex_budget budget; /* of the request that is looked at */
 	bool of_connection; /* it can match a connection without a request */
 };
 

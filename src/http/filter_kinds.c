@@ -22,9 +22,10 @@ static enum http_verdict verdict(bool yes)
 /* A search, with the count of those that were given up. */
 static bool matches(struct http_filter *f, const struct regex *r, struct span subject)
 {
-	int found = regex_search(r, subject);
+	bool before = f->budget.spent;
+	int found = regex_budget_is_spent(&f->budget) ? REGEX_TOO_LONG : regex_search(r, subject);
 
-	if (found == REGEX_TOO_LONG)
+	if (found == REGEX_TOO_LONG && !before)
 		f->trouble.regex++;
 	return found == 1;
 }

@@ -112,6 +112,7 @@ static bool search(struct jp_run *run, const struct jp_operand *call, const json
 	struct error why = { 0 };
 	int found;
 
+	run->over |= regex_budget_is_spent(&run->budget);
 	if (!jp_step(run, SEARCH_STEPS + (call->regex ? 0 : COMPILE_STEPS)))
 		return false;
 	if (!call->regex) {

@@ -60,7 +60,8 @@ struct jp_result {
 struct jp_run {
 	json_t *root, *current;
 	size_t steps;
-	bool over; /* the steps are used up */
+	struct regex_budget budget;
+	bool over; /* the steps are used up, or the time for searches is */
 };
 
 struct jp_function {

@@ -26,6 +26,7 @@ enum {
 	STACK_MIN = 32 << 10, /* of the JIT's code, one for all */
 	STACK_MAX = 512 << 10,
 	PATTERN_MAX = 64 << 10,
+	UNWATCHED = 8,	      /* searches between two looks at the clock */
 };
 
 struct regex {
@@ -124,19 +125,15 @@ static uint64_t clock_us(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* The time that a search has. On a busy machine some of it is others': only processor time counts. Reading that clock is a system call, so it
- * is read when the other one, which is cheap, says that the time may be up. */
-struct time_limit {
-	uint64_t end, cpu_end;
-};
-
-static void time_limit_begin(struct time_limit *t)
+/* The time that a search has, or several. On a busy machine some of it is others': only processor time counts. Reading that clock is a system call,
+ * so it is read when the other one, which is cheap, says that the time may be up. */
+static void time_begin(struct regex_budget *t, unsigned int us)
 {
-	t->end = clock_us(CLOCK_MONOTONIC) + REGEX_LIMIT_US;
-	t->cpu_end = clock_us(CLOCK_THREAD_CPUTIME_ID) + REGEX_LIMIT_US;
+	t->end = clock_us(CLOCK_MONOTONIC) + us;
+	t->cpu_end = clock_us(CLOCK_THREAD_CPUTIME_ID) + us;
 }
 
-static bool time_is_up(struct time_limit *t)
+static bool time_is_up(struct regex_budget *t)
 {
 	uint64_t now = clock_us(CLOCK_MONOTONIC), cpu;
 
@@ -147,6 +144,17 @@ static bool time_is_up(struct time_limit *t)
 		return true;
 	t->end = now + (t->cpu_end - cpu);
 	return false;
+}
+
+/* Most requests don't get to the first look. */
+bool regex_budget_is_spent(struct regex_budget *b)
+{
+	if (b->spent || ++b->searches % UNWATCHED)
+		return b->spent;
+	if (!b->end)
+		time_begin(b, REGEX_BUDGET_US);
+	b->spent = time_is_up(b);
+	return b->spent;
 }
 
 /* Tries the places from @from on, before @to, each with @steps. */
@@ -167,7 +175,7 @@ static int try_places(const struct regex *r, struct span subject, size_t from, s
 }
 
 /* The places from @from on, before @to, one by one. */
-static int try_each(const struct regex *r, struct span subject, size_t from, size_t to, size_t steps, struct time_limit *limit)
+static int try_each(const struct regex *r, struct span subject, size_t from, size_t to, size_t steps, struct regex_budget *limit)
 {
 	for (size_t at = from; at < to; at++) {
 		int found = try_places(r, subject, at, at + 1, steps);
@@ -185,7 +193,7 @@ int regex_search(const struct regex *r, struct span subject)
 	size_t places = r->anchored ? 1 : subject.len + 1;
 	size_t steps = r->jit ? SLICE_STEPS : SLICE_STEPS / SLOWER;
 	size_t slice = SLICE_BYTES / (subject.len + 1) + 1;
-	struct time_limit limit = { 0 };
+	struct regex_budget limit = { 0 };
 	int found = 0;
 
 	if (slice > places)
@@ -198,7 +206,7 @@ int regex_search(const struct regex *r, struct span subject)
 		if (found == 1 || (found == 0 && to == places) || places == 1)
 			break;
 		if (!limit.end)
-			time_limit_begin(&limit);
+			time_begin(&limit, REGEX_LIMIT_US);
 		if (found == REGEX_TOO_LONG)
 			found = try_each(r, subject, at, to, steps, &limit);
 		if (!found && time_is_up(&limit))

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "http/request.h"
@@ -25,3 +26,13 @@ enum { REGEX_TOO_LONG = -1 };
  * match nothing. */
 int regex_search(const struct regex *r, struct span subject);
 enum { REGEX_LIMIT_US = 700 };
+
+/* What the searches about one request may take in all. Zero-initialise. */
+struct regex_budget {
+	uint64_t end, cpu_end; /* by two clocks */
+	unsigned int searches;
+	bool spent;
+};
+enum { REGEX_BUDGET_US = 50000 };
+/* To be asked before each search: true when those before it took more than REGEX_BUDGET_US of processor time, or soon after. */
+bool regex_budget_is_spent(struct regex_budget *b);

@@ -3,6 +3,7 @@
 #include "http/filter.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "make_request.h"
 #include "tap.h"
@@ -306,8 +307,49 @@ static void test_ports(void)
 	http_filter_free(f);
 }
 
+static double cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* As much for a pattern to chew on as a head has room for, in many fields, or in the strings of a body. */
+static void test_time(void)
+{
+	static const char *const filters[] = {
+		"{\"header_filter\": \"(a+)+[!?]$\"}", "{\"body_filter\": {\"body\": \"json\", \"query\": \"$[*]\", \"matches\": \"(a+)+[!?]$\"}}",
+		"{\"body_filter\": {\"body\": \"json\", \"query\": \"$[?search(@, '(a+)+[!?]$')]\"}}",
+	};
+	static struct http_field fields[HTTP_FIELDS_MAX];
+	static char body[HTTP_HEAD_MAX];
+	static const char line[] = "a: aaaaaaaaaaaaaaaaaaaaaaaaaaaaa", item[] = "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",";
+	struct http_request r = { .method = span_of("GET"), .target = span_of("/"), .fields = fields, .body_state = HTTP_BODY_WHOLE };
+	struct error err = { 0 };
+
+	for (; r.n_fields < HTTP_HEAD_MAX / sizeof(line); r.n_fields++)
+		fields[r.n_fields] = (struct http_field){ line, 1, sizeof(line) - 1 };
+	strcpy(body, "[");
+	for (size_t i = 0; i < HTTP_HEAD_MAX / sizeof(item) - 1; i++)
+		strcpy(body + 1 + i * (sizeof(item) - 1), item);
+	strcpy(strrchr(body, ','), "]");
+	r.body = span_of(body);
+	for (size_t i = 0; i < sizeof(filters) / sizeof(*filters); i++) {
+		struct http_filter *f = http_filter_parse(filters[i], &err);
+		double begin = cpu_ms(), took;
+
+		tap_int(http_filter_match(f, &r), HTTP_NO, "%s: no match", filters[i]);
+		took = cpu_ms() - begin;
+		tap_ok(took < 200, "… in %.0f ms", took);
+		tap_ok(http_filter_trouble(f).regex > 0, "… and that it was given up is counted");
+		http_filter_free(f);
+	}
+}
+
 int main(void)
 {
+	test_time();
 	test_tables();
 	test_hints();
 	test_check();
