@@ -343,8 +343,7 @@ void h2_disconnect(struct h2_link *l, const char *why)
 			continue;
 		half->link = NULL;
 		l->streams--;
-		if (!half->ended)
-			h2_stream_fail(s, why);
+		h2_stream_fail(s, why);
 		if (!s->halves[H2_CLIENT_HALF].link)
 			h2_stream_free(s);
 	}

@@ -31,6 +31,7 @@ struct h2_events {
 
 enum {
 	H2_STREAMS = 256,	  /* of one client at a time */
+	H2_LINGERING = 32,	  /* besides, such that the client is done with, while their servers still get the rest of them */
 	H2_WINDOW = 256 << 10,	  /* bytes of a stream's, in each direction, that the other side didn't take yet */
 	H2_RESETS = 1000,	  /* a client may reset so many streams more than it lets be answered */
 };
@@ -65,8 +66,8 @@ bool h2_is_over(const struct h2_link *l);
 /* It takes no more requests (GOAWAY). */
 bool h2_is_leaving(const struct h2_link *l);
 size_t h2_stream_count(const struct h2_link *l);
-/* The connection is gone: requests without an answer are answered 502 with @why (NULL: reset), answers that have begun are reset. The link is
- * freed. */
+/* The connection is gone: requests without an answer are answered 502 with @why (NULL: reset), answers that have begun are reset, and who still
+ * sends a request is told to stop. The link is freed. */
 void h2_disconnect(struct h2_link *l, const char *why);
 /* No new streams; what is there is finished. */
 void h2_leave(struct h2_link *l);

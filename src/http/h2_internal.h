@@ -63,6 +63,7 @@ struct h2_stream {
 	bool no_body; /* the request ends with its head */
 	bool is_head; /* it is a HEAD: so does the answer */
 	bool grpc;
+	bool lingers; /* the client has all of its answer, the server not yet all of the request */
 };
 
 struct h2_link {
@@ -81,7 +82,7 @@ struct h2 {
 	void *arg;
 	struct h2_link *client;
 	struct list servers, streams;
-	size_t resets, answers, body_max;
+	size_t resets, answers, body_max, lingering;
 	bool connect_protocol, greeted;
 };
 
@@ -120,7 +121,7 @@ void h2_on_end(struct h2_half *half);
 /* The half is closed on its link. */
 void h2_on_close(struct h2_half *half, uint32_t error);
 void h2_stream_free(struct h2_stream *s);
-/* Its server can't answer: 502 with @why, or a reset. */
+/* Its server is gone: 502 with @why, or a reset, where it has no whole answer. */
 void h2_stream_fail(struct h2_stream *s, const char *why);
 /* When its time is over @now; that time else, or 0 when it waits for none. */
 uint64_t h2_stream_give_up_body(struct h2_stream *s, uint64_t now);

@@ -89,6 +89,7 @@ void h2_stream_free(struct h2_stream *s)
 	}
 	jq_answers_fini(&s->answers);
 	list_remove(&s->node);
+	s->h2->lingering -= s->lingers;
 	h2_pool_free(s);
 }
 
@@ -153,6 +154,16 @@ static int forward_request(struct h2_stream *s, struct h2_link *to)
 	return 0;
 }
 
+/* All of the answer is there or on its way, and nobody wants the rest of the request (RFC 9113 §8.1): without a reset a client goes on to send, and
+ * one may wait for it. It goes behind the answer: nghttp2 sends nothing more of a stream whose reset it was given. */
+static void stop(struct h2_half *client, uint32_t error)
+{
+	client->stopping = true;
+	client->error = error;
+	if (client->said)
+		reset(client, error);
+}
+
 static void refuse(struct h2_stream *s, const char *status, const char *reason, const char *text)
 {
 	struct h2_half *half = &s->halves[H2_CLIENT_HALF];
@@ -172,6 +183,8 @@ static void refuse(struct h2_stream *s, const char *status, const char *reason, 
 	half->headed = half->ending = s->answered = true;
 	if (head.too_large || nghttp2_submit_response(half->link->session, half->id, h2_block_nv(&head), head.n, head_only ? NULL : &body) < 0)
 		reset(half, NGHTTP2_INTERNAL_ERROR);
+	else if (!half->ended && !s->no_body)
+		stop(half, NGHTTP2_NO_ERROR);
 	h2_block_fini(&head);
 }
 
@@ -182,6 +195,11 @@ void h2_stream_fail(struct h2_stream *s, const char *why)
 
 	if (!half->link)
 		return;
+	if (s->halves[H2_SERVER_HALF].ended) {
+		if (!half->ended)
+			stop(half, NGHTTP2_NO_ERROR);
+		return;
+	}
 	if (half->headed || !why) {
 		reset(half, NGHTTP2_INTERNAL_ERROR);
 		return;
@@ -398,14 +416,15 @@ void h2_stream_take_answers(struct h2_stream *s)
 		decide(s, body_of(s));
 }
 
-/* A server that has answered in full, and doesn't want the rest of the request (RFC 9113 §8.1): without its reset a client goes on to send, and
- * one may wait for it. It goes behind the answer: nghttp2 sends nothing more of a stream whose reset it was given. */
-static void stop(struct h2_half *client, uint32_t error)
+/* A server may answer early and still read (RFC 9113 §8.1): what of the request is on its way to it stays so when the client has all of its
+ * answer. */
+static bool lingers(struct h2_stream *s, uint32_t error)
 {
-	client->stopping = true;
-	client->error = error;
-	if (client->said)
-		reset(client, error);
+	const struct h2_half *client = &s->halves[H2_CLIENT_HALF], *server = &s->halves[H2_SERVER_HALF];
+
+	s->lingers = error == NGHTTP2_NO_ERROR && client->ended && client->said && server->ended && s->h2->lingering < H2_LINGERING;
+	s->h2->lingering += s->lingers;
+	return s->lingers;
 }
 
 /* The half is over. The other one is told of it, unless all was said; it may have some of it to send still. */
@@ -421,6 +440,8 @@ void h2_on_close(struct h2_half *half, uint32_t error)
 		h2_stream_free(s);
 		return;
 	}
+	if (half->index == H2_CLIENT_HALF && lingers(s, error))
+		return;
 	if (half->index == H2_CLIENT_HALF || !half->ended)
 		reset(to, error == NGHTTP2_NO_ERROR ? (half->index == H2_CLIENT_HALF ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR) : error);
 	else if (!to->ended)

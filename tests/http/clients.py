@@ -317,6 +317,69 @@ def all_of_an_early_answer_comes_before_its_reset():
             d.close()
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"")
+POST = b"\x83\x86\x84\x41\x01a"
+MY_POST = POST + b"\x00\x06x-user\x05alice"
+
+
+def await_frame(c, *kinds):
+    """The next of these types that is a stream's, and what it says."""
+    while not ((f := next_frame(c))[2] and f[0] in kinds):
+        pass
+    return f
+
+
+@test
+def a_server_that_has_answered_early_still_gets_all_of_the_request():
+    """The client has its answer and has sent all of its request; what of that the server's window holds back isn't lost (RFC 9113 §8.1)."""
+    body, answered, got = b"x" * 1000, threading.Event(), []
+
+    def serve(c, number):
+        c.exactly(24)
+        c.send(frame(4, 0, struct.pack(">HI", 4, 10)))  # ten bytes at first
+        stream = await_frame(c, 1)[2]
+        c.send(frame(1, stream, b"\x88", flags=5))
+        answered.wait(PATIENCE)
+        c.send(frame(8, stream, struct.pack(">I", len(body))))
+        while not got or not (got[-1][0] == 3 or got[-1][1] & 1):
+            kind, flags, _, data = await_frame(c, 0, 3)
+            got.append((kind, flags, data))
+        c.rest()
+
+    with contextlib.closing(Server(serve)) as app:
+        d = Divert(app, app)
+        c = d.connect()
+        c.send(PREFACE + frame(1, 1, POST, flags=4) + frame(0, 1, body, flags=1))
+        expect("the answer", await_frame(c, 1, 3)[:2], (1, 5))
+        answered.set()
+        wait_for("the server has the end of it", lambda: got and (got[-1][0] == 3 or got[-1][1] & 1))
+        expect("a reset", [data for kind, _, data in got if kind == 3], [])
+        expect("the body", b"".join(data for _, _, data in got), body)
+        c.close()
+        d.close()
+
+
+@test
+def a_client_is_told_to_stop_when_nobody_gets_the_rest_of_its_request():
+    """Its server has answered in full and ended, or there was none: a reset without error comes behind the answer."""
+    def serve(c, number):
+        c.exactly(24)
+        c.send(frame(4, 0, b""))
+        c.send(frame(1, await_frame(c, 1)[2], b"\x88", flags=5))
+        c.end()
+        c.rest()
+
+    with contextlib.closing(Server(serve)) as app, nobody() as dead:
+        for what, program, head, status in (("it has ended", app, POST, 5), ("there is none", dead, MY_POST, 4)):
+            d = Divert(app, program)
+            c = d.connect()
+            c.send(PREFACE + frame(1, 1, head, flags=4) + frame(0, 1, b"x"))
+            expect(f"{what}: the answer", await_frame(c, 1, 3)[:2], (1, status))
+            expect(f"{what}: the reset's code", await_frame(c, 3)[3], bytes(4))
+            c.close()
+            d.close()
+
+
 @test
 def a_client_that_leaves_has_its_answer():
     """GOAWAY behind a request, and a PING after all of the answer was sent: closed with that unread, the connection would be reset in front of the answer."""
