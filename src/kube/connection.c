@@ -15,7 +15,7 @@
 
 #include "base/fd.h"
 
-enum { CONNECT_TIMEOUT_MS = 10000, TOKEN_MAX = 1 << 20, URL_MAX = 4096 };
+enum { CONNECT_TIMEOUT_MS = 10000, TOKEN_MAX = 1 << 20 };
 
 int kube_add_header(struct kube *k, struct curl_slist **headers, const char *name, const char *value)
 {
@@ -64,6 +64,26 @@ static int add_token(struct kube *k, struct curl_slist **headers, struct error *
 	return r < 0 ? error_set(err, ENOMEM, "authenticate") : 0;
 }
 
+/* The header's name for a key such as "example.org/project": what may not stand in one is escaped, as the API server undoes it. The caller's; NULL
+ * without memory. */
+static char *name_of_extra(const char *key)
+{
+	static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&'*+-.^_`|~"; /* RFC 9110 §5.6.2, but for % */
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	fputs("Impersonate-Extra-", out);
+	for (; *key; key++)
+		fprintf(out, strchr(fine, *key) ? "%c" : "%%%02X", (unsigned char)*key);
+	if (fclose(out) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
 static int add_impersonation(struct kube *k, struct curl_slist **headers)
 {
 	const struct kube_access *a = &k->access;
@@ -82,13 +102,13 @@ static int add_impersonation(struct kube *k, struct curl_slist **headers)
 	}
 	json_object_foreach(a->as_extra, key, values)
 	{
-		char name[300];
+		char *name = name_of_extra(key);
 
-		snprintf(name, sizeof(name), "Impersonate-Extra-%s", key);
 		json_array_foreach(values, i, value)
 		{
-			r |= kube_add_header(k, headers, name, json_string_value(value) ? json_string_value(value) : "");
+			r |= name ? kube_add_header(k, headers, name, json_string_value(value) ? json_string_value(value) : "") : -1;
 		}
+		free(name);
 	}
 	return r;
 }
@@ -124,45 +144,62 @@ static int set_tls(struct kube *k, CURL *h, struct error *err)
 	return error_hint(err, "it needs libcurl 7.77 or later with OpenSSL (Debian and Ubuntu: apt install libcurl4)");
 }
 
-/* "https://10.0.0.1:6443/x" is where to connect, and the name to be checked another: splits the server's URL around its host. */
-static void set_url(struct kube *k, CURL *h, const char *path, struct curl_slist **headers)
+/* "https://10.0.0.1:6443/x" is where to connect, and the name to be checked another: the server's URL is split around its host. */
+static int set_named_url(struct kube *k, CURL *h, const char *path, struct curl_slist **headers)
 {
 	const struct kube_access *a = &k->access;
 	const char *begin = strstr(a->server, "://"), *end, *port;
-	char url[URL_MAX], host[512];
+	char *url = NULL, *host = NULL, *to = NULL;
+	int r = -1, len;
 
 	begin = begin ? begin + 3 : a->server;
 	end = begin + strcspn(begin, "/");
+	len = (int)(end - begin);
 	port = begin[0] == '[' ? strchr(begin, ']') : begin;
 	port = port ? memchr(port, ':', (size_t)(end - port)) : NULL;
-	if (!a->tls_name) {
-		snprintf(url, sizeof(url), "%s%s", a->server, path);
-	} else {
-		snprintf(url, sizeof(url), "%.*s%s%.*s%s%s", (int)(begin - a->server), a->server, a->tls_name, port ? (int)(end - port) : 0,
-			 port ? port : "", end, path);
-		snprintf(host, sizeof(host), "%.*s", (int)(end - begin), begin);
-		kube_add_header(k, headers, "Host", host);
-		snprintf(host, sizeof(host), "::%.*s%s", (int)(end - begin), begin, port ? "" : ":");
-		if (!k->connect_to)
-			k->connect_to = k->curl->slist_append(NULL, host);
-		k->curl->easy_setopt(h, CURLOPT_CONNECT_TO, k->connect_to);
-	}
-	k->curl->easy_setopt(h, CURLOPT_URL, url);
+	if (asprintf(&url, "%.*s%s%.*s%s%s", (int)(begin - a->server), a->server, a->tls_name, port ? (int)(end - port) : 0, port ? port : "", end,
+		     path) >= 0 &&
+	    asprintf(&host, "%.*s", len, begin) >= 0 && asprintf(&to, "::%.*s%s", len, begin, port ? "" : ":") >= 0 &&
+	    (k->connect_to || (k->connect_to = k->curl->slist_append(NULL, to))) && k->curl->easy_setopt(h, CURLOPT_URL, url) == CURLE_OK)
+		r = kube_add_header(k, headers, "Host", host);
+	k->curl->easy_setopt(h, CURLOPT_CONNECT_TO, k->connect_to);
+	free(url);
+	free(host);
+	free(to);
+	return r;
+}
+
+static int set_url(struct kube *k, CURL *h, const char *path, struct curl_slist **headers)
+{
+	char *url;
+	int r;
+
+	if (k->access.tls_name)
+		return set_named_url(k, h, path, headers);
+	if (asprintf(&url, "%s%s", k->access.server, path) < 0)
+		return -1;
+	r = k->curl->easy_setopt(h, CURLOPT_URL, url) == CURLE_OK ? 0 : -1;
+	free(url);
+	return r;
 }
 
 /* What kubectl calls socks5 is socks5h to libcurl: the proxy looks the server's name up, which often means something there alone. */
-static void set_proxy(struct kube *k, CURL *h, const char *proxy)
+static int set_proxy(struct kube *k, CURL *h, const char *proxy)
 {
 	static const char socks[] = "socks5://";
 	bool is_socks = strncasecmp(proxy, socks, sizeof(socks) - 1) == 0;
-	char url[URL_MAX];
+	char *url;
+	int r;
 
-	snprintf(url, sizeof(url), "%s%s", is_socks ? "socks5h://" : "", is_socks ? proxy + sizeof(socks) - 1 : proxy);
-	k->curl->easy_setopt(h, CURLOPT_PROXY, url);
+	if (asprintf(&url, "%s%s", is_socks ? "socks5h://" : "", is_socks ? proxy + sizeof(socks) - 1 : proxy) < 0)
+		return -1;
+	r = k->curl->easy_setopt(h, CURLOPT_PROXY, url) == CURLE_OK ? 0 : -1;
 	k->curl->easy_setopt(h, CURLOPT_NOPROXY, ""); /* it is meant for this cluster, whatever NO_PROXY says */
+	free(url);
+	return r;
 }
 
-static void set_common(struct kube *k, CURL *h)
+static int set_common(struct kube *k, CURL *h)
 {
 	const struct kube_access *a = &k->access;
 
@@ -174,13 +211,12 @@ static void set_common(struct kube *k, CURL *h)
 	k->curl->easy_setopt(h, CURLOPT_USERAGENT, "mirrord/" VERSION);
 	if (a->no_proxy)
 		k->curl->easy_setopt(h, CURLOPT_PROXY, "");
-	if (a->proxy)
-		set_proxy(k, h, a->proxy);
 	if (a->username) {
 		k->curl->easy_setopt(h, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
 		k->curl->easy_setopt(h, CURLOPT_USERNAME, a->username);
 		k->curl->easy_setopt(h, CURLOPT_PASSWORD, a->password ? a->password : "");
 	}
+	return a->proxy ? set_proxy(k, h, a->proxy) : 0;
 }
 
 static int refresh_credential(struct kube *k, struct error *err)
@@ -208,16 +244,17 @@ CURL *kube_open_handle(struct kube *k, const char *path, struct curl_slist **ret
 		error_set(err, ENOMEM, "ask the cluster");
 		return NULL;
 	}
-	set_common(k, h);
-	set_url(k, h, path, &headers);
+	if ((set_common(k, h) < 0 || set_url(k, h, path, &headers) < 0) && error_set(err, ENOMEM, "ask the cluster") < 0)
+		goto fail;
 	if (set_tls(k, h, err) < 0 || add_token(k, &headers, err) < 0 ||
-	    (add_impersonation(k, &headers) < 0 && error_set(err, ENOMEM, "impersonate") < 0)) {
-		k->curl->slist_free_all(headers);
-		k->curl->easy_cleanup(h);
-		return NULL;
-	}
+	    (add_impersonation(k, &headers) < 0 && error_set(err, ENOMEM, "impersonate") < 0))
+		goto fail;
 	*ret_headers = headers;
 	return h;
+fail:
+	k->curl->slist_free_all(headers);
+	k->curl->easy_cleanup(h);
+	return NULL;
 }
 
 bool kube_renew_credential(struct kube *k)

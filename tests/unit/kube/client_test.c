@@ -24,6 +24,7 @@
 #define BOOKMARK(version) "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"" version "\"}}}\n"
 #define GONE "{\"type\":\"ERROR\",\"object\":{\"code\":410,\"message\":\"too old resource version\"}}\n"
 static const char UPGRADE[] = "101", SOCKS[] = "SOCKS"; /* answers that depend on what is asked */
+static const char TELL_EXTRA[] = OK("{}"); /* that header is told in place of the first line */
 
 enum { REQUEST = 4096, LINES = 200, RETRIES = 3, PAUSE_MS = 1, PAUSE_MAX_MS = 20 };
 
@@ -87,13 +88,15 @@ static void be_proxy(int fd, char text[REQUEST])
 
 static void answer(int fd, const char *reply, int told)
 {
-	char text[REQUEST];
+	char text[REQUEST], *line = text;
 
 	if (reply == SOCKS)
 		be_proxy(fd, text);
 	else
 		read_until(fd, "\r\n\r\n", text);
-	if (dprintf(told, "%.*s\n", (int)strcspn(text, "\r"), text) < 0)
+	if (reply == TELL_EXTRA && !(line = strstr(text, "Impersonate-Extra")))
+		_exit(1);
+	if (dprintf(told, "%.*s\n", (int)strcspn(line, "\r"), line) < 0)
 		_exit(1);
 	if (reply == UPGRADE)
 		upgrade(fd, text);
@@ -117,7 +120,8 @@ static _Noreturn void serve(int listener, const char *const *replies, int told)
 	}
 }
 
-static struct scene *begin(const char *const *replies)
+/* @proxy: NULL: none; "socks5://", "http://USER:PASSWORD@": the server is that, and the cluster's is behind it. */
+static struct scene *begin_with(const char *const *replies, const char *proxy, json_t *extra)
 {
 	struct scene *s = calloc(1, sizeof(*s));
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -125,12 +129,11 @@ static struct scene *begin(const char *const *replies)
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fds[2];
 	struct kube_access a = { .retries = RETRIES, .retry_min_ms = PAUSE_MS, .retry_max_ms = PAUSE_MAX_MS, .no_proxy = true };
 	struct error err = { 0 };
-	bool is_proxy = replies[0] == SOCKS;
 	char *here;
 
 	if (bind(listener, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(listener, 16) < 0 || pipe(fds) < 0 ||
 	    getsockname(listener, (struct sockaddr *)&sa, &len) < 0 ||
-	    asprintf(&here, "%s://127.0.0.1:%u", is_proxy ? "socks5" : "http", ntohs(sa.sin_port)) < 0)
+	    asprintf(&here, "%s127.0.0.1:%u", proxy ? proxy : "http://", ntohs(sa.sin_port)) < 0)
 		abort();
 	s->server = fork();
 	if (s->server == 0) {
@@ -142,12 +145,18 @@ static struct scene *begin(const char *const *replies)
 	s->told = fds[0];
 	a.origin = strdup("context test");
 	a.token_file = strdup("/dev/null"); /* somebody may renew it */
-	a.server = is_proxy ? strdup("http://api.in-the-far-network.test") : here;
-	a.proxy = is_proxy ? here : NULL;
+	a.server = proxy ? strdup("http://api.in-the-far-network.test") : here;
+	a.proxy = proxy ? here : NULL;
+	a.as_extra = extra;
 	s->kube = kube_new(&a, &err);
 	if (!s->kube)
 		abort();
 	return s;
+}
+
+static struct scene *begin(const char *const *replies)
+{
+	return begin_with(replies, NULL, NULL);
 }
 
 /* Ends the server, and takes what it was asked. */
@@ -267,13 +276,48 @@ static void exec_is_patient(void)
 static void socks_proxy(void)
 {
 	static const char *const replies[] = { SOCKS, NULL };
-	struct scene *s = begin(replies);
+	struct scene *s = begin_with(replies, "socks5://", NULL);
 	struct kube_call c = { .path = "/version" };
 	struct error err = { 0 };
 
 	tap_int(kube_perform(s->kube, &c, 1, &err), -1, "a proxy that refuses");
 	end(s);
 	tap_str(s->lines[0], "name api.in-the-far-network.test\n", "… was told the server's name");
+	free(s);
+}
+
+/* Some passwords are tokens. */
+static void proxy_with_a_long_password(void)
+{
+	static const char *const replies[] = { OK("{}"), NULL };
+	static char proxy[6000] = "http://me:";
+	struct kube_call c = { .path = "/version" };
+	struct error err = { 0 };
+	struct scene *s;
+
+	memset(proxy + strlen(proxy), 'x', 5000);
+	strcat(proxy, "@");
+	s = begin_with(replies, proxy, NULL);
+	tap_int(kube_perform(s->kube, &c, 1, &err), 0, "a proxy with a long password");
+	tap_str(err.text, "", "… is found");
+	kube_call_fini(&c);
+	end(s);
+	tap_str(s->lines[0], "GET http://api.in-the-far-network.test/version HTTP/1.1\n", "… and asked");
+	free(s);
+}
+
+/* As Kubernetes' own clients do, since a header's name can't have all that a key can. */
+static void extra_of_whom_we_stand_for(void)
+{
+	static const char *const replies[] = { TELL_EXTRA, NULL };
+	struct scene *s = begin_with(replies, NULL, json_pack("{s:[s]}", "example.org/50% off", "yes"));
+	struct kube_call c = { .path = "/version" };
+	struct error err = { 0 };
+
+	tap_int(kube_perform(s->kube, &c, 1, &err), 0, "a key of as-user-extra");
+	kube_call_fini(&c);
+	end(s);
+	tap_str(s->lines[0], "Impersonate-Extra-example.org%2F50%25%20off: yes\n", "… is escaped");
 	free(s);
 }
 
@@ -284,5 +328,7 @@ int main(void)
 	watches_go_on();
 	exec_is_patient();
 	socks_proxy();
+	proxy_with_a_long_password();
+	extra_of_whom_we_stand_for();
 	return tap_done();
 }
