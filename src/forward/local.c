@@ -34,6 +34,10 @@ int local_bind(struct forward_rule *rule, int type, struct error *err)
 	char text[ENDPOINT_TEXT];
 	int fd = bind_to(rule, type);
 
+	if (fd < 0 && errno == EAFNOSUPPORT && ip_equal(&rule->listen.ip, &IP_ANY6)) {
+		rule->listen.ip = IP_ANY4; /* all that a kernel without IPv6 has */
+		fd = bind_to(rule, type);
+	}
 	if (fd >= 0)
 		return fd;
 	error_set(err, errno, "listen on %s", endpoint_format(&rule->listen, text));

@@ -19,7 +19,8 @@ struct local_context {
 };
 
 struct local_ops {
-	/* Listens at once; where the rule says port 0, it gets the port that it has. @rule stays the caller's and outlives it. NULL with @err. */
+	/* Listens at once; the rule gets what is so: the port in place of 0, the family that there is. It stays the caller's and outlives it. NULL
+	 * with @err. */
 	struct local *(*listen)(const struct local_context *c, struct forward_rule *rule, struct error *err);
 	/* The agent is there: connections that have waited are served, too. Or it is gone, before its egress is: what needed it ends. */
 	void (*set_agent)(struct local *l, bool there);
@@ -33,7 +34,8 @@ struct local {
 
 extern const struct local_ops local_tcp, local_udp;
 
-/* A bound socket, non-blocking, of @type (SOCK_STREAM, SOCK_DGRAM) for the rule, whose port 0 becomes the real one. -1 with @err. */
+/* A bound socket, non-blocking, of @type (SOCK_STREAM, SOCK_DGRAM) for the rule, whose port 0 becomes the real one, and whose [::] becomes
+ * 0.0.0.0 where the kernel has no IPv6. -1 with @err. */
 int local_bind(struct forward_rule *rule, int type, struct error *err);
 /* Says on stderr why something didn't reach where the rule leads; not a thousand times a second. */
 void local_complain(const struct forward_rule *rule, const char *why);

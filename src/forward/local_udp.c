@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Datagrams to this machine that go on from the target.
  *
- * A flow stands for one client. It begins with the client's first datagram, which waits, with the few behind it, for the name's addresses; it
+ * A flow stands for one client and the address of this machine's that it wrote to: answers come from there, also where the socket has every address
+ * (IP_PKTINFO, ip(7)). It begins with the client's first datagram, which waits, with the few behind it, for the name's addresses; it
  * ends after IDLE without a datagram in either direction, or when there are too many and it is the one that was quiet for longest. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,9 +15,10 @@
 #include "base/table.h"
 #include "forward/local.h"
 #include "forward/talk.h"
+#include "net/control.h"
 
 #define IDLE (120 * LOOP_SECOND)
-enum { MAX_FLOWS = 1024, MAX_WAITING = 16, DATAGRAMS = 64, DATAGRAM_MAX = 65535 };
+enum { MAX_FLOWS = 1024, MAX_WAITING = 16, DATAGRAMS = 64, DATAGRAM_MAX = 65535, CONTROL_MAX = 128 };
 
 struct local_udp {
 	struct local local;
@@ -35,11 +38,17 @@ struct waiting {
 	uint8_t data[];
 };
 
+/* No padding: compared as bytes. */
+struct flow_key {
+	struct endpoint client;
+	struct ip own; /* that the client wrote to; any: the socket's */
+};
+
 struct flow {
 	struct table_node node;
 	struct list by_age;
 	struct local_udp *all;
-	struct endpoint client;
+	struct flow_key key;
 	struct sockaddr_storage peer; /* the client, as the socket has it */
 	socklen_t peer_len;
 	uint64_t used;
@@ -54,9 +63,9 @@ static struct local_udp *udp_of(struct local *l)
 	return (struct local_udp *)(void *)l;
 }
 
-static bool client_equal(const struct table_node *node, const void *key)
+static bool flow_equal(const struct table_node *node, const void *key)
 {
-	return endpoint_equal(&container_of(node, const struct flow, node)->client, key);
+	return memcmp(&container_of(node, const struct flow, node)->key, key, sizeof(struct flow_key)) == 0;
 }
 
 static void flow_end(struct flow *f)
@@ -96,12 +105,35 @@ static void on_idle(struct timer *t)
 	}
 }
 
+/* A socket of IPv6 has mapped addresses for IPv4, as struct ip has. */
+static void put_own(struct msghdr *msg, const struct flow *f)
+{
+	struct in6_pktinfo six = { .ipi6_ifindex = 0 };
+	struct in_pktinfo four = { .ipi_ifindex = 0 };
+
+	memcpy(&six.ipi6_addr, f->key.own.b, sizeof(six.ipi6_addr));
+	memcpy(&four.ipi_spec_dst, f->key.own.b + 12, sizeof(four.ipi_spec_dst));
+	if (ip_is_any(&f->key.own))
+		return;
+	if (f->peer.ss_family == AF_INET)
+		control_put(msg, IPPROTO_IP, IP_PKTINFO, &four, sizeof(four));
+	else
+		control_put(msg, IPPROTO_IPV6, IPV6_PKTINFO, &six, sizeof(six));
+}
+
 static void on_answer(void *arg, struct packet_marks marks, const uint8_t *data, size_t len)
 {
 	struct flow *f = arg;
+	_Alignas(struct cmsghdr) uint8_t control[CONTROL_MAX] = { 0 };
+	struct iovec iov = { (void *)data, len };
+	struct msghdr msg = { .msg_name = &f->peer, .msg_namelen = f->peer_len, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control };
 
 	touch(f);
-	sendto(f->all->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&f->peer, f->peer_len);
+	put_own(&msg, f);
+	if (sendmsg(f->all->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || !msg.msg_controllen || errno == EAGAIN)
+		return;
+	msg.msg_controllen = 0; /* a broadcast address is none to answer from */
+	sendmsg(f->all->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void on_refused(void *arg, const struct icmp_error *error, const uint8_t *data, size_t len)
@@ -111,7 +143,14 @@ static void on_refused(void *arg, const struct icmp_error *error, const uint8_t 
 	local_complain(f->all->rule, strerror(ECONNREFUSED));
 }
 
-static const struct talk_events talk_events = { .on_answer = on_answer, .on_refused = on_refused };
+static void on_broken(void *arg, int error)
+{
+	struct flow *f = arg;
+
+	local_complain(f->all->rule, strerror(error));
+}
+
+static const struct talk_events talk_events = { .on_answer = on_answer, .on_refused = on_refused, .on_broken = on_broken };
 
 static void send_on(struct flow *f, const uint8_t *data, size_t len)
 {
@@ -141,7 +180,7 @@ static void on_addresses(void *arg, const struct ip *ips, size_t n, const char *
 	}
 }
 
-static struct flow *flow_new(struct local_udp *l, const struct endpoint *client, const struct sockaddr_storage *peer, socklen_t peer_len)
+static struct flow *flow_new(struct local_udp *l, const struct flow_key *key, const struct sockaddr_storage *peer, socklen_t peer_len)
 {
 	struct flow *f = calloc(1, sizeof(*f));
 
@@ -150,11 +189,11 @@ static struct flow *flow_new(struct local_udp *l, const struct endpoint *client,
 	if (l->flows.n >= MAX_FLOWS)
 		flow_end(container_of(l->by_age.next, struct flow, by_age));
 	f->all = l;
-	f->client = *client;
+	f->key = *key;
 	f->peer = *peer;
 	f->peer_len = peer_len;
 	list_init(&f->waiting);
-	table_add(&l->flows, &f->node, &f->client, sizeof(f->client));
+	table_add(&l->flows, &f->node, &f->key, sizeof(f->key));
 	touch(f);
 	if (l->flows.n == 1)
 		loop_arm(l->c.loop, &l->timer, f->used + IDLE);
@@ -177,16 +216,35 @@ static void wait_for_name(struct flow *f, const uint8_t *data, size_t len)
 	list_append(&f->waiting, &w->node);
 }
 
-static void on_datagram(struct local_udp *l, const struct sockaddr_storage *peer, socklen_t peer_len, size_t len)
+static struct ip own_of(struct msghdr *msg)
 {
-	struct endpoint client = { 0 };
+	struct in6_pktinfo six;
+	struct in_pktinfo four;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			memcpy(&four, CMSG_DATA(c), sizeof(four));
+			return ip_from_v4(&four.ipi_spec_dst);
+		}
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			memcpy(&six, CMSG_DATA(c), sizeof(six));
+			return ip_from_v6(&six.ipi6_addr);
+		}
+	}
+	return IP_ANY6;
+}
+
+static void on_datagram(struct local_udp *l, struct msghdr *msg, size_t len)
+{
+	const struct sockaddr_storage *peer = msg->msg_name;
+	struct flow_key key = { .own = own_of(msg) };
 	struct table_node *n;
 	struct flow *f;
 
-	if (!endpoint_from_sockaddr(peer, &client))
+	if (!endpoint_from_sockaddr(peer, &key.client))
 		return;
-	n = table_find(&l->flows, &client, sizeof(client));
-	f = n ? container_of(n, struct flow, node) : flow_new(l, &client, peer, peer_len);
+	n = table_find(&l->flows, &key, sizeof(key));
+	f = n ? container_of(n, struct flow, node) : flow_new(l, &key, peer, msg->msg_namelen);
 	if (!f)
 		return;
 	touch(f);
@@ -201,13 +259,16 @@ static void on_readable(struct watch *w, uint32_t events)
 	struct local_udp *l = container_of(w, struct local_udp, watch);
 
 	for (int i = 0; i < DATAGRAMS; i++) {
+		_Alignas(struct cmsghdr) uint8_t control[CONTROL_MAX];
 		struct sockaddr_storage sa;
-		socklen_t sa_len = sizeof(sa);
-		ssize_t len = recvfrom(l->fd, l->buffer, sizeof(l->buffer), MSG_DONTWAIT, (struct sockaddr *)&sa, &sa_len);
+		struct iovec iov = { l->buffer, sizeof(l->buffer) };
+		struct msghdr msg = { .msg_name = &sa, .msg_namelen = sizeof(sa), .msg_iov = &iov, .msg_iovlen = 1,
+				      .msg_control = control, .msg_controllen = sizeof(control) };
+		ssize_t len = recvmsg(l->fd, &msg, MSG_DONTWAIT);
 
 		if (len < 0)
 			break;
-		on_datagram(l, &sa, sa_len, (size_t)len);
+		on_datagram(l, &msg, (size_t)len);
 	}
 }
 
@@ -227,13 +288,19 @@ static void set_agent(struct local *local, bool there)
 
 static struct local *listen_here(const struct local_context *c, struct forward_rule *rule, struct error *err)
 {
+	static const int on = 1;
 	_cleanup_fd_ int fd = local_bind(rule, SOCK_DGRAM, err);
+	bool v4 = ip_is_v4(&rule->listen.ip);
 	struct local_udp *l;
 
 	if (fd < 0)
 		return NULL;
+	if (ip_is_any(&rule->listen.ip) && setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &on, sizeof(on)) < 0) {
+		error_set(err, errno, "listen on port %u", rule->listen.port);
+		return NULL;
+	}
 	l = calloc(1, sizeof(*l));
-	if (!l || table_init(&l->flows, client_equal) < 0) {
+	if (!l || table_init(&l->flows, flow_equal) < 0) {
 		error_set(err, ENOMEM, "listen on port %u", rule->listen.port);
 		free(l);
 		return NULL;

@@ -84,10 +84,10 @@ while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).s
 class Forward:
     """`mirrord port-forward` while the block runs. @at: where each -L listens, in their order."""
 
-    def __init__(self, lab, *words, target=None, options=()):
+    def __init__(self, lab, *words, target=None, options=(), before=()):
         self.lab, self.wanted = lab, sum(w in ("-L", "-R") for w in words)
         self.remotes = words.count("-R")
-        self.p = lab.start([MIRRORD, "port-forward", "-t", target or lab.target, *options, *words], env=lab.quiet_environment())
+        self.p = lab.start([*before, MIRRORD, "port-forward", "-t", target or lab.target, *options, *words], env=lab.quiet_environment())
         self.told = []
 
     def line(self, seconds=60):
@@ -176,10 +176,12 @@ def tcp_failures(lab):
 @test("port_forward.udp", needs=("dig",))
 def udp(lab):
     places = [f"0:payment:{plan.UDP_ECHO}/udp", f"[::1]:0:[{PAYMENT6}]:{plan.UDP_ECHO}/udp", f"*:0:only6:{plan.UDP_ECHO}/udp",
-              f"0:{DNS4}:53/udp", f"0:{DNS4}:53", f"0:localhost:{plan.POD_LOOPBACK6}/udp", "0:payment:9/udp"]
+              f"0:{DNS4}:53/udp", f"0:{DNS4}:53", f"0:localhost:{plan.POD_LOOPBACK6}/udp", "0:payment:9/udp",
+              f"0.0.0.0:0:payment:{plan.UDP_ECHO}/udp"]
     with Forward(lab, *(w for p in places for w in ("-L", p))) as f:
         wanted = [["127.0.0.1", f.at[0][1], "one"], ["127.0.0.1", f.at[0][1], "two" * 10000], ["::1", f.at[1][1], "three"],
-                  ["127.0.0.1", f.at[2][1], "four"], ["::1", f.at[2][1], "five"]]
+                  ["127.0.0.1", f.at[2][1], "four"], ["::1", f.at[2][1], "five"], ["127.0.0.2", f.at[2][1], "answered from there"],
+                  ["127.0.0.3", f.at[7][1], "from there, too"]]
         answers = ask(lab, UDP_CLIENT, wanted)
         expect("echoes", answers, [w[2] for w in wanted for _ in range(2)])
         for at, way in ((f.at[3], "+notcp"), (f.at[4], "+tcp")):
@@ -212,6 +214,15 @@ def remote(lab):
                    ["four 200000\n"] * 2)
     finally:
         end(*servers)
+
+
+@test("port_forward.no_ipv6", needs=("deny",))
+def no_ipv6(lab):
+    """Where the kernel has no IPv6, "*" is IPv4's; with and without /udp."""
+    with Forward(lab, "-L", "*:0:payment:8084", "-L", f"*:0:payment:{plan.UDP_ECHO}/udp", before=["/tmp/lab/bin/deny", "socket:0=10=97", "--"]) as f:
+        expect("where it listens", [at[0] for at in f.at], ["0.0.0.0"] * 2)
+        expect("bytes", [json.loads(a)["bytes"] for a in ask(lab, CLIENT, [["127.0.0.1", f.at[0][1], "x", True]])], [1])
+        expect("echo", ask(lab, UDP_CLIENT, [["127.0.0.1", f.at[1][1], "x"]]), ["x"] * 2)
 
 
 @test("port_forward.remote_refused")
