@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* The life of a port-forward.
  *
- *   STARTING  the agent is on its way. Ends: it described the target → UP; it can't start → all ends, the first time, else WAITING
+ *   STARTING  the agent is on its way. Ends: it described the target, and names that -R leads to are known (-L goes on before) → UP; it can't
+ *             start, or there is no such name → all ends, the first time, else WAITING
  *   UP        connections pass. Ends: the agent is lost → WAITING; a port of -R is refused → all ends, the first time, else WAITING: it may
  *             be the old agent who still has it
  *   WAITING   connections were reset; new ones wait in the queues of the listeners, which stay. Ends: the pause is over → STARTING. Each
@@ -87,6 +88,8 @@ static void subscribe(struct forward *f)
 	wants_update(f->wants, wanted, n);
 }
 
+static void on_places(void *arg, const struct error *why);
+
 /* -R has what it needs before the agent says that it is there. */
 static int bring_up(struct forward *f, const struct target_info *info, struct error *err)
 {
@@ -94,7 +97,7 @@ static int bring_up(struct forward *f, const struct target_info *info, struct er
 	f->exit = tunnel_egress_new(f->loop, f->mux);
 	f->lookup = f->exit ? lookup_new(f->loop, f->exit, info) : NULL;
 	f->wants = wants_new(&f->mux, &f->options->incoming, link_probes(f->link));
-	f->place = remote_egress_new(f->loop, f->options->rules, f->options->n_rules, err);
+	f->place = remote_egress_new(f->loop, f->options->rules, f->options->n_rules, on_places, f, err);
 	f->server = f->place ? tunnel_server_new(f->loop, f->place) : NULL;
 	if (f->lookup && f->wants && f->server)
 		return 0;
@@ -109,17 +112,31 @@ static void say_rules(const struct forward *f)
 		log_tell(LOG_LAST_WORDS, "mirrord: %s\n", forward_rule_format(&f->options->rules[i], text));
 }
 
+static void on_lost(void *arg, const struct error *why);
+
 static void on_target(void *arg, const struct target_info *info)
 {
 	struct forward *f = arg;
 	struct error err = { 0 };
 
 	if (bring_up(f, info, &err) < 0) {
-		stop(f, &err);
+		take_down(f);
+		on_lost(f, &err);
 		return;
 	}
 	for (size_t i = 0; i < f->n_locals; i++)
 		f->locals[i]->ops->set_agent(f->locals[i], true);
+}
+
+/* It is known where -R leads, or that one of its names is none. */
+static void on_places(void *arg, const struct error *why)
+{
+	struct forward *f = arg;
+
+	if (why) {
+		on_lost(f, why);
+		return;
+	}
 	subscribe(f);
 	f->up = true;
 	f->pause_length = LOOP_SECOND;
@@ -154,8 +171,6 @@ static bool is_refused(const struct forward *f, struct error *ret)
 	}
 	return false;
 }
-
-static void on_lost(void *arg, const struct error *why);
 
 static void on_subscribed(struct forward *f, const uint8_t *data, size_t len)
 {

@@ -3,16 +3,18 @@
 #include "forward/remote.h"
 
 #include <errno.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 #include "forward/reach.h"
 #include "forward/talk.h"
 #include "relay/sockets.h"
+#include "session/resolver.h"
 
 struct place {
+	struct remote_egress *egress;
 	const struct forward_rule *rule;
 	struct ip ips[REACH_ADDRESSES];
 	size_t n;
@@ -23,7 +25,12 @@ struct remote_egress {
 	struct loop *loop;
 	struct egress *host;
 	struct place *places;
-	size_t n;
+	size_t n, asked; /* of those, names that aren't known yet */
+	struct resolver *resolver; /* NULL: there are none */
+	struct deferred known;
+	remote_ready_fn ready;
+	void *arg;
+	struct error error; /* the first */
 };
 
 struct remote_dial {
@@ -212,27 +219,61 @@ static const struct egress_ops ops = {
 	.close = remote_close,
 };
 
-static int resolve(struct place *p, struct error *err)
+/* Not in an answer: the resolver may not be freed there. */
+static void on_known(struct deferred *d)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list = NULL;
-	struct endpoint e = { 0 };
-	int r = getaddrinfo(p->rule->host, NULL, &hints, &list);
+	struct remote_egress *e = container_of(d, struct remote_egress, known);
+	const struct error why = e->error;
 
-	if (r != 0)
-		return error_set(err, 0, "find %s, where -R leads: %s", p->rule->host, gai_strerror(r));
-	for (struct addrinfo *a = list; a && p->n < REACH_ADDRESSES; a = a->ai_next) {
-		struct sockaddr_storage sa = { 0 };
-
-		memcpy(&sa, a->ai_addr, a->ai_addrlen);
-		if (endpoint_from_sockaddr(&sa, &e))
-			p->ips[p->n++] = e.ip;
-	}
-	freeaddrinfo(list);
-	return 0;
+	resolver_free(e->resolver);
+	e->resolver = NULL;
+	e->ready(e->arg, error_is_set(&why) ? &why : NULL);
 }
 
-struct egress *remote_egress_new(struct loop *loop, const struct forward_rule *rules, size_t n, struct error *err)
+static void on_addresses(void *arg, const struct resolver_answer *a)
+{
+	static const char *const reasons[] = { [RESOLVER_FOUND] = "it has no address", [RESOLVER_NO_NAME] = "this machine knows no such name",
+					       [RESOLVER_NO_DATA] = "it has no address",
+					       [RESOLVER_AGAIN] = "this machine's name servers give no answer" };
+	struct place *p = arg;
+	struct remote_egress *e = p->egress;
+
+	for (size_t i = 0; i < a->n && p->n < REACH_ADDRESSES; i++)
+		p->ips[p->n++] = a->ips[i];
+	if (!p->n && !error_is_set(&e->error))
+		error_set(&e->error, 0, "find %s, where -R leads: %s", p->rule->host, reasons[a->status]);
+	if (--e->asked == 0)
+		loop_defer(e->loop, &e->known, on_known);
+}
+
+static void take_rules(struct remote_egress *e, const struct forward_rule *rules, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct place *p = &e->places[e->n];
+
+		if (!rules[i].remote)
+			continue;
+		*p = (struct place){ .egress = e, .rule = &rules[i] };
+		p->n = ip_parse(p->rule->host, &p->ips[0]);
+		e->asked += !p->n;
+		e->n++;
+	}
+}
+
+static int ask(struct remote_egress *e, struct error *err)
+{
+	if (!e->asked) {
+		loop_defer(e->loop, &e->known, on_known);
+		return 0;
+	}
+	e->resolver = resolver_new(e->loop, getuid(), getgid(), err);
+	for (size_t i = 0; i < e->n && e->resolver; i++)
+		if (!e->places[i].n)
+			resolver_ask(e->resolver, e->places[i].rule->host, on_addresses, &e->places[i]);
+	return e->resolver ? 0 : -1;
+}
+
+struct egress *remote_egress_new(struct loop *loop, const struct forward_rule *rules, size_t n, remote_ready_fn ready, void *arg, struct error *err)
 {
 	struct remote_egress *e = calloc(1, sizeof(*e));
 
@@ -244,16 +285,13 @@ struct egress *remote_egress_new(struct loop *loop, const struct forward_rule *r
 	}
 	e->egress.ops = &ops;
 	e->loop = loop;
-	for (size_t i = 0; i < n; i++) {
-		if (!rules[i].remote)
-			continue;
-		e->places[e->n].rule = &rules[i];
-		if (resolve(&e->places[e->n++], err) < 0) {
-			remote_egress_free(&e->egress);
-			return NULL;
-		}
-	}
-	return &e->egress;
+	e->ready = ready;
+	e->arg = arg;
+	take_rules(e, rules, n);
+	if (ask(e, err) == 0)
+		return &e->egress;
+	remote_egress_free(&e->egress);
+	return NULL;
 }
 
 void remote_egress_free(struct egress *egress)
@@ -262,6 +300,8 @@ void remote_egress_free(struct egress *egress)
 
 	if (!e)
 		return;
+	list_remove(&e->known.node);
+	resolver_free(e->resolver);
 	if (e->host)
 		socket_egress_free(e->host);
 	free(e->places);

@@ -6,7 +6,9 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
+import time
 
 from labkit import plan
 from labkit.lab import MIRRORD, PYTHON
@@ -214,6 +216,32 @@ def remote(lab):
                    ["four 200000\n"] * 2)
     finally:
         end(*servers)
+
+
+@test("port_forward.slow_name")
+def slow_name(lab):
+    """-L doesn't wait for a name of -R's that nobody answers; nor does Ctrl-C."""
+    with open("/etc/resolv.conf") as f:
+        before = f.read()
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    p = None
+    try:
+        silent.bind(("127.0.0.9", 53))
+        with open("/etc/resolv.conf", "w") as f:
+            f.write("nameserver 127.0.0.9\noptions timeout:30 attempts:5\n")
+        p = lab.start([MIRRORD, "port-forward", "-t", lab.target, "-L", "18181:payment:8084", "-R", "7801:nobody-says.example.:3001"], env=lab.quiet_environment())
+        deadline = time.monotonic() + 60 * PATIENCE
+        while (answers := ask(lab, CLIENT, [["127.0.0.1", 18181, "x", True]]))[0] == "ConnectionRefusedError":
+            expect("a listener in time", time.monotonic() < deadline, True)
+        expect_in("what arrived", answers[0], '"bytes": 1')
+        p.send_signal(signal.SIGINT)
+        expect("status after Ctrl-C", p.wait(PROMPT), 0)
+    finally:
+        with open("/etc/resolv.conf", "w") as f:
+            f.write(before)
+        silent.close()
+        if p:
+            end(p)
 
 
 @test("port_forward.no_ipv6", needs=("deny",))
