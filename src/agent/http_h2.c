@@ -225,15 +225,16 @@ static bool drop_if_gone(struct http_conn *c, struct http_upstream *u)
 		    (u->gateway && http_gateway_is_broken(u->gateway));
 	struct h2_link *l = u->link;
 	const char *why = NULL;
+	size_t failed;
 
 	if (!gone)
 		return false;
 	if (u->taker)
 		why = reason_of(u);
-	if (u->taker && u->taker->ops && h2_stream_count(l))
-		u->taker->ops->count(u->taker->arg, COUNTER_HTTP_FAILED, h2_stream_count(l));
 	u->link = NULL;
-	h2_disconnect(l, why);
+	failed = h2_disconnect(l, why);
+	if (u->taker && u->taker->ops && failed)
+		u->taker->ops->count(u->taker->arg, COUNTER_HTTP_FAILED, failed);
 	h2_greet(c->h2);
 	if (u == c->current && !u->failed) /* where the client meant to be: it should come again */
 		h2_leave(h2_client(c->h2));

@@ -325,14 +325,10 @@ bool h2_is_leaving(const struct h2_link *l)
 	return l->leaving;
 }
 
-size_t h2_stream_count(const struct h2_link *l)
-{
-	return l->streams;
-}
-
-void h2_disconnect(struct h2_link *l, const char *why)
+size_t h2_disconnect(struct h2_link *l, const char *why)
 {
 	struct h2 *h = l->h2;
+	size_t failed = 0;
 
 	for (struct list *n = h->streams.next, *next; n != &h->streams; n = next) {
 		struct h2_stream *s = container_of(n, struct h2_stream, node);
@@ -342,12 +338,13 @@ void h2_disconnect(struct h2_link *l, const char *why)
 		if (half->link != l)
 			continue;
 		half->link = NULL;
-		l->streams--;
+		failed += !half->ended && s->halves[H2_CLIENT_HALF].link;
 		h2_stream_fail(s, why);
 		if (!s->halves[H2_CLIENT_HALF].link)
 			h2_stream_free(s);
 	}
 	link_free(l);
+	return failed;
 }
 
 void h2_leave(struct h2_link *l)

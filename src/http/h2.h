@@ -65,10 +65,9 @@ size_t h2_pull(struct h2_link *l, const uint8_t **ret_data);
 bool h2_is_over(const struct h2_link *l);
 /* It takes no more requests (GOAWAY). */
 bool h2_is_leaving(const struct h2_link *l);
-size_t h2_stream_count(const struct h2_link *l);
 /* The connection is gone: requests without an answer are answered 502 with @why (NULL: reset), answers that have begun are reset, and who still
- * sends a request is told to stop. The link is freed. */
-void h2_disconnect(struct h2_link *l, const char *why);
+ * sends a request is told to stop. The link is freed. Returns how many clients have no whole answer. */
+size_t h2_disconnect(struct h2_link *l, const char *why);
 /* No new streams; what is there is finished. */
 void h2_leave(struct h2_link *l);
 /* Those whose time is over @now. When the next one's is; 0: none is waited for. */

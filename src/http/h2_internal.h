@@ -73,7 +73,6 @@ struct h2_link {
 	bool client, home, leaving, broken;
 	struct http_marks marks;
 	struct h2_half *heading; /* whose header block comes, or NULL */
-	size_t streams;
 	int32_t last_id, gap, gap_end; /* of the client's streams: the highest number, and the last row of numbers left out */
 };
 

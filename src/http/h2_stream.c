@@ -45,7 +45,6 @@ struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 	s->halves[H2_CLIENT_HALF].id = id;
 	s->answers.on_answers = on_answers;
 	list_append(&h->streams, &s->node);
-	h->client->streams++;
 	return s;
 }
 
@@ -61,13 +60,11 @@ struct h2_stream *h2_stream_upgraded(struct h2 *h, struct h2_link *server, bool 
 	half->link = server;
 	half->id = 1;
 	half->headed = half->ending = true;
-	server->streams++;
 	return s;
 }
 
 static void leave_link(struct h2_half *half)
 {
-	half->link->streams--;
 	if (half->link->heading == half)
 		half->link->heading = NULL;
 	half->link = NULL;
@@ -150,7 +147,6 @@ static int forward_request(struct h2_stream *s, struct h2_link *to)
 	half->link = to;
 	half->id = id;
 	half->headed = true;
-	to->streams++;
 	return 0;
 }
 

@@ -370,12 +370,13 @@ def a_client_is_told_to_stop_when_nobody_gets_the_rest_of_its_request():
         c.rest()
 
     with contextlib.closing(Server(serve)) as app, nobody() as dead:
-        for what, program, head, status in (("it has ended", app, POST, 5), ("there is none", dead, MY_POST, 4)):
+        for what, program, head, status, failed in (("the app has ended", app, POST, 5, 0), ("the program has ended", app, MY_POST, 5, 0), ("there is none", dead, MY_POST, 4, 1)):
             d = Divert(app, program)
             c = d.connect()
             c.send(PREFACE + frame(1, 1, head, flags=4) + frame(0, 1, b"x"))
             expect(f"{what}: the answer", await_frame(c, 1, 3)[:2], (1, status))
             expect(f"{what}: the reset's code", await_frame(c, 3)[3], bytes(4))
+            expect(f"{what}: requests that have failed", d.counters()["failed"], failed)
             c.close()
             d.close()
 
