@@ -131,6 +131,16 @@ static void warn(const struct config *c, struct problem_list *problems, enum con
 	problem_add(problems, PROBLEM_WARNING, s->name, s->line, s->column, key_info(key)->path, "%s", text);
 }
 
+/* No name ends in a number (RFC 3696 §2), but addresses with a slip of the pen do. */
+static void warn_of_number(const struct config *c, struct problem_list *problems, enum config_key key, const struct address_rule *rule,
+			   const char *text)
+{
+	const char *dot = rule->host == RULE_NAME ? strrchr(rule->name, '.') : NULL;
+
+	if (dot && dot[1 + strspn(dot + 1, "0123456789")] == '\0')
+		warn(c, problems, key, arena_format(c->arena, "\"%s\" is taken for a name, since it is no address", text));
+}
+
 static void check_outgoing(const struct config *c, struct problem_list *problems)
 {
 	const struct config_filter *f = &c->outgoing_filter;
@@ -145,6 +155,7 @@ static void check_outgoing(const struct config *c, struct problem_list *problems
 		if (address_rule_parse(text, &rule, &at) != RULE_OK)
 			continue;
 		names |= rule.host == RULE_NAME;
+		warn_of_number(c, problems, KEY_outgoing_filter, &rule, text);
 		off = rule.protocol == IPPROTO_TCP ? !c->outgoing_tcp : rule.protocol == IPPROTO_UDP ? !c->outgoing_udp : !c->outgoing_tcp &&
 			!c->outgoing_udp;
 		if (off)
@@ -171,7 +182,10 @@ static void check_dns(const struct config *c, struct problem_list *problems)
 	for (size_t i = 0; i < f->entries.n; i++) {
 		unsigned int at;
 
-		if (address_rule_parse(f->entries.items[i], &rule, &at) == RULE_OK && rule.host == RULE_ANY)
+		if (address_rule_parse(f->entries.items[i], &rule, &at) != RULE_OK)
+			continue;
+		warn_of_number(c, problems, KEY_dns_filter, &rule, f->entries.items[i]);
+		if (rule.host == RULE_ANY)
 			warn(c, problems, KEY_dns_filter,
 			     arena_format(c->arena, "\"%s\" can never match: a question for a name has no port", f->entries.items[i]));
 	}
