@@ -86,11 +86,13 @@ int http_end_take_fd(struct http_conn *c, struct http_end *e)
 
 void http_end_in_peace(struct http_end *e, bool brief)
 {
-	static const int second = 1;
+	static const int second = 1, second_ms = 1000;
 
 	e->in_peace = true;
-	if (brief)
+	if (brief) {
 		setsockopt(e->watch.fd, IPPROTO_TCP, TCP_LINGER2, &second, sizeof(second));
+		setsockopt(e->watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &second_ms, sizeof(second_ms));
+	}
 	if (!e->tls)
 		fd_reset_on_close(e->watch.fd, false);
 }

@@ -129,7 +129,7 @@ int http_end_take(struct http_conn *c, struct http_end *e, struct dial *d, void 
 /* For somebody else to go on with, in the clear. A descriptor or -errno; the end is not there any more. */
 int http_end_take_fd(struct http_conn *c, struct http_end *e);
 /* When it is closed, which is a reset otherwise, there will be a plain end; with TLS what is kept goes out before that. @brief: the kernel is to
- * wait for the peer's own end for a second only. */
+ * wait for the peer's word on that, and for its own end, for a second only. */
 void http_end_in_peace(struct http_end *e, bool brief);
 void http_end_close(struct http_conn *c, struct http_end *e);
 /* Says that nothing follows. False: not yet, what is kept has to go first. */

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Whoever dies in the middle of requests: each has one answer, from where it belongs, or its client is told; the target's own stay the target's."""
+
+import json
+import os
+import signal
+import subprocess
+
+from labkit import plan
+from labkit.lab import PYTHON
+from labkit.registry import PROMPT, expect, test
+
+from tests.http_filter import ALICE, PORT, Pair, ask
+
+DONE = "/tmp/lab/home/done"
+
+# Threads that ask for both servers in turn, or for the target's own alone, until the file is there; then some requests more. What each got.
+CROWD = """
+import http.client, json, os, sys, threading, time
+ip, port, alice, file = json.loads(sys.argv[1])
+out, go, lock = [], threading.Event(), threading.Lock()
+def client(n):
+    c, k, more = None, 0, 20
+    while more:
+        more -= go.is_set()
+        k += 1
+        mine = n % 2 and k % 2
+        body = "x" * (1000 * (k % 50))
+        row = {"mine": bool(mine), "both": bool(n % 2)}
+        try:
+            c = c or http.client.HTTPConnection(ip, port, timeout=20)
+            c.request("POST", f"/{n}-{k}", body, alice if mine else {})
+            r = c.getresponse()
+            text = r.read().decode()
+            seen = json.loads(text) if text[:1] == "{" else {}
+            row.update(status=r.status, name=seen.get("name"), right=seen.get("path") == f"/{n}-{k}" and seen.get("length") == len(body))
+        except Exception as e:
+            row.update(error=type(e).__name__)
+            c = c and c.close()
+        with lock: out.append(row)
+        if k == 5 and n == 0: print("begun", flush=True)
+threads = [threading.Thread(target=client, args=(n,)) for n in range(12)]
+for t in threads: t.start()
+while not os.path.exists(file): time.sleep(0.005)
+go.set()
+for t in threads: t.join()
+print(json.dumps(out))
+"""
+
+
+def requests_while(lab, act):
+    """The rows of a crowd in the midst of which act() is called."""
+    argv = [*PYTHON, "-c", CROWD, json.dumps([plan.HOSTS["pod"][0], PORT, ALICE, DONE])]
+    crowd = lab.cluster.nodes["services"].start(argv, stdout=subprocess.PIPE, text=True)
+    expect("the crowd's first word", crowd.stdout.readline(), "begun\n", lab.log())
+    act()
+    open(DONE, "w").close()
+    out = crowd.communicate(timeout=4 * PROMPT)[0]
+    os.unlink(DONE)
+    return json.loads(out)
+
+
+def expect_right(lab, rows, after):
+    """@after: who gets alice's requests then."""
+    answered = [r for r in rows if r.get("status") == 200]
+    expect("whole answers to what was asked", [r for r in answered if not r["right"]], [], lab.log())
+    expect("the target's own requests at the program", [r for r in answered if not r["mine"] and r["name"] != "real"], [], lab.log())
+    expect("alice's before", "here" in {r["name"] for r in answered if r["mine"]}, True, lab.log())
+    failed = [r for r in rows if r.get("status", 200) != 200]
+    expect("other statuses than 502, which is for alice's alone", [r for r in failed if r["status"] != 502 or not r["mine"]], [])
+    errors = [r for r in rows if r.get("error")]
+    ends = {"RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "IncompleteRead"}
+    expect("how connections ended", {r["error"] for r in errors}, lambda e: e <= ends, str(errors))
+    expect("connections that ended: each client's, and some twice", len(errors), lambda n: n <= 24, str(errors))
+    expect("alice's afterwards", ask(lab, ("GET", "/", ALICE))[0].get("name"), after, lab.log())
+
+
+@test("http_filter_deaths.program", timeout=120)
+def program(lab):
+    with Pair(lab, {"header_filter": "^x-user: alice$"}) as pair:
+        def act():
+            pair.here.kill()
+            pair.here.communicate(timeout=PROMPT)
+            lab.wait_for("the session's end", lambda: not lab.processes("mirrord-session"))
+        expect_right(lab, requests_while(lab, act), "real")
+
+
+def killed(lab, name):
+    with Pair(lab, {"header_filter": "^x-user: alice$"}) as pair:
+        def act():
+            for pid in lab.processes(name):
+                os.kill(pid, signal.SIGKILL)
+            lab.wait_for("its end", lambda: not lab.processes(name))
+            pair.here.communicate(timeout=PROMPT)
+        expect_right(lab, requests_while(lab, act), "real")
+
+
+@test("http_filter_deaths.session", timeout=120)
+def session(lab):
+    killed(lab, "mirrord-session")
+
+
+@test("http_filter_deaths.agent", timeout=120)
+def agent(lab):
+    killed(lab, "mirrord-agent")
