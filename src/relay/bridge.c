@@ -46,6 +46,7 @@ struct bridge {
 	bool read_end, got_end; /* the end of what the socket, the stream gives */
 	bool lingers;
 	bool closed;		/* both directions of the socket ended, and the stream hadn't */
+	bool broken;		/* as the pump's */
 };
 
 static void on_reap(struct deferred *d)
@@ -80,13 +81,22 @@ static void settle(struct bridge *b)
 	end(b);
 }
 
+static bool is_unix(int fd)
+{
+	int domain = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof(domain) }) == 0 && domain == AF_UNIX;
+}
+
 /* Sends what the socket takes of @len bytes. Returns how much, or -1 when it is broken. */
 static ssize_t give(struct bridge *b, const uint8_t *data, size_t len, int flags)
 {
 	ssize_t n = send(b->watch.fd, data, len, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	if (n < 0 && errno != EAGAIN && errno != ENOBUFS)
+	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
+		b->broken |= errno != EPIPE || is_unix(b->watch.fd);
 		return -1;
+	}
 	if (n < 0)
 		n = 0;
 	if ((size_t)n < len && loop_rewatch(b->loop, &b->watch, INTEREST | EPOLLOUT) < 0)
@@ -164,11 +174,12 @@ static ssize_t carry(struct bridge *b)
 	if (!place)
 		return 0; /* on_room follows */
 	n = recv(b->watch.fd, place, room, MSG_DONTWAIT);
-	fine = n >= 0 || errno == EAGAIN;
+	b->broken |= n < 0 && errno != EAGAIN;
+	fine = n > 0 || !b->broken;
 	stream_commit(b->stream, n > 0 ? (size_t)n : 0);
 	if (n <= 0 || ((size_t)n < room && !b->more))
 		b->readable = false;
-	if (n == 0) {
+	if (n == 0 && fine) {
 		b->read_end = true;
 		if (!b->closed)
 			stream_end(b->stream);
@@ -193,14 +204,26 @@ static bool read_socket(struct bridge *b)
 	return true;
 }
 
+/* The socket is broken: what it had before goes first, as far as there is room. */
+static void give_up(struct bridge *b)
+{
+	b->readable = b->more = !b->read_end;
+	while (b->readable && b->stream && carry(b) > 0)
+		;
+	if (b->stream)
+		reset(b);
+}
+
 static void go_on(struct bridge *b, bool fine)
 {
 	if (!b->stream)
 		return;
-	if (fine && !(b->closed && b->read_end))
-		settle(b);
-	else
+	if (!fine)
+		give_up(b);
+	else if (b->closed && b->read_end)
 		reset(b);
+	else
+		settle(b);
 }
 
 static void on_ready(struct watch *w, uint32_t events)
@@ -219,7 +242,7 @@ static void on_ready(struct watch *w, uint32_t events)
 		b->readable = !b->read_end;
 	if (events & (EPOLLPRI | HANG_UP)) /* reads are short at the mark, too */
 		b->more = true;
-	if (events & EPOLLHUP && !b->got_end)
+	if (events & EPOLLHUP && !(events & EPOLLERR) && !b->got_end) /* a TCP socket that had a FIN and a reset has both */
 		b->closed = true;
 	fine = read_socket(b);
 	if (fine && b->stream && backlog_len(&b->backlog) && events & (EPOLLOUT | HANG_UP))
@@ -233,7 +256,7 @@ static void on_data(void *arg, const uint8_t *data, size_t len)
 	ssize_t n = backlog_len(&b->backlog) ? 0 : give(b, data, len, 0);
 
 	if (n < 0 || !backlog_add(&b->backlog, data + n, len - (size_t)n))
-		reset(b);
+		give_up(b);
 }
 
 static void on_urgent(void *arg, const uint8_t *byte)
@@ -244,7 +267,7 @@ static void on_urgent(void *arg, const uint8_t *byte)
 	if (n == 0 && backlog_add(&b->backlog, byte, 1))
 		b->urgent_end = backlog_len(&b->backlog);
 	else if (n <= 0)
-		reset(b);
+		give_up(b);
 }
 
 static void on_end(void *arg)

@@ -20,9 +20,10 @@
  * one only without `more` to tell: a FIN, a reset or urgent data behind the bytes came with the same edge, and no other will.
  *
  * Resets: whatever error a side reports, both are closed with SO_LINGER 0. Bytes that came before the reset are passed on first as far as
- * the other side takes them without waiting, as they would be in its receive queue without us. A side that closed while the
- * other still sends answers with a reset of its own, and that comes back as one. On a graceful end SO_LINGER is taken off, so that the
- * kernel goes on sending what it has.
+ * the other side takes them without waiting, as they would be in its receive queue without us; also when it is a send that meets the error
+ * first (a server answers "413 Content Too Large" and closes while its client sends). Who is told the error takes it away, and a read
+ * behind that says "end": it was one only after EPIPE. A side that closed while the other still sends answers with a reset of its own, and
+ * that comes back as one. On a graceful end SO_LINGER is taken off, so that the kernel goes on sending what it has.
  *
  * Urgent data (EPOLLPRI): reads stop at the mark by themselves; the byte there is fetched and sent with MSG_OOB. */
 #include "relay/pump.h"
@@ -52,6 +53,7 @@ struct side {
 	bool index;
 	bool readable, more, urgent;
 	bool ended, passed; /* the end was read, and passed on */
+	bool broken;	    /* it said so, and not by EPIPE */
 };
 
 struct pump {
@@ -102,8 +104,10 @@ static ssize_t give(struct pump *p, struct side *from, const void *data, size_t 
 	struct side *to = &p->sides[!from->index];
 	ssize_t n = send(to->watch.fd, data, len, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	if (n < 0 && errno != EAGAIN && errno != ENOBUFS)
+	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
+		to->broken |= errno != EPIPE;
 		return -1;
+	}
 	if (n < 0)
 		n = 0;
 	if ((size_t)n < len && loop_rewatch(p->loop, &to->watch, INTEREST | EPOLLOUT) < 0)
@@ -161,7 +165,8 @@ static ssize_t carry(struct pump *p, struct side *from)
 	if (backlog_len(&from->kept))
 		return 0;
 	n = recv(from->watch.fd, buffer, room, MSG_DONTWAIT);
-	if (n < 0 && errno != EAGAIN)
+	from->broken |= n < 0 && errno != EAGAIN;
+	if (n <= 0 && from->broken)
 		return -1;
 	if (n <= 0) {
 		from->readable = false;
@@ -205,6 +210,17 @@ static bool move(struct pump *p, struct side *from)
 	return !from->ended || from->passed || pass_end(p, from); /* with bytes kept, nothing was read behind them */
 }
 
+/* The connection is broken: what either side sent before goes first. */
+static void pass_rest(struct pump *p)
+{
+	for (int s = 0; s < 2; s++) {
+		struct side *from = &p->sides[s];
+
+		from->readable = from->more = !from->ended;
+		move(p, from);
+	}
+}
+
 static void on_ready(struct watch *w, uint32_t events)
 {
 	struct side *side = container_of(w, struct side, watch);
@@ -221,6 +237,8 @@ static void on_ready(struct watch *w, uint32_t events)
 	fine = move(p, side);
 	if (fine && backlog_len(&other->kept) && events & (EPOLLOUT | HANG_UP))
 		fine = give_kept(p, other) && move(p, other);
+	if (!fine)
+		pass_rest(p);
 	if (!fine || events & EPOLLERR)
 		end(p);
 	else if (side->passed && other->passed)

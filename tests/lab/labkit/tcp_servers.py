@@ -125,6 +125,13 @@ def close_unread(c, entry):
     c.close()
 
 
+def answer_early(c, entry):
+    """Has read enough, says so, and closes; the client's kernel is told by a reset that the rest was in vain."""
+    c.recv(1)
+    c.sendall(b"too long\n")
+    c.close()
+
+
 def out_of_band(c, entry):
     """Urgent data between ordinary."""
     c.sendall(b"before")
@@ -176,6 +183,7 @@ CLUSTER = {
     plan.NEVER_READ: never_read, plan.RECORD: record, plan.CLOSE_UNREAD: close_unread,
     plan.OUT_OF_BAND: out_of_band, plan.IDLE: idle, plan.SPEAK_AFTER_EOF: speak_after_eof,
     plan.LOSE_FIRST_SYN: peer, plan.HTTP: http, plan.LATE_ACCEPT: peer, plan.CLOSE_AT_ONCE: close_at_once,
+    plan.ANSWER_EARLY: answer_early,
 }
 
 

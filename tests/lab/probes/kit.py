@@ -284,3 +284,12 @@ def reset(s):
     """Closes with a RST."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.close()
+
+
+def send_until_told(s):
+    """Sends until the peer wants no more of it. Returns what it had answered before."""
+    try:
+        while True:
+            s.sendall(bytes(65536))
+    except (ConnectionResetError, BrokenPipeError):
+        return s.recv(100).decode()

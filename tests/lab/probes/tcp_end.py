@@ -9,7 +9,7 @@ import sys
 import time
 
 from labkit import pattern, plan
-from probes.kit import probe, reset
+from probes.kit import probe, reset, send_until_told
 
 ALL = select.POLLIN | select.POLLOUT | select.POLLRDHUP
 
@@ -171,6 +171,13 @@ def server_closes_with_unread(p):
     p.await_event(s)
     p.poll(s, ALL)
     p.call("read", s.recv, 100)
+
+
+@probe()
+def server_answers_early(p):
+    """As "413 Content Too Large" does: the answer is there to be read when sending fails."""
+    answers = [send_until_told(p.connect("payment", plan.ANSWER_EARLY)) for _ in range(60)]
+    p.note("answers", sorted(set(answers)))
 
 
 @probe()

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 
-from probes.kit import reset
+from probes.kit import reset, send_until_told
 from serving.kit import PORT, pair, stop_for
 
 ALL = select.POLLIN | select.POLLOUT | select.POLLRDHUP
@@ -82,6 +82,22 @@ def server_closes_at_once():
         p.poll(s, ALL, key="after the reset")
         p.call("second write", s.send, b"x")
         p.so_error(s)
+    return server, client
+
+
+@pair()
+def server_answers_early():
+    """While its clients still send: they have the answer when they are told that sending is in vain."""
+    def server(p):
+        listener = p.listener()
+        for _ in range(60):
+            c = p.accept(listener)
+            c.recv(1)
+            c.sendall(b"too long")
+            c.close()
+
+    def client(p):
+        p.note("answers", sorted({send_until_told(p.dial()) for _ in range(60)}))
     return server, client
 
 

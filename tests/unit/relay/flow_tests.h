@@ -272,6 +272,40 @@ static void test_close_while_other_sends(const struct carrier *c, int closer)
 	close(f.peers[!closer]);
 }
 
+/* Sends until it is told that nobody listens any more. */
+static void *send_until_told(void *arg)
+{
+	static const char block[65536];
+
+	while (send(*(int *)arg, block, sizeof(block), MSG_NOSIGNAL) > 0)
+		;
+	return NULL;
+}
+
+/* Who answers before it has read everything, and closes, resets what is still being sent; its answer arrives all the same. */
+static void test_early_answer(const struct carrier *c, int first)
+{
+	enum { ROUNDS = 50 };
+	int right = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct flow f = c->flow(0);
+		int a = f.peers[first], b = f.peers[!first];
+		char answer[8] = "";
+		pthread_t sender;
+
+		if (pthread_create(&sender, NULL, send_until_told, &a))
+			abort();
+		if (recv(b, answer, 1, 0) == 1 && send(b, "too long", 8, 0) == 8)
+			close(b);
+		pthread_join(sender, NULL);
+		right += recv(a, answer, 8, MSG_WAITALL) == 8 && memcmp(answer, "too long", 8) == 0 && read_outcome(a) == 0;
+		close(a);
+	}
+	tap_int(right, ROUNDS, "%s: an answer to who still sends arrives before the reset", c->name);
+	tap_int(await_count(c, 0), 0, "%s: over", c->name);
+}
+
 static void test_bulk(const struct carrier *c)
 {
 	const char *bytes = getenv("RELAY_TEST_BYTES");
@@ -330,6 +364,7 @@ static void test_carrier(const struct carrier *c)
 		test_reset_of_full(c, side, side);
 		test_reset_of_full(c, side, !side);
 		test_close_while_other_sends(c, side);
+		test_early_answer(c, side);
 	}
 	if (c->resets)
 		test_many(c);
