@@ -228,6 +228,7 @@ static size_t try_send(struct http_conn *c, struct http_end *e, const void *data
 
 	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
 		e->broken = true;
+		e->readable = e->more = !e->ended; /* an answer may have come before; no edge tells of it behind this error */
 		return len;
 	}
 	if (n < 0)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""serve_http.py NAME [IP:]PORT[,[IP:]PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes, /cut a part of
-an answer, and, when a byte of the request's body has come, a reset. With ROOTS clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
+"""serve_http.py NAME [IP:]PORT[,[IP:]PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes, /enough
+its answer and an end before its body was read, /cut a part of an answer, and, when a byte of the request's body has come, a reset. With ROOTS clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
 
 import hashlib
 import http.server
@@ -22,7 +22,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         h, length = hashlib.sha256(), int(self.headers.get("content-length", 0))
-        left = 0 if self.path == "/cut" else length
+        left = 0 if self.path in ("/cut", "/enough") else length
         while left:
             data = self.rfile.read(min(left, 65536))
             left -= len(data)
@@ -43,6 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os.close(self.connection.detach())  # at once, whoever refers to it still
             return
         self.wfile.write(text)
+        self.close_connection |= self.path == "/enough"
 
     do_GET = do_POST = answer
 

@@ -50,6 +50,26 @@ for headers in ({{}}, {ALICE!r}):
 print(*names, flush=True)
 time.sleep(3600)
 """
+# Whose requests are answered before they are whole: prints whether each answer came.
+UPLOADS = f"""
+import json, socket
+for user in ("bob", "alice"):
+    answered = 0
+    for _ in range(40):
+        with socket.create_connection(({plan.HOSTS["pod"][0]!r}, {PORT}), timeout=20) as s:
+            answer = b""
+            try:
+                s.sendall(b"POST /enough HTTP/1.1\\r\\nHost: shop\\r\\nX-User: %s\\r\\nContent-Length: 100000000\\r\\n\\r\\n" % user.encode())
+                for _ in range(200):
+                    s.sendall(bytes(65536))
+            except OSError:  # or it is left to send in vain
+                pass
+            while not answer.endswith(b"}}") and (data := s.recv(65536)):
+                answer += data
+        head, _, body = answer.partition(b"\\r\\n\\r\\n")
+        answered += body.startswith(b"{{") and json.loads(body)["name"] == ("here" if user == "alice" else "real")
+    print(user, answered)
+"""
 PIDFD_GETFD = 438
 
 
@@ -107,6 +127,14 @@ def bodies(lab):
     with Pair(lab, {"all_of": [{"method": "POST"}, {"path": "^/orders"}]}):
         got = ask(lab, ("POST", "/orders", {}, 100000), ("GET", "/orders"), ("POST", "/other", {}, 100000), ("POST", "/orders", {}, 0))
         expect("who answered", [(g.get("name"), g.get("length")) for g in got], [("here", 100000), ("real", 0), ("real", 100000), ("here", 0)], str(got) + lab.log())
+
+
+@test("http_filter.answered_early")
+def answered_early(lab):
+    """As "413 Content Too Large" is: the client still sends, and has the answer all the same."""
+    with Pair(lab, {"header_filter": "^x-user: alice$"}):
+        done = lab.cluster.nodes["services"].run([*PYTHON, "-c", UPLOADS])
+        expect("answers", done, "bob 40\nalice 40\n", lab.log())
 
 
 @test("http_filter.ports_without_a_filter")
