@@ -42,7 +42,7 @@ server.serve_forever()
 
 def ask(kit, path="/", times=12):
     """Answers to the client pod, by way of the service; a connection each."""
-    out = kit.in_pod("client", f"for i in $(seq {times}); do curl -sS --max-time 30 http://web{path}; done")
+    out = kit.in_pod("client", f"for i in $(seq {times}); do curl -sS --max-time 30 -H 'X-Path: {path}' http://web{path}; done")
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -70,15 +70,13 @@ def steal(kit):
         expect("who answers afterwards", any(a["pod"] == "local" for a in ask(kit)), False)
 
 
-@test("incoming.filter", timeout=90)
-def filtered(kit):
-    """Of the requests to a deployment of two by way of its service, those to the target whose path is wanted come here; all others stay."""
+def check_filter(kit, variable, value):
+    """Of the requests to a deployment of two by way of its service, those to the target for /mine come here; all others stay."""
     def who(path):
         return {a["pod"] == "local" for a in ask(kit, path, 30)}
 
     for options in WAYS.values():
-        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/web", ["--steal", *options],
-                              env=kit.environment(MIRRORD_HTTP_PATH_FILTER="^/mine"))
+        p = kit.start_mirrord(["python3", "-u", "-c", SERVER], "deployment/web", ["--steal", *options], env=kit.environment(**{variable: value}))
         try:
             kit.wait_logged("the port", "port 8080 is stolen", p=p)
             expect("whether what is wanted is answered here", who("/mine/1"), {True, False}, kit.session_log())
@@ -86,6 +84,17 @@ def filtered(kit):
         finally:
             ends(p)
         kit.wait_clean()
+
+
+@test("incoming.filter", timeout=90)
+def filter_(kit):
+    check_filter(kit, "MIRRORD_HTTP_PATH_FILTER", "^/mine")
+
+
+@test("incoming.filter_jq", timeout=90)
+def filter_jq(kit):
+    """libjq is in the image, and in what is brought without one."""
+    check_filter(kit, "MIRRORD_HTTP_HEADER_FILTER_JQ", 'ascii_downcase | startswith("x-path: /mine")')
 
 
 def check_copies(kit, target, host, options=(), pods=1):
