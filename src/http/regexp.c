@@ -6,7 +6,10 @@
  * the limit alone bounds nothing. Here a search goes slice by slice: some of the places are tried at a time (the offset limit), so few
  * that with all of its steps used up, and all of the subject run over from each place, a slice takes a fraction of REGEX_LIMIT_US; and
  * between them the clock is read. Most searches are one slice. When one uses up its steps, its places are tried again one by one, each
- * with all the steps for itself: a long header value isn't given up only because its length makes the slices poor. */
+ * with all the steps for itself: a long header value isn't given up only because its length makes the slices poor.
+ *
+ * Of a long subject each slice has a few places only, and a call for each costs more than the search. So places whose byte no match begins
+ * with are passed over before: PCRE2 knows these bytes of most patterns. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "http/regexp.h"
 
@@ -15,6 +18,7 @@
 #include <pcre2.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum {
@@ -32,6 +36,8 @@ enum {
 struct regex {
 	pcre2_code *code;
 	bool anchored, jit;
+	bool has_first;	   /* each match begins with a byte that `first` has */
+	bool first[256];
 };
 
 /* Shared by all: nothing of a search is kept. */
@@ -87,6 +93,28 @@ static pcre2_code *compile(struct span pattern, unsigned int flags, struct error
 	return code;
 }
 
+/* pcre2api(3), PCRE2_INFO_FIRSTCODETYPE and PCRE2_INFO_FIRSTBITMAP. Whether case counts for the first code unit isn't told, so it never does
+ * here; a letter that has a third case (k, s) is none. */
+static void learn_first_bytes(struct regex *r)
+{
+	const uint8_t *bitmap = NULL;
+	uint32_t type = 0, unit = 0;
+
+	pcre2_pattern_info(r->code, PCRE2_INFO_FIRSTCODETYPE, &type);
+	pcre2_pattern_info(r->code, PCRE2_INFO_FIRSTCODEUNIT, &unit);
+	pcre2_pattern_info(r->code, PCRE2_INFO_FIRSTBITMAP, &bitmap);
+	if (type == 1 && unit < 128) {
+		r->first[unit] = true;
+		if ((unit | 0x20) >= 'a' && (unit | 0x20) <= 'z')
+			r->first[unit ^ 0x20] = true;
+		r->has_first = true;
+	} else if (type == 0 && bitmap) {
+		for (size_t i = 0; i < 256; i++)
+			r->first[i] = bitmap[i / 8] & 1u << i % 8;
+		r->has_first = true;
+	}
+}
+
 struct regex *regex_compile(struct span pattern, unsigned int flags, struct error *err)
 {
 	struct regex *r = prepare() ? calloc(1, sizeof(*r)) : NULL;
@@ -106,6 +134,7 @@ struct regex *regex_compile(struct span pattern, unsigned int flags, struct erro
 		 size; /* none when the pattern begins with (*NO_JIT) */
 	pcre2_pattern_info(r->code, PCRE2_INFO_ALLOPTIONS, &options);
 	r->anchored = options & PCRE2_ANCHORED;
+	learn_first_bytes(r);
 	return r;
 }
 
@@ -188,6 +217,16 @@ static int try_each(const struct regex *r, struct span subject, size_t from, siz
 	return 0;
 }
 
+/* The next place from @from on where a match may begin, before @places; @places when there is none. */
+static size_t next_place(const struct regex *r, struct span subject, size_t from, size_t places)
+{
+	if (!r->has_first || r->anchored)
+		return from;
+	while (from < subject.len && !r->first[(uint8_t)subject.at[from]])
+		from++;
+	return from < subject.len ? from : places;
+}
+
 int regex_search(const struct regex *r, struct span subject)
 {
 	size_t places = r->anchored ? 1 : subject.len + 1;
@@ -199,9 +238,8 @@ int regex_search(const struct regex *r, struct span subject)
 	if (slice > places)
 		slice = places;
 	assert(slice > 0);
-	for (size_t at = 0; at < places && !found; at += slice) {
-		size_t to = at + slice < places ? at + slice : places;
-
+	for (size_t at = next_place(r, subject, 0, places), to; at < places && !found; at = next_place(r, subject, to, places)) {
+		to = at + slice < places ? at + slice : places;
 		found = try_places(r, subject, at, to, steps / slice + 1);
 		if (found == 1 || (found == 0 && to == places) || places == 1)
 			break;
