@@ -29,7 +29,15 @@
 
 static size_t count;
 /* All connections that aren't plain ones yet, and those that are. */
-static struct list conns = { &conns, &conns }, pumps = { &pumps, &pumps };
+static struct list conns = { &conns, &conns }, all_plain = { &all_plain, &all_plain };
+
+/* One that is a pump's. */
+struct plain {
+	struct list node, pump; /* pump: a list of it alone */
+	struct socket_tie tie;	/* of the server's side */
+	struct deferred reap;
+	struct loop *loop;
+};
 
 size_t http_count(void)
 {
@@ -151,9 +159,46 @@ void http_relay(struct http_conn *c, struct http_upstream *u)
 	hand_over(c, &u->held, &c->client);
 }
 
+static void on_plain_reap(struct deferred *d)
+{
+	free(container_of(d, struct plain, reap));
+}
+
 static void on_pump_end(void *arg)
 {
+	struct plain *p = arg;
+
+	socket_untie(&p->tie);
+	list_remove(&p->node);
+	loop_defer(p->loop, &p->reap, on_plain_reap);
 	count--;
+}
+
+static void on_plain_lost(struct socket_tie *t)
+{
+	pump_reset_all(&container_of(t, struct plain, tie)->pump);
+}
+
+/* Owns both descriptors. */
+static void start_pump(struct loop *loop, int client, int server, struct egress *egress)
+{
+	struct plain *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		close(client);
+		close(server);
+		return;
+	}
+	p->loop = loop;
+	list_init(&p->pump);
+	if (pump_start(loop, client, server, &p->pump, on_pump_end, p) < 0) {
+		free(p);
+		return;
+	}
+	list_append(&all_plain, &p->node);
+	if (egress)
+		socket_tie(&p->tie, egress, on_plain_lost);
+	count++;
 }
 
 /* Hands both sockets to a pump when all that is kept has gone out. */
@@ -161,21 +206,23 @@ static void relay(struct http_conn *c)
 {
 	struct http_upstream *u = c->current;
 	struct loop *loop = c->port->loop;
+	struct egress *egress;
 	int a, b;
 
-	if (!u || u->failed || c->client.broken) {
+	if (!u || u->failed || u->end.lost || c->client.broken) {
 		http_reset(c);
 		return;
 	}
 	if (u->end.watch.fd < 0 || backlog_len(&c->client.out) || backlog_len(&u->end.out))
 		return;
+	egress = u->end.tie.egress;
 	a = http_end_take_fd(c, &c->client);
 	b = http_end_take_fd(c, &u->end);
 	http_reset(c);
 	if (a < 0 || b < 0)
 		close(a < 0 ? b : a);
-	else if (pump_start(loop, a, b, &pumps, on_pump_end, NULL) == 0)
-		count++;
+	else
+		start_pump(loop, a, b, egress);
 }
 
 /* Failure */
@@ -377,5 +424,6 @@ void http_reset_all(void)
 {
 	while (!list_empty(&conns))
 		http_reset(container_of(conns.next, struct http_conn, of_all));
-	pump_reset_all(&pumps);
+	while (!list_empty(&all_plain))
+		pump_reset_all(&container_of(all_plain.next, struct plain, node)->pump);
 }

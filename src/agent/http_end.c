@@ -56,9 +56,19 @@ int http_end_open(struct http_conn *c, struct http_end *e, int fd, struct tls_co
 	return r;
 }
 
+/* As an error would be told, which won't be. */
+static void on_lost(struct socket_tie *t)
+{
+	struct http_end *e = container_of(t, struct http_end, tie);
+
+	e->lost = true;
+	e->watch.on_ready(&e->watch, EPOLLERR | EPOLLHUP);
+}
+
 int http_end_take(struct http_conn *c, struct http_end *e, struct dial *d, void (*on_ready)(struct watch *, uint32_t))
 {
 	struct tls_codec *tls = NULL;
+	struct egress *egress = tls_dial_is(d) ? tls_dial_egress(d) : d->egress;
 	int fd = tls_dial_is(d) ? tls_dial_take(d, &tls) : egress_dial_take(d);
 	struct backlog kept = e->out;
 
@@ -67,6 +77,7 @@ int http_end_take(struct http_conn *c, struct http_end *e, struct dial *d, void 
 	fd = http_end_open(c, e, fd, tls, on_ready);
 	if (fd < 0)
 		return fd;
+	socket_tie(&e->tie, egress, on_lost);
 	e->out = (struct backlog){ 0 };
 	http_end_write(c, e, backlog_first(&kept), backlog_len(&kept));
 	http_kept_take(&kept, backlog_len(&kept));
@@ -79,6 +90,7 @@ int http_end_take_fd(struct http_conn *c, struct http_end *e)
 	struct tls_codec *tls = e->tls;
 
 	loop_unwatch(c->port->loop, &e->watch);
+	socket_untie(&e->tie);
 	e->watch.fd = -1;
 	e->tls = NULL;
 	return tls ? tls_link_start(c->port->loop, tls, fd) : fd;
@@ -101,6 +113,7 @@ void http_end_close(struct http_conn *c, struct http_end *e)
 {
 	size_t kept = backlog_len(&e->out);
 
+	socket_untie(&e->tie);
 	if (e->watch.fd >= 0)
 		loop_unwatch(c->port->loop, &e->watch);
 	if (e->tls && e->in_peace && !e->broken) {

@@ -11,6 +11,7 @@
 #include "http/marks.h"
 #include "http/options.h"
 #include "relay/backlog.h"
+#include "relay/sockets.h"
 
 enum {
 	HTTP_BUFFER = 512 << 10,   /* one read */
@@ -44,8 +45,10 @@ struct http_taker {
 struct http_end {
 	struct watch watch; /* fd -1: not there */
 	struct tls_codec *tls; /* NULL: none */
+	struct socket_tie tie; /* to the egress that it came by */
 	struct backlog out; /* what it didn't take yet */
 	bool readable, more, ended, broken, in_peace;
+	bool lost; /* with its egress; broken, too */
 	size_t turn;
 };
 

@@ -16,6 +16,7 @@ struct tls_dial {
 	struct dial dial;
 	struct loop *loop;
 	struct dial *inner; /* while it isn't connected */
+	struct egress *egress; /* its, from then on */
 	SSL *ssl;
 	struct watch watch;
 	struct timer timer;
@@ -107,8 +108,10 @@ static void on_late(struct timer *t)
 /* The connection is there. Returns 0, or an errno. */
 static int connected(struct tls_dial *d)
 {
-	int fd = egress_dial_take(d->inner);
+	int fd;
 
+	d->egress = d->inner->egress;
+	fd = egress_dial_take(d->inner);
 	d->inner = NULL;
 	if (fd < 0)
 		return -fd;
@@ -213,6 +216,11 @@ int tls_dial_take(struct dial *dial, struct tls_codec **ret)
 		d->watch.fd = -1;
 	dial_free(d);
 	return *ret ? fd : -ENOMEM;
+}
+
+struct egress *tls_dial_egress(const struct dial *dial)
+{
+	return container_of(dial, const struct tls_dial, dial)->egress;
 }
 
 struct span tls_dial_alpn(const struct dial *dial)

@@ -27,5 +27,7 @@ int tls_dial_begin(struct tls_dial *d, int result, struct dial **ret_dial);
 bool tls_dial_is(const struct dial *d);
 /* Of one that is done: the socket, or -errno, and what decrypts it. The dial is gone. */
 int tls_dial_take(struct dial *d, struct tls_codec **ret);
+/* Of one that is connected: the egress that it goes by. */
+struct egress *tls_dial_egress(const struct dial *d);
 /* Of one that is done: the protocol that the server chose, or empty. */
 struct span tls_dial_alpn(const struct dial *d);

@@ -159,9 +159,41 @@ struct egress *socket_egress_new(struct loop *loop, struct socket_source *source
 	list_init(&e->dials);
 	list_init(&e->pumps);
 	list_init(&e->ports);
+	list_init(&e->ties);
 	for (int kind = 0; kind < SOCKET_KINDS; kind++)
 		list_init(&e->waiting[kind]);
 	return &e->egress;
+}
+
+void socket_tie(struct socket_tie *t, struct egress *egress, void (*on_lost)(struct socket_tie *t))
+{
+	struct socket_egress *e = socket_egress_of(egress);
+
+	if (egress->ops != &ops)
+		return;
+	t->egress = egress;
+	t->on_lost = on_lost;
+	list_append(&e->ties, &t->node);
+	e->count++;
+}
+
+void socket_untie(struct socket_tie *t)
+{
+	if (!t->egress)
+		return;
+	list_remove(&t->node);
+	socket_egress_of(t->egress)->count--;
+	t->egress = NULL;
+}
+
+static void cut_ties(struct socket_egress *e)
+{
+	while (!list_empty(&e->ties)) {
+		struct socket_tie *t = container_of(e->ties.next, struct socket_tie, node);
+
+		socket_untie(t);
+		t->on_lost(t);
+	}
 }
 
 void socket_egress_free(struct egress *egress)
@@ -174,6 +206,7 @@ void socket_egress_free(struct egress *egress)
 	socket_dials_close(e);
 	socket_ports_close(e);
 	pump_reset_all(&e->pumps);
+	cut_ties(e);
 	free(e);
 }
 

@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 
+#include "base/list.h"
 #include "net/loop.h"
 #include "relay/egress.h"
 
@@ -40,9 +41,19 @@ struct socket_egress;
 struct egress *socket_egress_new(struct loop *loop, struct socket_source *source);
 /* Resets every connection, closes every port (without events) and frees it. */
 void socket_egress_free(struct egress *e);
+/* Of a connection that was taken (egress_ops.take), by who moves its bytes. Zero-initialised. It counts as one of the egress's. When that is freed,
+ * nothing comes of the connection any more, not even a reset, where its network has gone, too: @on_lost is called then, and the tie is undone. */
+struct socket_tie {
+	struct list node;
+	struct egress *egress; /* NULL: not tied */
+	void (*on_lost)(struct socket_tie *t);
+};
+/* Does nothing with an egress of another kind: its connections hear of its end. */
+void socket_tie(struct socket_tie *t, struct egress *e, void (*on_lost)(struct socket_tie *t));
+void socket_untie(struct socket_tie *t);
 /* Sockets have come in: dials and ports that waited for one go on. */
 void socket_egress_refilled(struct egress *e);
-/* Connections and ports that are open. */
+/* Connections and ports that are open, and those that are tied. */
 size_t socket_egress_count(const struct egress *e);
 /* From now on the local endpoint of a dial is no wish: where it can't be had, the dial fails with the kernel's errno (EADDRINUSE,
  * EADDRNOTAVAIL). */

@@ -18,11 +18,11 @@ struct socket_egress {
 	struct egress egress;
 	struct loop *loop;
 	struct socket_source *source;
-	struct list dials, pumps, ports;
+	struct list dials, pumps, ports, ties;
 	struct list waiting[SOCKET_KINDS];
 	struct mailbox *mailbox; /* made with the first port, as is: */
 	struct train *train;
-	size_t count;		 /* dials, pumps and ports */
+	size_t count;		 /* dials, pumps, ports and ties */
 	bool insists;		 /* local endpoints are no wishes */
 	struct timer slow;	 /* armed when a connection isn't answered at once, and somebody is to hear of it: */
 	void (*on_slow)(void *arg);

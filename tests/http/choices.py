@@ -157,8 +157,6 @@ def a_program_that_refuses_the_rest():
 @test
 def a_session_that_goes():
     """What it has got it keeps; what comes then is the app's."""
-    import signal
-
     release = threading.Event()
 
     def program(c, number):
@@ -171,8 +169,7 @@ def a_session_that_goes():
         c = d.connect()
         c.send(MINE % 1)
         d.counters(("stolen", 1))
-        d.process.send_signal(signal.SIGUSR1)
-        d.process.stdout.readline()
+        d.end_first()
         release.set()
         expect("its answer", text(c.answer()), b"late")
         expect("then an end, as of an idle connection", c.rest(), b"")
@@ -184,9 +181,7 @@ def a_session_that_goes():
         c = d.connect()
         c.send(MINE % 1)
         expect("the first", text(c.answer()), b"program GET /1 HTTP/1.1")
-        d.process.send_signal(signal.SIGUSR1)
-        d.process.stdout.readline()
-        d.process.stdout.readline()
+        d.end_first()
         c.send(MINE % 2)
         expect("the second, on the same connection", text(c.answer()), b"other GET /2 HTTP/1.1")
     other.close()

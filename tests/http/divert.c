@@ -121,9 +121,12 @@ static void on_signal(struct watch *w, uint32_t events)
 
 	if (read(w->fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	if (info.ssi_signo == SIGUSR1) { /* the first session goes */
-		http_taker_remove(sessions[0].taker);
+	if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP) { /* the first session goes, with the network of its program */
+		if (sessions[0].taker)
+			http_taker_remove(sessions[0].taker);
 		sessions[0].taker = NULL;
+		if (info.ssi_signo == SIGHUP)
+			socket_egress_free(sessions[0].egress);
 		last = false;
 	} else if (info.ssi_signo == SIGUSR2) {
 		last = false;
@@ -180,6 +183,7 @@ int main(int argc, char **argv)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	app = parse(argv[2]);

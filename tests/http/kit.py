@@ -304,6 +304,12 @@ class Divert:
                 return self.all[0]
             time.sleep(0.01)
 
+    def end_first(self, how=signal.SIGUSR1):
+        """The first session goes; with SIGHUP it dies, and nothing comes of its program's network any more."""
+        self.process.send_signal(how)
+        for _ in range(self.sessions):
+            self.process.stdout.readline()
+
     def wait_closed(self):
         """Until no connection is left."""
         end = time.monotonic() + PATIENCE

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """serve_http.py NAME [IP:]PORT[,[IP:]PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes, /enough
-its answer and an end before its body was read, /cut a part of an answer, and, when a byte of the request's body has come, a reset. With ROOTS clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
+its answer and an end before its body was read, /wait nothing (it says "waits"), /cut a part of an answer, and, when a byte of the request's body has come, a reset.
+With ROOTS clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
 
 import hashlib
 import http.server
@@ -22,6 +23,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         h, length = hashlib.sha256(), int(self.headers.get("content-length", 0))
+        if self.path == "/wait":
+            print("waits", flush=True)
+            time.sleep(3600)
         left = 0 if self.path in ("/cut", "/enough") else length
         while left:
             data = self.rfile.read(min(left, 65536))

@@ -5,12 +5,13 @@ import json
 import os
 import signal
 import subprocess
+import threading
 
 from labkit import plan
 from labkit.lab import PYTHON
 from labkit.registry import PROMPT, expect, test
 
-from tests.http_filter import ALICE, PORT, Pair, ask
+from tests.http_filter import ALICE, PORT, Pair, Second, ask
 
 DONE = "/tmp/lab/home/done"
 
@@ -98,6 +99,25 @@ def killed(lab, name):
 @test("http_filter_deaths.session", timeout=120)
 def session(lab):
     killed(lab, "mirrord-session")
+
+
+@test("http_filter_deaths.session_with_a_request", timeout=120)
+def session_with_a_request(lab):
+    """The one who has asked hears of it, though the agent lives on with another session, which nobody disturbs."""
+    bob, got = {"X-User": "bob"}, []
+    with Pair(lab, {"header_filter": "^x-user: alice$"}) as pair:
+        (first,) = lab.processes("mirrord-session")
+        with Second(lab, {"mode": "steal", "http_filter": {"header_filter": "^x-user: bob$"}}):
+            client = threading.Thread(target=lambda: got.extend(ask(lab, ("GET", "/1", bob), ("GET", "/wait", ALICE))))
+            client.start()
+            expect("the program has it", pair.here.stdout.readline(), "waits\n", lab.log())
+            os.kill(first, signal.SIGKILL)
+            client.join()
+            expect("what the client got", [g.get("status") for g in got], [200, 502], str(got) + lab.log())
+            expect("why", got[1]["why"], "the local program ended without an answer", lab.log())
+            pair.here.communicate(timeout=PROMPT)
+            then = ask(lab, ("GET", "/2", bob), ("GET", "/3", ALICE), ("GET", "/4"))
+            expect("who answers then", [g.get("name") for g in then], ["second", "real", "real"], str(then) + lab.log())
 
 
 @test("http_filter_deaths.agent", timeout=120)

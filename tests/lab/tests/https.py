@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 
 from labkit import plan
 from labkit.lab import PYTHON
@@ -134,6 +135,23 @@ def filtered(lab):
                 expect("who answered", got["name"], who, str(got) + lab.log())
                 expect("as TLS, by name, in the client's protocol", (got["version"], got["sni"], got["alpn"]), ("TLSv1.3", "shop.test", "http/1.1"), str(got))
                 expect("the client's address", got["peer"][0], own, str(got))
+
+
+@test("https.session_dies", needs=("curl", "openssl", "node"))
+def session_dies(lab):
+    """A request that its program has is answered at once, in the client's protocol."""
+    for real, how, version in (python_server("real"), "tls", "--http1.1"), (python_server("real"), "tcp", "--http1.1"), (node_server(lab, "real"), "tls", "--http2"):
+        with Pair(lab, real, python_server("here", how), http_filter=FILTER, steal_tls=[port_with("shop")], tls_delivery={"protocol": how}) as pair:
+            got = []
+            client = threading.Thread(target=lambda: got.append(curl(lab, version, *ALICE, "-w", "\\n%{http_code}", path="/wait")))
+            client.start()
+            expect("the program has it", pair.here.stdout.readline(), "waits\n", lab.log())
+            for pid in lab.processes("mirrord-session"):
+                os.kill(pid, signal.SIGKILL)
+            client.join()
+            expect("what the client got", got, ["mirrord: the local program ended without an answer\n\n502"], lab.log())
+            pair.here.communicate(timeout=PROMPT)
+            expect("who answers then", ask(lab, version, *ALICE)["name"], "real", lab.log())
 
 
 @test("https.in_the_clear", needs=("curl", "openssl"))
