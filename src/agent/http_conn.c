@@ -349,6 +349,11 @@ static bool sniff(struct http_conn *c)
 	return c->stage != HTTP_SNIFFS;
 }
 
+bool http_is_idle(const struct http_conn *c)
+{
+	return !c->n_waiting && !c->in_body && !backlog_len(&c->held) && !backlog_len(&c->client.out);
+}
+
 /* One side's readiness, or an answer, may be what the other waited for: both are tried until nothing moves. */
 static void divide(struct http_conn *c)
 {
@@ -363,7 +368,7 @@ static void divide(struct http_conn *c)
 		return;
 	if (c->client.broken)
 		http_reset(c);
-	else if (c->leaving && !c->n_waiting && !c->in_body && !backlog_len(&c->held) && !backlog_len(&c->client.out))
+	else if (c->leaving == HTTP_GOES && http_is_idle(c))
 		http_end(c); /* as a server ends an idle connection */
 }
 

@@ -287,7 +287,7 @@ void http_multiplex(struct http_conn *c)
 
 	hear_the_end(c);
 	if (c->leaving && h2_has_greeted(c->h2))
-		h2_leave(client);
+		(c->leaving == HTTP_GOES ? h2_leave : h2_warn)(client);
 	do {
 		moved = move_client(c);
 		moved |= move_servers(c);

@@ -4,8 +4,10 @@
  * is enough for that, and costs a request nothing. Where all goes that no filter wants, the program's connection is as the client's. */
 #include "agent/http_internal.h"
 
-static bool is_idle(const struct http_conn *c, const struct http_upstream *u)
+bool http_upstream_is_idle(const struct http_upstream *u)
 {
+	const struct http_conn *c = u->conn;
+
 	return u->end.watch.fd >= 0 && !backlog_len(&u->end.out) && (u != c->current || (!c->n_waiting && !c->in_body && !c->decided));
 }
 
@@ -18,7 +20,7 @@ static bool look_at(struct http_conn *c, struct http_upstream *u)
 	}
 	if (c->stage != HTTP_DIVIDES || !u->taker || u->taker == http_home(c))
 		return false;
-	if (u->rested && is_idle(c, u)) {
+	if (u->rested && http_upstream_is_idle(u)) {
 		http_upstream_drop(u);
 		return false;
 	}

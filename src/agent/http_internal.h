@@ -20,13 +20,16 @@ enum {
 	HTTP_TURN = 1 << 20,	   /* bytes of one side before others have their turn */
 	HTTP_PIPELINE = 32,	   /* requests of one connection that wait for their answer */
 	HTTP_LINGER_MS = 2000,	   /* what a client still sends after it was told 502 */
+	HTTP_QUIET_MS = 100,	   /* a connection that nobody filters any more has to be quiet so long to be ended */
+	HTTP_BUSY_MS = 8000,	   /* it is ended between two requests then; the agent may go 2 s later (CLIENT_DRAIN_S) */
 	HTTP_IDLE_MS = 3000,	   /* a connection to a program is kept so long, or up to twice as long, without use */
 };
 
 struct http_port {
 	struct loop *loop;
 	struct list takers, conns;
-	struct timer idle;
+	struct timer idle, leave;
+	uint64_t leave_until; /* when those that are busy are ended, too */
 	unsigned int refs; /* the owner's, one for each connection, one for each taker */
 };
 
@@ -80,6 +83,9 @@ enum http_stage {
 	HTTP_OVER,
 };
 
+/* When no filter is there any more (http_leave.c): it ends when it is quiet; at once, when nothing is on its way. */
+enum http_leaving { HTTP_STAYS, HTTP_LEAVES, HTTP_GOES };
+
 struct http_conn {
 	struct http_port *port;
 	struct list node, of_all;
@@ -117,7 +123,8 @@ struct http_conn {
 	/* The answer that comes is the last of a program that may have no other request. With unclear, only the client knows where it ends. */
 	bool closing, unclear;
 	bool shut;
-	bool leaving; /* no filter is there any more: it ends when nothing is on its way */
+	enum http_leaving leaving;
+	bool quiet; /* since the last look of those who leave */
 	struct h2 *h2;
 };
 
@@ -155,6 +162,8 @@ ssize_t http_end_peek(struct http_conn *c, struct http_end *e, uint8_t *data, si
 
 /* http_conn.c */
 void http_run(struct http_conn *c);
+/* Between two requests, as far as it is known. */
+bool http_is_idle(const struct http_conn *c);
 /* From here on it is a connection to @u and nothing more; what is kept for it goes first. NULL: to where all goes that no filter wants. */
 void http_relay(struct http_conn *c, struct http_upstream *u);
 /* Resets everything. */
@@ -213,6 +222,11 @@ void http_jq_expect(struct loop *l);
 
 /* http_idle.c. A connection to a program was made. */
 void http_idle_watch(struct http_port *p);
+/* Of HTTP/1: it is connected, and owes nothing. */
+bool http_upstream_is_idle(const struct http_upstream *u);
+
+/* http_leave.c. No filter is there any more. */
+void http_leave(struct http_port *p);
 
 /* http_port.c */
 enum http_choice { HTTP_NOBODY, HTTP_TAKEN, HTTP_WAIT, HTTP_ASKS, HTTP_PROBE };

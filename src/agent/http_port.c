@@ -28,6 +28,7 @@ void http_port_unref(struct http_port *p)
 	if (--p->refs)
 		return;
 	loop_disarm(p->loop, &p->idle);
+	loop_disarm(p->loop, &p->leave);
 	free(p);
 }
 
@@ -66,16 +67,21 @@ void http_taker_unref(struct http_taker *t)
 	free(t);
 }
 
-/* Connections that are on their way to its program think again. */
+/* Connections that are on their way to its program think again; those that aren't used will not be. */
 static bool recall_from(struct http_conn *c, const struct http_taker *t)
 {
 	bool any = false;
 
-	for (struct list *k = c->upstreams.next; k != &c->upstreams; k = k->next) {
+	for (struct list *k = c->upstreams.next, *next; k != &c->upstreams; k = next) {
 		struct http_upstream *u = container_of(k, struct http_upstream, node);
 
+		next = k->next;
 		if (u->taker != t)
 			continue;
+		if (c->stage == HTTP_DIVIDES && http_upstream_is_idle(u)) {
+			http_upstream_drop(u);
+			continue;
+		}
 		if (u->gateway)
 			any |= http_gateway_recall(u->gateway);
 		if (!u->dial)
@@ -99,18 +105,6 @@ static void recall(struct http_taker *t)
 	}
 }
 
-/* With the last filter goes the reason to look at requests. */
-static void let_go(struct http_port *p)
-{
-	for (struct list *n = p->conns.next, *next; n != &p->conns; n = next) {
-		struct http_conn *c = container_of(n, struct http_conn, node);
-
-		next = n->next;
-		c->leaving = true;
-		http_run(c);
-	}
-}
-
 void http_taker_remove(struct http_taker *t)
 {
 	struct http_port *p = t->port;
@@ -121,7 +115,7 @@ void http_taker_remove(struct http_taker *t)
 	t->ops = NULL;
 	recall(t);
 	if (!http_port_needs_http(p))
-		let_go(p);
+		http_leave(p);
 	http_taker_unref(t);
 }
 

@@ -165,7 +165,7 @@ static void begin_request(struct http_conn *c)
 	unsigned int at = (c->first + c->n_waiting) % HTTP_PIPELINE;
 
 	undecide(c);
-	c->current->rested = false;
+	c->current->rested = c->quiet = false;
 	c->waiting[at] = (uint8_t)((c->request.head ? HTTP_WAITS_HEAD : 0) | (c->request.connect ? HTTP_WAITS_CONNECT : 0) |
 				   (c->request.last ? HTTP_WAITS_LAST : 0));
 	c->n_waiting++;

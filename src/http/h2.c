@@ -354,6 +354,13 @@ void h2_leave(struct h2_link *l)
 	l->leaving = true;
 }
 
+void h2_warn(struct h2_link *l)
+{
+	if (!l->leaving && !l->warned)
+		nghttp2_submit_shutdown_notice(l->session);
+	l->warned = true;
+}
+
 uint64_t h2_give_up_bodies(struct h2 *h, uint64_t now)
 {
 	uint64_t next = 0;

@@ -70,6 +70,8 @@ bool h2_is_leaving(const struct h2_link *l);
 size_t h2_disconnect(struct h2_link *l, const char *why);
 /* No new streams; what is there is finished. */
 void h2_leave(struct h2_link *l);
+/* The client is told that this will follow. */
+void h2_warn(struct h2_link *l);
 /* Those whose time is over @now. When the next one's is; 0: none is waited for. */
 uint64_t h2_give_up_bodies(struct h2 *h, uint64_t now);
 void h2_take_answers(struct h2 *h);

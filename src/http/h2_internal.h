@@ -70,7 +70,7 @@ struct h2_link {
 	struct list node;
 	struct h2 *h2;
 	nghttp2_session *session;
-	bool client, home, leaving, broken;
+	bool client, home, leaving, warned, broken;
 	struct http_marks marks;
 	struct h2_half *heading; /* whose header block comes, or NULL */
 	int32_t last_id, gap, gap_end; /* of the client's streams: the highest number, and the last row of numbers left out */

@@ -243,6 +243,7 @@ def ends(lab):
         lab.wait_for("the first is answered", lambda: os.path.exists(first))
         pair.stop()
         lab.wait_for("all is the target's", lambda: ask(lab, ("GET", "/x", ALICE))[0].get("name") == "real")
+        lab.wait_for("the agent has ended what is quiet", lambda: not lab.processes("mirrord-agent"))
         open(go_on, "w").close()
         client.join()
         os.unlink(first)
