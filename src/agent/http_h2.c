@@ -177,6 +177,12 @@ static void fall_back(struct http_conn *c, struct http_upstream *u)
 	http_kept_take(&u->held, backlog_len(&u->held));
 }
 
+/* Its session has gone before a request was sent to it. */
+static bool is_orphan(const struct http_upstream *u)
+{
+	return u->taker && !u->taker->ops && !u->proven && !u->gateway;
+}
+
 /* True when something was done. */
 static bool prove(struct http_conn *c, struct http_upstream *u)
 {
@@ -188,7 +194,10 @@ static bool prove(struct http_conn *c, struct http_upstream *u)
 		http_kept_take(&u->held, backlog_len(&u->held));
 		h2_receive(u->link, http_buffer, n);
 	} else if (n || ((u->end.ended || u->end.broken) && !u->end.readable)) {
-		fall_back(c, u);
+		if (is_orphan(u))
+			u->failed = ECONNREFUSED;
+		else
+			fall_back(c, u);
 	} else {
 		return moved;
 	}
@@ -224,17 +233,18 @@ static bool drop_if_gone(struct http_conn *c, struct http_upstream *u)
 	bool gone = u->failed || ((u->end.ended || u->end.broken) && !u->end.readable) || (there && h2_is_over(u->link)) ||
 		    (u->gateway && http_gateway_is_broken(u->gateway));
 	struct h2_link *l = u->link;
-	const char *why = NULL;
 	size_t failed;
 
 	if (!gone)
 		return false;
-	if (u->taker)
-		why = reason_of(u);
 	u->link = NULL;
-	failed = h2_disconnect(l, why);
-	if (u->taker && u->taker->ops && failed)
-		u->taker->ops->count(u->taker->arg, COUNTER_HTTP_FAILED, failed);
+	if (is_orphan(u)) {
+		h2_ask_again(l);
+	} else {
+		failed = h2_disconnect(l, u->taker ? reason_of(u) : NULL);
+		if (u->taker && u->taker->ops && failed)
+			u->taker->ops->count(u->taker->arg, COUNTER_HTTP_FAILED, failed);
+	}
 	h2_greet(c->h2);
 	if (u == c->current && !u->failed) /* where the client meant to be: it should come again */
 		h2_leave(h2_client(c->h2));

@@ -347,6 +347,20 @@ size_t h2_disconnect(struct h2_link *l, const char *why)
 	return failed;
 }
 
+void h2_ask_again(struct h2_link *l)
+{
+	struct h2 *h = l->h2;
+
+	for (struct list *n = h->streams.next, *next; n != &h->streams; n = next) {
+		struct h2_stream *s = container_of(n, struct h2_stream, node);
+
+		next = n->next;
+		if (s->halves[H2_SERVER_HALF].link == l)
+			h2_stream_ask_again(s);
+	}
+	link_free(l);
+}
+
 void h2_leave(struct h2_link *l)
 {
 	if (!l->leaving)

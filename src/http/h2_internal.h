@@ -122,6 +122,8 @@ void h2_on_close(struct h2_half *half, uint32_t error);
 void h2_stream_free(struct h2_stream *s);
 /* Its server is gone: 502 with @why, or a reset, where it has no whole answer. */
 void h2_stream_fail(struct h2_stream *s, const char *why);
+/* Its link's server goes, which was sent nothing of it. */
+void h2_stream_ask_again(struct h2_stream *s);
 /* When its time is over @now; that time else, or 0 when it waits for none. */
 uint64_t h2_stream_give_up_body(struct h2_stream *s, uint64_t now);
 void h2_stream_take_answers(struct h2_stream *s);

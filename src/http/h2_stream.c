@@ -269,6 +269,19 @@ static enum http_body body_of(const struct h2_stream *s)
 	return s->halves[H2_CLIENT_HALF].ended ? HTTP_BODY_WHOLE : HTTP_BODY_AHEAD;
 }
 
+void h2_stream_ask_again(struct h2_stream *s)
+{
+	struct h2_half *to = &s->halves[H2_SERVER_HALF];
+
+	nghttp2_session_set_stream_user_data(to->link->session, to->id, NULL);
+	leave_link(to);
+	to->headed = false;
+	if (s->halves[H2_CLIENT_HALF].link)
+		decide(s, body_of(s));
+	else
+		h2_stream_free(s);
+}
+
 static int on_request(struct h2_stream *s, bool end)
 {
 	struct h2_half *from = &s->halves[H2_CLIENT_HALF];

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 
-from kit import Divert, PATIENCE, Server, connections_to, expect, is_ended, main, nobody, test, wait_for
+from kit import Divert, PATIENCE, Server, connections_to, expect, full, is_ended, main, nobody, test, wait_for
 from real import Node, USER, curl, run, servers, upgrading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -432,6 +433,67 @@ def a_program_that_refuses_the_rest():
         expect("the filter's", curl(d, "/", "-i", *USER).split()[1], "502")
         d.close()
     app.close()
+
+
+@test
+def sessions_of_http2_that_end():
+    """With a request that its program has, by a death; with some that it hasn't, and these are the app's."""
+    def ask(*argv):
+        return subprocess.Popen(["curl", "-sS", "-m", str(PATIENCE), "--http2-prior-knowledge", *USER, *argv], stdout=subprocess.PIPE, text=True)
+
+    for kind in "http2", "http":  # to a program of HTTP/1, too
+        app, program = Node("http2", "app"), Node(kind, "program")
+        d = Divert(app, program)
+        client = ask("-i", f"http://127.0.0.1:{d.port}/slow/1000000")
+        expect("the program has it", program.process.stdout.readline(), "slow\n")
+        d.end_first(signal.SIGHUP)
+        out = client.communicate()[0]
+        expect("status", out.split()[1], "502")
+        expect("why", "mirrord-error: the local program ended without an answer" in out, True)
+        expect("the next one's", json.loads(curl(d, "/", *USER))["name"], "app")
+        d.close()
+        program.close()
+        with full() as nowhere:
+            for argv, length in ((), 0), (("-d", "x" * 1000), 1000), (("-d", "@" + __file__), None):
+                d = Divert(app, nowhere)
+                client = ask(*argv, f"http://127.0.0.1:{d.port}/")
+                d.counters(("stolen", 1))
+                d.end_first()
+                got = json.loads(client.communicate()[0])
+                expect("who has answered, to what", (got["name"], got["length"]), ("app", got["length"] if length is None else length))
+                expect("counted", d.counters()["failed"], 0)
+                d.close()
+        app.close()
+
+
+@test
+def a_stream_across_our_goaway():
+    """The last filter goes when the client's next request is on its way: it has its answer, and then the connection ends."""
+    with servers() as (d, app, program):
+        with socket.create_connection(("127.0.0.1", d.port), timeout=PATIENCE) as s:
+            def get(stream):
+                return frame(1, stream, b"\x82\x86\x84\x41\x01a", flags=5)
+
+            s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"") + get(1))
+            got = s.recv(65536)
+            while b'"name":"app"' not in got:
+                got += s.recv(65536)
+            d.process.send_signal(signal.SIGSTOP)
+            d.process.send_signal(signal.SIGUSR1)
+            s.sendall(get(3))
+            d.process.send_signal(signal.SIGCONT)
+            while data := s.recv(65536):
+                got += data
+        answered, goodbyes, at = [], [], 0
+        while at < len(got):
+            size, kind, stream = int.from_bytes(got[at:at + 3], "big"), got[at + 3], int.from_bytes(got[at + 5:at + 9], "big")
+            if kind == 1:
+                answered.append(stream)
+            if kind == 7:
+                goodbyes.append(int.from_bytes(got[at + 9:at + 13], "big"))
+            at += 9 + size
+        expect("answered", answered, [1, 3])
+        expect("GOAWAY: the last stream", goodbyes, [(1 << 31) - 1, 3])
 
 
 @test

@@ -41,6 +41,13 @@ def nobody():
         yield f"127.0.0.1:{s.getsockname()[1]}"
 
 
+@contextlib.contextmanager
+def full():
+    """ADDRESS:PORT of who is there, and accepts nobody: a connection to it doesn't come about."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as s, socket.create_connection(s.getsockname()):
+        yield f"127.0.0.1:{s.getsockname()[1]}"
+
+
 def isolate():
     """Runs this program again in a network namespace of its own; returns there."""
     if os.environ.get("HTTP_TEST_INSIDE") != "1":

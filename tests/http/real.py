@@ -17,7 +17,7 @@ def run(*argv, timeout=400, status=0, text=None):
 
 
 class Node:
-    """An HTTP server of Node's that answers with JSON: its name, and the request as it saw it. /stream/N sends N chunks, /slow waits, /trailers
+    """An HTTP server of Node's that answers with JSON: its name, and the request as it saw it. /stream/N sends N chunks, /slow/N waits N ms and says so, /trailers
     has trailers, /hints sends 103 first, /reset resets. `http` speaks HTTP/1, `websocket` WebSocket too, `http2` HTTP/2."""
 
     SCRIPT = r"""
@@ -36,7 +36,7 @@ server.on('request', (q, r) => {
     const text = JSON.stringify({name, method: q.method, url: q.url, fields: q.rawHeaders, trailers: q.trailers, length: body.length,
                                  sum: require('crypto').createHash('sha256').update(body).digest('hex')});
     if (q.url.startsWith('/stream')) { let k = 0; const step = () => k++ < n ? (r.write('x'.repeat(65536)) ? setImmediate(step) : r.once('drain', step)) : r.end(); step(); return; }
-    if (q.url.startsWith('/slow')) { setTimeout(() => r.end(text), n); return; }
+    if (q.url.startsWith('/slow')) { console.log('slow'); setTimeout(() => r.end(text), n); return; }
     if (q.url.startsWith('/trailers')) { r.setHeader('trailer', 'x-sum'); r.write(text); r.addTrailers({'x-sum': '7'}); r.end(); return; }
     r.end(text);
   });
