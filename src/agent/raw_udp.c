@@ -64,22 +64,6 @@ struct control {
 	_Alignas(struct cmsghdr) uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
 };
 
-static void put_source(struct msghdr *msg, const struct ip *from)
-{
-	struct in_pktinfo v4 = { 0 };
-	struct in6_pktinfo v6 = { 0 };
-	unsigned int len;
-	const uint8_t *bytes = ip_bytes(from, &len);
-
-	if (ip_is_v4(from)) {
-		memcpy(&v4.ipi_spec_dst, bytes, len);
-		control_put(msg, IPPROTO_IP, IP_PKTINFO, &v4, sizeof(v4));
-	} else {
-		memcpy(&v6.ipi6_addr, bytes, len);
-		control_put(msg, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof(v6));
-	}
-}
-
 /* RFC 768; a sum of 0 is sent as its complement. Over IPv6 the kernel does it. */
 static uint16_t checksum(const struct endpoint *from, const struct endpoint *to, const uint8_t header[8], const void *data, size_t len)
 {
@@ -110,7 +94,7 @@ int raw_udp_send(const struct raw_udp *r, const struct endpoint *from, const str
 	if (v4)
 		put16(header + CHECKSUM_AT, checksum(from, to, header, data, len));
 	msg.msg_namelen = endpoint_to_sockaddr(&there, &sa);
-	put_source(&msg, &from->ip);
+	control_put_source(&msg, ip_is_v4(&from->ip), &from->ip);
 	control_put_marks(&msg, v4, marks);
 	if (sendmsg(r->fds[v4 ? V4 : V6], &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
 		return 0;

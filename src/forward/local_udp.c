@@ -105,22 +105,6 @@ static void on_idle(struct timer *t)
 	}
 }
 
-/* A socket of IPv6 has mapped addresses for IPv4, as struct ip has. */
-static void put_own(struct msghdr *msg, const struct flow *f)
-{
-	struct in6_pktinfo six = { .ipi6_ifindex = 0 };
-	struct in_pktinfo four = { .ipi_ifindex = 0 };
-
-	memcpy(&six.ipi6_addr, f->key.own.b, sizeof(six.ipi6_addr));
-	memcpy(&four.ipi_spec_dst, f->key.own.b + 12, sizeof(four.ipi_spec_dst));
-	if (ip_is_any(&f->key.own))
-		return;
-	if (f->peer.ss_family == AF_INET)
-		control_put(msg, IPPROTO_IP, IP_PKTINFO, &four, sizeof(four));
-	else
-		control_put(msg, IPPROTO_IPV6, IPV6_PKTINFO, &six, sizeof(six));
-}
-
 static void on_answer(void *arg, struct packet_marks marks, const uint8_t *data, size_t len)
 {
 	struct flow *f = arg;
@@ -129,7 +113,8 @@ static void on_answer(void *arg, struct packet_marks marks, const uint8_t *data,
 	struct msghdr msg = { .msg_name = &f->peer, .msg_namelen = f->peer_len, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control };
 
 	touch(f);
-	put_own(&msg, f);
+	if (!ip_is_any(&f->key.own))
+		control_put_source(&msg, f->peer.ss_family == AF_INET, &f->key.own);
 	if (sendmsg(f->all->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || !msg.msg_controllen || errno == EAGAIN)
 		return;
 	msg.msg_controllen = 0; /* a broadcast address is none to answer from */

@@ -17,6 +17,20 @@ void control_put(struct msghdr *msg, int level, int type, const void *value, siz
 	msg->msg_controllen += CMSG_SPACE(size);
 }
 
+void control_put_source(struct msghdr *msg, bool v4, const struct ip *from)
+{
+	struct in_pktinfo four = { .ipi_ifindex = 0 };
+	struct in6_pktinfo six = { .ipi6_ifindex = 0 };
+
+	if (v4) {
+		memcpy(&four.ipi_spec_dst, from->b + 12, sizeof(four.ipi_spec_dst));
+		control_put(msg, IPPROTO_IP, IP_PKTINFO, &four, sizeof(four));
+	} else {
+		memcpy(&six.ipi6_addr, from->b, sizeof(six.ipi6_addr));
+		control_put(msg, IPPROTO_IPV6, IPV6_PKTINFO, &six, sizeof(six));
+	}
+}
+
 void control_put_marks(struct msghdr *msg, bool v4, struct packet_marks marks)
 {
 	int ttl = marks.ttl, tos = marks.tos, level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
