@@ -252,14 +252,10 @@ static void on_ready(struct watch *w, uint32_t events)
 
 void copy_connected(struct copy *c, int fd)
 {
-	int domain = AF_UNIX;
-	socklen_t len = sizeof(domain);
-
 	c->all->dialing--;
 	c->state = OPEN;
 	c->watch.fd = fd;
-	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
-	c->unix_socket = domain == AF_UNIX;
+	c->unix_socket = fd_is_unix(fd);
 	if (loop_watch(c->all->loop, &c->watch, fd, EPOLLIN | EPOLLRDHUP, on_ready) < 0 || !write_backlog(c))
 		drop(c);
 	push(c);

@@ -212,6 +212,13 @@ int fd_reset_on_close(int fd, bool on)
 }
 
 /* A unix socket's buffer doesn't grow by itself as TCP's does; one that takes two frames puts one side or the other to sleep for each. */
+bool fd_is_unix(int fd)
+{
+	int domain = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof(domain) }) == 0 && domain == AF_UNIX;
+}
+
 int fd_bulk_pair(int pair[2])
 {
 	static const int size = 1 << 20;

@@ -38,6 +38,7 @@ int fd_set_nonblocking(int fd, bool on);
 /* Whether closing the TCP socket @fd resets its connection (SO_LINGER of 0 seconds, socket(7)), or ends it. Accepted sockets inherit it. Returns 0,
  * or -1 with errno. */
 int fd_reset_on_close(int fd, bool on);
+bool fd_is_unix(int fd);
 /* Two connected unix stream sockets (CLOEXEC) for bulk: with the largest buffers that the machine allows, up to 1 MiB. Returns 0, or -1
  * with errno. */
 int fd_bulk_pair(int pair[2]);

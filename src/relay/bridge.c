@@ -81,20 +81,13 @@ static void settle(struct bridge *b)
 	end(b);
 }
 
-static bool is_unix(int fd)
-{
-	int domain = 0;
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof(domain) }) == 0 && domain == AF_UNIX;
-}
-
 /* Sends what the socket takes of @len bytes. Returns how much, or -1 when it is broken. */
 static ssize_t give(struct bridge *b, const uint8_t *data, size_t len, int flags)
 {
 	ssize_t n = send(b->watch.fd, data, len, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
-		b->broken |= errno != EPIPE || is_unix(b->watch.fd);
+		b->broken |= errno != EPIPE || fd_is_unix(b->watch.fd);
 		return -1;
 	}
 	if (n < 0)
