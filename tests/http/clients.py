@@ -280,6 +280,9 @@ def frame(kind, stream, body, flags=0):
     return struct.pack(">IBI", len(body) << 8 | kind, flags, stream) + body
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"")
+
+
 def next_frame(c):
     """(type, flags, stream, payload) from a Connection."""
     head = c.exactly(9)
@@ -304,7 +307,7 @@ def all_of_an_early_answer_comes_before_its_reset():
         with contextlib.closing(Server(serve)) as app:
             d = Divert(app, app)
             c = d.connect()
-            c.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"") + frame(1, 1, b"\x83\x86\x84\x41\x01a", flags=4))
+            c.send(PREFACE + frame(1, 1, b"\x83\x86\x84\x41\x01a", flags=4))
             got, data = [], 0
             while not got or got[-1][0] != 3:
                 kind, flags, stream, body = next_frame(c)
@@ -318,7 +321,6 @@ def all_of_an_early_answer_comes_before_its_reset():
             d.close()
 
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"")
 POST = b"\x83\x86\x84\x41\x01a"
 MY_POST = POST + b"\x00\x06x-user\x05alice"
 
@@ -470,28 +472,24 @@ def sessions_of_http2_that_end():
 def a_stream_across_our_goaway():
     """The last filter goes when the client's next request is on its way: it has its answer, and then the connection ends."""
     with servers() as (d, app, program):
-        with socket.create_connection(("127.0.0.1", d.port), timeout=PATIENCE) as s:
-            def get(stream):
-                return frame(1, stream, b"\x82\x86\x84\x41\x01a", flags=5)
+        c, frames = d.connect(), []
 
-            s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"") + get(1))
-            got = s.recv(65536)
-            while b'"name":"app"' not in got:
-                got += s.recv(65536)
-            d.process.send_signal(signal.SIGSTOP)
-            d.process.send_signal(signal.SIGUSR1)
-            s.sendall(get(3))
-            d.process.send_signal(signal.SIGCONT)
-            while data := s.recv(65536):
-                got += data
-        answered, goodbyes, at = [], [], 0
-        while at < len(got):
-            size, kind, stream = int.from_bytes(got[at:at + 3], "big"), got[at + 3], int.from_bytes(got[at + 5:at + 9], "big")
-            if kind == 1:
-                answered.append(stream)
-            if kind == 7:
-                goodbyes.append(int.from_bytes(got[at + 9:at + 13], "big"))
-            at += 9 + size
+        def get(stream):
+            return frame(1, stream, b"\x82\x86\x84\x41\x01a", flags=5)
+
+        c.send(PREFACE + get(1))
+        while not frames or b'"name":"app"' not in frames[-1][3]:
+            frames.append(next_frame(c))
+        d.process.send_signal(signal.SIGSTOP)
+        d.process.send_signal(signal.SIGUSR1)
+        c.send(get(3))
+        d.process.send_signal(signal.SIGCONT)
+        with contextlib.suppress(EOFError):
+            while True:
+                frames.append(next_frame(c))
+        answered = [stream for kind, _, stream, _ in frames if kind == 1]
+        goodbyes = [int.from_bytes(data[:4], "big") for kind, _, _, data in frames if kind == 7]
+        c.close()
         expect("answered", answered, [1, 3])
         expect("GOAWAY: the last stream", goodbyes, [(1 << 31) - 1, 3])
 
