@@ -9,7 +9,7 @@ from kubekit.cluster import bracketed
 
 from .agent import WAYS
 from .incoming import ends
-from .targets import objects
+from .targets import objects, pod
 
 HTTPS = """
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=secure -addext subjectAltName=DNS:secure.test \
@@ -49,9 +49,11 @@ for _ in range(20):
 """
 
 
-def pod(name, *command, **more):
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": {
-        "terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": "localhost/app:1", "command": [*command], **more}]}}
+def serving(name, *command, **more):
+    """A pod of that name that runs the command."""
+    spec = pod(name)
+    spec["containers"][0].update(command=[*command], **more)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
 
 
 @test("incoming.https", timeout=120)
@@ -64,7 +66,7 @@ def https(kit):
             "mode": "steal", "http_filter": {"header_filter": "^x-user: alice$"},
             "steal_tls": [{"port": 8443, "agentAsServer": {"authentication": pair}}], "tls_delivery": {"protocol": "tcp"}}}}}, f)
     probe = {"httpGet": {"port": 8443, "path": "/", "scheme": "HTTPS"}, "periodSeconds": 1, "timeoutSeconds": 30}
-    with objects(kit, pod("secure", "bash", "-c", HTTPS, SERVER, readinessProbe=probe)):
+    with objects(kit, serving("secure", "bash", "-c", HTTPS, SERVER, readinessProbe=probe)):
         kit.wait_ready("pod/secure")
         client, address = kit.pod_address("client"), bracketed(kit.pod_address("secure"))
         kit.in_pod("client", "cat >/tmp/secure.pem <<'END'\n" + kit.in_pod("secure", "cat /tmp/cert") + "\nEND")
@@ -84,7 +86,7 @@ def https(kit):
 @test("incoming.udp", timeout=90)
 def udp(kit):
     """Datagrams, small ones and some in fragments, by the pod's address: answered here, from the pod's; afterwards by the pod again."""
-    with objects(kit, pod("echo-udp", "python3", "-u", "-c", ECHO, "real", "7053")):
+    with objects(kit, serving("echo-udp", "python3", "-u", "-c", ECHO, "real", "7053")):
         kit.wait_ready("pod/echo-udp")
         client, address = kit.pod_address("client"), kit.pod_address("echo-udp")
 
