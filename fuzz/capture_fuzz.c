@@ -65,7 +65,8 @@ static void take_in(const uint8_t *data, size_t size)
 
 	for (uint64_t now = 0; size >= 3; now += 100, given++) {
 		len = get16(data + 1) < size - 3 ? get16(data + 1) : size - 3;
-		intake_add(in, &(struct captured){ .data = data + 3, .len = len, .passage = data[0] % 3u, .summed = data[0] & 4, .now_ms = now });
+		intake_add(in, &(struct captured){ .data = data + 3, .len = len, .wire_len = len + (data[0] & 8 ? 66000 : 0), .passage = data[0] % 3u,
+						   .summed = data[0] & 4, .now_ms = now });
 		data += 3 + len;
 		size -= 3 + len;
 	}

@@ -131,11 +131,11 @@ static void rebuild_udp(const struct packet *p)
 }
 
 /* The end may be missing. */
-static void check_head(const uint8_t *data, size_t size)
+static void check_head(const uint8_t *data, size_t size, size_t wire_len)
 {
 	struct packet p;
 
-	if (packet_parse_head(data, size, &p) < 0)
+	if (packet_parse_head(data, size, wire_len, &p) < 0)
 		return;
 	fuzz_check(p.payload > data && p.payload <= data + size && p.payload_len <= (size_t)(data + size - p.payload));
 	fuzz_check(p.len - p.missing <= size && (!p.missing || p.len - p.missing == size));
@@ -145,7 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct packet p, again;
 
-	check_head(data, size);
+	check_head(data, size, size);
+	check_head(data, size, size + 66000);
 	if (packet_parse(data, size, &p) < 0)
 		return 0;
 	check_bounds(&p, size);

@@ -95,7 +95,7 @@ static void feed_packets(const uint8_t *data, size_t size)
 	r = reassembly_new(wanted, &events, &w);
 	for (uint64_t now = 0; size >= 3 && w.n < NAMES - 1; now++) {
 		len = get16(data + 1) < size - 3 ? get16(data + 1) : size - 3;
-		if ((data[0] & 2 ? packet_parse_head : packet_parse)(data + 3, len, &p) == 0) {
+		if (packet_parse_head(data + 3, len, len + (data[0] & 8 ? 66000u : 0), &p) == 0 && !(p.missing && !(data[0] & 2))) {
 			reassembly_packet(r, &p, data[0] & 1 ? SIDE_SERVER : SIDE_CLIENT, now);
 			fed += p.payload_len;
 		}

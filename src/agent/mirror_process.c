@@ -296,6 +296,7 @@ static void on_ring_packet(void *arg, const struct ring_packet *packet)
 	const struct captured c = {
 		.data = packet->data,
 		.len = packet->len,
+		.wire_len = packet->wire_len,
 		.passage = packet->on_lo ? PASSAGE_LO : packet->type == PACKET_OUTGOING ? PASSAGE_OUT : PASSAGE_IN,
 		.summed = packet->summed,
 		.now_ms = loop_now(p->loop) / LOOP_MS,

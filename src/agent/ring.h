@@ -11,8 +11,9 @@
 #include "base/error.h"
 #include "net/addr.h"
 
-/* A packet waits up to RING_RETIRE_MS for others that fill its block; a reader may sleep for RING_BLOCKS times that before any is lost. */
-enum { RING_BLOCK = 128 << 10, RING_BLOCKS = 96, RING_RETIRE_MS = 25 };
+/* A packet waits up to RING_RETIRE_MS for others that fill its block; a reader may sleep for RING_BLOCKS times that before any is lost. A block
+ * has room for the longest packet that is in use: 192 KiB with Cilium's "BIG TCP" (the kernel allows 512, and would cut it here). */
+enum { RING_BLOCK = 256 << 10, RING_BLOCKS = 64, RING_RETIRE_MS = 40 };
 
 /* In three steps, of which processes that share the socket may each do one. The socket; -1 with @err, which names the capability that @what
  * needs when that is missing. */

@@ -77,7 +77,7 @@ void intake_add(struct intake *in, const struct captured *c)
 	struct packet p;
 	enum side from;
 
-	if (packet_parse_head(c->data, c->len, &p) < 0) {
+	if (packet_parse_head(c->data, c->len, c->wire_len, &p) < 0) {
 		in->unusable++;
 		return;
 	}

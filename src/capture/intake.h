@@ -14,7 +14,7 @@ enum passage { PASSAGE_IN, PASSAGE_OUT, PASSAGE_LO };
 
 struct captured {
 	const uint8_t *data; /* from the IP header on */
-	size_t len;
+	size_t len, wire_len; /* captured; what it was */
 	enum passage passage;
 	bool summed; /* its checksum needs no look */
 	uint64_t now_ms;

@@ -149,6 +149,7 @@ static void take_packet(struct dump *d, const struct record *r)
 	const struct captured c = {
 		.data = r->data,
 		.len = r->len,
+		.wire_len = r->wire_len,
 		.passage = r->hatype == ARPHRD_LOOPBACK ? PASSAGE_LO : r->type == PACKET_OUTGOING ? PASSAGE_OUT : PASSAGE_IN,
 		.summed = r->summed,
 		.now_ms = r->time / LOOP_MS,

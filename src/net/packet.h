@@ -45,9 +45,10 @@ enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 /* Parses one IP packet of @len bytes. Checksums are not checked: what the kernel gives us over a veth has none yet.
  * Returns 0, or a negative packet_error; then @ret is undefined. */
 int packet_parse(const uint8_t *data, size_t len, struct packet *ret);
-/* The same for a packet whose end a capture cut off: the headers must be there, what is missing of the payload is counted. Never for a
- * fragment. */
-int packet_parse_head(const uint8_t *data, size_t len, struct packet *ret);
+/* The same for a captured packet of @wire_len bytes whose end was cut off: the headers must be there, what is missing of the payload is
+ * counted. Never for a fragment. What is longer than the header can say has 0 there (Linux' "BIG TCP": 5.19 for IPv6, where an option that
+ * RFC 2675 has may say it, 6.3 for IPv4), and is @wire_len bytes long. */
+int packet_parse_head(const uint8_t *data, size_t len, size_t wire_len, struct packet *ret);
 bool packet_is_fragment(const struct packet *p);
 
 /* What an IP header carries besides its addresses. A ttl of 0 is built as 64. */

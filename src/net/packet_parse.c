@@ -15,13 +15,14 @@ enum {
 	UDP_HEADER = 8,
 	ICMP_HEADER = 8,
 	DATAGRAM_MAX = 65535,
+	BIG_MAX = 8 * 65535, /* Linux' GSO_MAX_SIZE */
 };
 
 /* What is not read yet. */
 struct rest {
 	const uint8_t *at;
 	size_t len;
-	bool may_miss; /* some of the payload */
+	size_t wire_len; /* of a packet that may miss some of its payload; 0: none may be missing */
 };
 
 static void skip(struct rest *rest, size_t bytes)
@@ -41,11 +42,17 @@ static void set_payload(struct packet *p, const struct rest *rest)
 	p->payload_len = rest->len;
 }
 
-/* The packet is @whole bytes long by its header, which takes @header of them and is there; @rest becomes what is behind that. */
+/* A length of 0 in a header stands for one that it has no room for. */
+static bool is_big(const struct rest *rest, uint16_t field)
+{
+	return field == 0 && rest->wire_len > DATAGRAM_MAX && rest->wire_len <= BIG_MAX;
+}
+
+/* The packet is @whole bytes long, its header, which is there, @header of them; @rest becomes what is behind that. */
 static int set_length(struct rest *rest, struct packet *p, size_t whole, size_t header)
 {
 	if (whole > rest->len) {
-		if (!rest->may_miss)
+		if (!rest->wire_len)
 			return PACKET_CUT;
 		p->missing = whole - rest->len;
 	}
@@ -58,16 +65,17 @@ static int set_length(struct rest *rest, struct packet *p, size_t whole, size_t 
 static int parse_ip4(struct rest *rest, struct packet *p)
 {
 	const uint8_t *ip = rest->at;
-	size_t header = (size_t)(ip[0] & 15) * 4;
+	size_t header = (size_t)(ip[0] & 15) * 4, whole;
 	uint16_t fragment;
 
 	if (header < IP4_HEADER)
 		return PACKET_MALFORMED;
 	if (rest->len < header)
 		return PACKET_CUT;
-	if (get16(ip + 2) < header)
+	whole = is_big(rest, get16(ip + 2)) ? rest->wire_len : get16(ip + 2);
+	if (whole < header)
 		return PACKET_MALFORMED;
-	if (set_length(rest, p, get16(ip + 2), header) < 0)
+	if (set_length(rest, p, whole, header) < 0)
 		return PACKET_CUT;
 	fragment = get16(ip + 6);
 	p->tos = ip[1];
@@ -146,10 +154,12 @@ static int parse_extensions(struct rest *rest, struct packet *p)
 static int parse_ip6(struct rest *rest, struct packet *p)
 {
 	const uint8_t *ip = rest->at;
+	size_t whole;
 
 	if (rest->len < IP6_HEADER)
 		return PACKET_CUT;
-	if (set_length(rest, p, (size_t)IP6_HEADER + get16(ip + 4), IP6_HEADER) < 0)
+	whole = is_big(rest, get16(ip + 4)) ? rest->wire_len : (size_t)IP6_HEADER + get16(ip + 4);
+	if (set_length(rest, p, whole, IP6_HEADER) < 0)
 		return PACKET_CUT;
 	p->dont_fragment = true;
 	p->tos = (uint8_t)(get16(ip) >> 4);
@@ -283,9 +293,9 @@ static bool is_protocol_known(const struct packet *p)
 	}
 }
 
-static int parse(const uint8_t *data, size_t len, bool may_miss, struct packet *ret)
+static int parse(const uint8_t *data, size_t len, size_t wire_len, struct packet *ret)
 {
-	struct rest rest = { data, len, may_miss };
+	struct rest rest = { data, len, wire_len };
 	int r;
 
 	*ret = (struct packet){ .ip = data };
@@ -312,10 +322,10 @@ static int parse(const uint8_t *data, size_t len, bool may_miss, struct packet *
 
 int packet_parse(const uint8_t *data, size_t len, struct packet *ret)
 {
-	return parse(data, len, false, ret);
+	return parse(data, len, 0, ret);
 }
 
-int packet_parse_head(const uint8_t *data, size_t len, struct packet *ret)
+int packet_parse_head(const uint8_t *data, size_t len, size_t wire_len, struct packet *ret)
 {
-	return parse(data, len, true, ret);
+	return parse(data, len, wire_len, ret);
 }

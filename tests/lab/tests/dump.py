@@ -217,7 +217,7 @@ def talk(s, seed):
     def send():
         data = chance.randbytes(size)
         while data:
-            n = chance.choice((1, 100, 1448, 5000, 60000)); s.sendall(data[:n]); data = data[n:]
+            n = chance.choice((1, 100, 1448, 5000, 60000, 400000)); s.sendall(data[:n]); data = data[n:]
         s.shutdown(socket.SHUT_WR)
     t = threading.Thread(target=send); t.start()
     h, n, end = hashlib.sha256(), 0, s.getpeername() if role == "server" else s.getsockname()
@@ -286,10 +286,10 @@ def followed(lab, number):
     return int(ends[0].rpartition(":")[2]), both
 
 
-def exchange(lab, ip, count, size, seed, broken=0):
-    """Several connections at once over the bad link while two dumps look."""
+def exchange(lab, ip, count, size, link):
+    """Several connections at once over the link while two dumps look."""
     server = None
-    with Dump(lab, "--pcap", PCAP, "-p", "7072/tcp") as packets, Dump(lab, "--json", "-p", "7072/tcp") as shown, bad_link(lab, seed, broken):
+    with Dump(lab, "--pcap", PCAP, "-p", "7072/tcp") as packets, Dump(lab, "--json", "-p", "7072/tcp") as shown, link:
         server = lab.cluster.pod.start([*PYTHON, "-c", EXCHANGE, "server", ip, "7072", str(count), str(size)], stdout=subprocess.PIPE, text=True)
         expect("server", server.stdout.readline(), "ready\n")
         client = lab.run([*PYTHON, "-c", EXCHANGE, "client", ip, "7072", str(count), str(size)], lab.cluster.services.enter_as_root, timeout=240)
@@ -317,7 +317,7 @@ def compare(shown, packets, by_client, by_server):
 def dump_bad_link(lab):
     """Loss, copies and disorder: both sides' bytes are what the ends had, and what tshark makes of the same packets."""
     for ip, seed in zip(BAD_POD, (1, 2)):
-        shown, by_client, by_server, packets = exchange(lab, ip, 4, 200000, seed)
+        shown, by_client, by_server, packets = exchange(lab, ip, 4, 200000, bad_link(lab, seed, 0))
         found = compare(shown, packets, by_client, by_server)
         for number in range(4):
             port, both = followed(lab, number)
@@ -327,10 +327,51 @@ def dump_bad_link(lab):
         os.unlink(PCAP)
 
 
+BIG = """
+import socket, struct, sys
+name, family, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+def attribute(kind, data): return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
+body = struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(name), 0, 0)
+for kind in {4: (63, 64), 6: (41, 58)}[family]:  # IFLA_GSO_IPV4_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE, IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE
+    body += attribute(kind, struct.pack("=I", size))
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+s.send(struct.pack("=IHHII", 16 + len(body), 16, 1 | 4, 1, 0) + body)
+sys.exit(-struct.unpack_from("=i", s.recv(4096), 16)[0])
+"""
+
+
+@contextlib.contextmanager
+def big_link(lab, family):
+    """A cable between the services and the pod with packets of up to 192 KiB, as Cilium makes them ("BIG TCP"), if this kernel has such."""
+    c = lab.cluster
+    ends = (c.pod, "big0", BAD_POD), (c.services, "big1", BAD_CLIENT)
+    c.pod.ip(f"link add big0 type veth peer name big1 netns {c.services.pid}")
+    try:
+        for node, name, addresses in ends:
+            node.ip(f"addr add {addresses[0]}/24 dev {name}", f"addr add {addresses[1]}/64 dev {name} nodad", f"link set {name} up")
+            for ip in (6, 4):
+                lab.run([*PYTHON, "-c", BIG, name, str(ip), str(196608 if ip == family else 65536)], node.enter_as_root)
+        yield
+    finally:
+        c.pod.run(["ip", "link", "del", "big0"], check=False)
+
+
+@test("dump.big_packets", needs=("tshark",), timeout=600)
+def dump_big(lab):
+    """Packets longer than the IP header can say: nothing of them is missing."""
+    release = tuple(int(n) for n in os.uname().release.split(".")[:2])
+    for ip, family, since in zip(BAD_POD, (4, 6), ((6, 3), (5, 19))):
+        shown, by_client, by_server, packets = exchange(lab, ip, 2, 1 << 20, big_link(lab, family))
+        compare(shown, packets, by_client, by_server)
+        if release >= since:
+            expect(f"IPv{family} packets over 64 KiB", len(tshark(lab, "-Y", "frame.len > 65600").splitlines()), lambda n: n > 0)
+        os.unlink(PCAP)
+
+
 @test("dump.broken_checksums", timeout=600)
 def dump_broken(lab):
     """Frames with a wrong bit: the receiver drops them, and nobody sees a byte of them. (tshark takes what comes first.)"""
     for ip, seed in zip(BAD_POD, (3, 4)):
-        shown, by_client, by_server, packets = exchange(lab, ip, 3, 100000, seed, broken=0.05)
+        shown, by_client, by_server, packets = exchange(lab, ip, 3, 100000, bad_link(lab, seed, 0.05))
         compare(shown, packets, by_client, by_server)
         os.unlink(PCAP)

@@ -59,7 +59,7 @@ static size_t make(uint8_t *out, bool v4, bool tcp, uint16_t source, uint16_t de
 
 static bool add(struct intake *in, const uint8_t *data, size_t len, enum passage passage, bool summed)
 {
-	const struct captured c = { .data = guard_copy(data, len), .len = len, .passage = passage, .summed = summed };
+	const struct captured c = { .data = guard_copy(data, len), .len = len, .wire_len = len, .passage = passage, .summed = summed };
 
 	seen.n = 0;
 	intake_add(in, &c);

@@ -421,14 +421,14 @@ static void test_head(size_t row)
 
 	len = good[row].len < len ? good[row].len : len;
 	at = guard_copy(bytes, len);
-	tap_ok(packet_parse_head(at, len, &p) == 0 && p.missing == 0, "%s: a head that is all", good[row].name);
+	tap_ok(packet_parse_head(at, len, len, &p) == 0 && p.missing == 0, "%s: a head that is all", good[row].name);
 	fragment = packet_is_fragment(&p);
 	whole = p.payload_len;
 	for (size_t cut = 0; cut < len; cut++) {
 		int r;
 
 		at = guard_copy(bytes, cut);
-		r = packet_parse_head(at, cut, &p);
+		r = packet_parse_head(at, cut, len, &p);
 		if (fragment || cut < good[row].payload)
 			wrong += r != PACKET_CUT;
 		else
@@ -436,6 +436,36 @@ static void test_head(size_t row)
 				 p.payload_len + p.missing < whole;
 	}
 	tap_int(wrong, 0, "%s: every cut of it as a head", good[row].name);
+}
+
+/* Too long for the length in its header. */
+static void test_big(void)
+{
+	static const struct {
+		const char *name, *hex;
+		size_t payload;
+	} big[] = {
+		{ "IPv4", "45000000 00074000 40060000" IP4 TCP, 40 },
+		{ "IPv6", "60000000 0000 06 40" IP6 TCP, 60 },
+		{ "IPv6 with an option", "60000000 0000 00 40" IP6 "0600 c20400030000" TCP, 68 },
+	};
+
+	for (size_t i = 0; i < COUNT(big); i++) {
+		static uint8_t bytes[196608];
+		const char *name = big[i].name;
+		struct packet p;
+
+		memset(bytes, 'x', sizeof(bytes));
+		hex_bytes(big[i].hex, bytes, sizeof(bytes));
+		tap_int(packet_parse_head(bytes, sizeof(bytes), sizeof(bytes), &p), 0, "%s of 192 KiB", name);
+		tap_ok(p.len == sizeof(bytes) && p.missing == 0, "%s of 192 KiB: length", name);
+		tap_ok(p.payload == bytes + big[i].payload && p.payload_len == sizeof(bytes) - big[i].payload, "%s of 192 KiB: payload", name);
+		tap_int(packet_parse_head(bytes, 100, sizeof(bytes), &p), 0, "%s of 192 KiB, cut", name);
+		tap_ok(p.payload_len == 100 - big[i].payload && p.missing == sizeof(bytes) - 100, "%s of 192 KiB, cut: what is missing", name);
+		tap_ok(packet_parse_head(bytes, 65535, 65535, &p) < 0, "%s: no length, but not too long", name);
+		tap_ok(packet_parse_head(bytes, sizeof(bytes), 0xffffffff, &p) < 0, "%s of 4 GiB", name);
+		tap_ok(packet_parse(bytes, sizeof(bytes), &p) < 0, "%s of 192 KiB, not captured", name);
+	}
 }
 
 /* Each byte set to each value: nothing is read beyond the end, nothing points there. */
@@ -474,6 +504,7 @@ int main(void)
 		test_head(i);
 		test_mutations(i);
 	}
+	test_big();
 	for (size_t i = 0; i < COUNT(bad); i++)
 		test_bad(i);
 	return tap_done();
