@@ -3,7 +3,8 @@
  *
  * Every runtime names a container's control group after its id ("…/cri-containerd-ID.scope", "…/crio-ID.scope", "…/docker/ID"), and
  * what a process in it starts is in it, or below. So the process that started first is the container's own; those that `kubectl exec` brought
- * in came later. */
+ * in came later. CRI-O gives the process that watches over a container a group of its own, "…/crio-conmon-ID.scope": that one is older still,
+ * and of the node's network. */
 #include "agent/container.h"
 
 #include <ctype.h>
@@ -30,13 +31,20 @@ static char *read_of(const char *proc, const char *pid, const char *file)
 	return fd < 0 ? NULL : fd_read_all(fd, FILE_MAX, NULL);
 }
 
+static bool stands_behind(const char *at, const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	return (size_t)(at - text) >= len && memcmp(at - len, word, len) == 0;
+}
+
 /* Whether @id is a whole word in @text: no letter or digit beside it. */
-static bool has_word(const char *text, const char *id)
+static bool is_in(const char *text, const char *id)
 {
 	size_t len = strlen(id);
 
 	for (const char *at = text; (at = strstr(at, id)); at++)
-		if ((at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[len]))
+		if ((at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[len]) && !stands_behind(at, text, "conmon-"))
 			return true;
 	return false;
 }
@@ -69,7 +77,7 @@ int container_find(const char *proc, const char *id, struct error *err)
 	while ((entry = readdir(dir))) {
 		char *groups = isdigit((unsigned char)entry->d_name[0]) ? read_of(proc, entry->d_name, "cgroup") : NULL;
 
-		if (groups && has_word(groups, id) && (started = start_time(proc, entry->d_name)) && started < first) {
+		if (groups && is_in(groups, id) && (started = start_time(proc, entry->d_name)) && started < first) {
 			first = started;
 			pid = atoi(entry->d_name);
 		}

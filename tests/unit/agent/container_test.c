@@ -65,6 +65,20 @@ static void test_first(void)
 	tap_int(container_find(dir, ID, &err), 70, "the process that started first");
 }
 
+/* It is of the node, and was there before. */
+static void test_watcher(void)
+{
+	static const char *const groups[] = { "0::/system.slice/crio-conmon-" ID ".scope\n",
+					      "0::/kubepods.slice/kubepods-pod1.slice/crio-conmon-" ID ".scope\n",
+					      "3:pids:/crio-conmon-" ID "\n1:name=systemd:/crio-conmon-" ID "\n" };
+	struct error err = { 0 };
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		add_process(69, 890, "conmon", groups[i]);
+		tap_int(container_find(dir, ID, &err), 70, "not the process by which CRI-O watches over it, %zu", i);
+	}
+}
+
 static void test_none(void)
 {
 	struct error err = { 0 };
@@ -88,6 +102,7 @@ int main(void)
 	add_process(51, 2, "pause", "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" OTHER "x.scope\n");
 	test_runtimes();
 	test_first();
+	test_watcher();
 	test_none();
 	snprintf(path, sizeof(path), "rm -r %s", dir);
 	tap_int(system(path), 0, "nothing is left");
