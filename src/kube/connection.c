@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "net/addr.h"
 
 enum { CONNECT_TIMEOUT_MS = 10000, TOKEN_MAX = 1 << 20 };
 
@@ -194,9 +195,41 @@ static int set_proxy(struct kube *k, CURL *h, const char *proxy)
 	if (asprintf(&url, "%s%s", is_socks ? "socks5h://" : "", is_socks ? proxy + sizeof(socks) - 1 : proxy) < 0)
 		return -1;
 	r = k->curl->easy_setopt(h, CURLOPT_PROXY, url) == CURLE_OK ? 0 : -1;
-	k->curl->easy_setopt(h, CURLOPT_NOPROXY, ""); /* it is meant for this cluster, whatever NO_PROXY says */
 	free(url);
 	return r;
+}
+
+static bool is_this_machine(const char *server)
+{
+	const char *begin = strstr(server, "://");
+	char host[256];
+	struct ip a;
+
+	begin = begin ? begin + 3 : server;
+	snprintf(host, sizeof(host), "%.*s", (int)(begin[0] == '[' ? strcspn(begin + 1, "]") : strcspn(begin, ":/")), begin + (begin[0] == '['));
+	return strcasecmp(host, "localhost") == 0 || (ip_parse(host, &a) && ip_is_loopback(&a));
+}
+
+/* As Go's net/http does it, and so kubectl: never for this machine itself, where kind and minikube are, and without ALL_PROXY. "": none. What
+ * NO_PROXY says libcurl knows. */
+static const char *proxy_of_environment(const char *server)
+{
+	bool tls = strncasecmp(server, "https:", 6) == 0;
+	const char *upper = getenv(tls ? "HTTPS_PROXY" : "HTTP_PROXY"), *lower = getenv(tls ? "https_proxy" : "http_proxy");
+
+	if (is_this_machine(server))
+		return "";
+	return upper && *upper ? upper : lower ? lower : "";
+}
+
+/* proxy-url is meant for this cluster, whatever NO_PROXY says. */
+static int choose_proxy(struct kube *k, CURL *h)
+{
+	const struct kube_access *a = &k->access;
+
+	if (a->proxy)
+		k->curl->easy_setopt(h, CURLOPT_NOPROXY, "");
+	return set_proxy(k, h, a->proxy ? a->proxy : a->no_proxy ? "" : proxy_of_environment(a->server));
 }
 
 static int set_common(struct kube *k, CURL *h)
@@ -209,14 +242,12 @@ static int set_common(struct kube *k, CURL *h)
 	k->curl->easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	k->curl->easy_setopt(h, CURLOPT_PIPEWAIT, 1L);
 	k->curl->easy_setopt(h, CURLOPT_USERAGENT, "mirrord/" VERSION);
-	if (a->no_proxy)
-		k->curl->easy_setopt(h, CURLOPT_PROXY, "");
 	if (a->username) {
 		k->curl->easy_setopt(h, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
 		k->curl->easy_setopt(h, CURLOPT_USERNAME, a->username);
 		k->curl->easy_setopt(h, CURLOPT_PASSWORD, a->password ? a->password : "");
 	}
-	return a->proxy ? set_proxy(k, h, a->proxy) : 0;
+	return choose_proxy(k, h);
 }
 
 static int refresh_credential(struct kube *k, struct error *err)

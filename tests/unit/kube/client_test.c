@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/base64.h"
+#include "kube/connection.h"
 #include "kube/exec.h"
 #include "kube/sha1.h"
 #include "tap.h"
@@ -286,6 +287,51 @@ static void socks_proxy(void)
 	free(s);
 }
 
+/* What the environment says is for others than this machine; ALL_PROXY is of other programs. */
+static void environment_proxy(void)
+{
+	static const char *const replies[] = { OK("{}"), NULL }, *const names[] = { "HTTP_PROXY", "http_proxy", "ALL_PROXY" };
+	static const struct {
+		const char *name;
+		int variable; /* of names[], which gets the server's address; -1: all get one where nobody is */
+		const char *host, *asked; /* NULL: one far away */
+	} rows[] = {
+		{ "a server far away, HTTP_PROXY", 0, NULL, "GET http://api.in-the-far-network.test/version HTTP/1.1\n" },
+		{ "a server far away, http_proxy", 1, NULL, "GET http://api.in-the-far-network.test/version HTTP/1.1\n" },
+		{ "a server far away, ALL_PROXY", 2, NULL, "" },
+		{ "this machine by name", -1, "localhost", "GET /version HTTP/1.1\n" },
+		{ "this machine by address", -1, "127.0.0.1", "GET /version HTTP/1.1\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct scene *s = begin(replies);
+		struct kube_access *a = &s->kube->access;
+		struct kube_call c = { .path = "/version" };
+		struct error err = { 0 };
+		unsigned int port = (unsigned int)atoi(strrchr(a->server, ':') + 1);
+
+		a->no_proxy = false;
+		for (int n = 0; n < 3; n++)
+			if (rows[i].variable < 0)
+				setenv(names[n], "http://127.0.0.1:1", 1);
+			else if (n == rows[i].variable)
+				setenv(names[n], a->server, 1);
+		free(a->server);
+		a->server = NULL;
+		if (!rows[i].host)
+			a->server = strdup("http://api.in-the-far-network.test");
+		else if (asprintf(&a->server, "http://%s:%u", rows[i].host, port) < 0)
+			abort();
+		tap_int(kube_perform(s->kube, &c, 1, &err), *rows[i].asked ? 0 : -1, "%s", rows[i].name);
+		kube_call_fini(&c);
+		end(s);
+		tap_str(s->n ? s->lines[0] : "", rows[i].asked, "%s: what was asked of whom", rows[i].name);
+		free(s);
+		for (int n = 0; n < 3; n++)
+			unsetenv(names[n]);
+	}
+}
+
 /* Some passwords are tokens. */
 static void proxy_with_a_long_password(void)
 {
@@ -328,6 +374,7 @@ int main(void)
 	watches_go_on();
 	exec_is_patient();
 	socks_proxy();
+	environment_proxy();
 	proxy_with_a_long_password();
 	extra_of_whom_we_stand_for();
 	return tap_done();
