@@ -248,6 +248,21 @@ static int take_cluster(const json_t *cluster, struct kube_access *a, struct err
 	return read_pem(cluster, "certificate-authority", &a->ca, err);
 }
 
+/* One that is only HOST:PORT speaks TLS when there is something to do that with, as for kubectl. Certificates and the rest are known. */
+static int complete_server(struct kube_access *a, struct error *err)
+{
+	char *url;
+
+	if (strstr(a->server, "://"))
+		return 0;
+	url = print("%s://%s", a->ca || a->cert || a->insecure ? "https" : "http", a->server);
+	if (!url)
+		return error_set(err, ENOMEM, "read the kubeconfig");
+	free(a->server);
+	a->server = url;
+	return 0;
+}
+
 static int take_user(const json_t *user, struct kube_access *a, struct error *err)
 {
 	const json_t *provider = json_object_get(user, "auth-provider");
@@ -297,7 +312,7 @@ static int take_context(const json_t *all, const char *name, const char *files, 
 		return refuse_name(all, CLUSTERS, cluster_name ? cluster_name : "", a->origin, err);
 	if (user_name && !user)
 		return refuse_name(all, USERS, user_name, a->origin, err);
-	return take_cluster(cluster, a, err) < 0 || take_user(user, a, err) < 0 ? -1 : 0;
+	return take_cluster(cluster, a, err) < 0 || take_user(user, a, err) < 0 || complete_server(a, err) < 0 ? -1 : 0;
 }
 
 /* In a pod. An IPv6 address needs brackets. */

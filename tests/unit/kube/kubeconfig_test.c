@@ -31,6 +31,7 @@ static const char one[] =
     "- name: open\n"
     "  cluster: {server: \"http://open:8080/base//\", insecure-skip-tls-verify: true}\n"
     "- {name: bare, cluster: {}}\n"
+    "- {name: short, cluster: {server: \"localhost:6443\"}}\n"
     "users:\n"
     "- {name: me, user: {client-certificate-data: Q0VSVA==, client-key-data: S0VZ, as: her, as-uid: u1, as-groups: [g1, g2]}}\n"
     "- {name: files, user: {client-certificate: pki/ca.crt, client-key: pki/key, tokenFile: token}}\n"
@@ -51,7 +52,9 @@ static const char one[] =
     "- {name: broken, context: {cluster: near, user: broken}}\n"
     "- {name: lost, context: {cluster: near, user: lost}}\n"
     "- {name: gcp, context: {cluster: near, user: gcp}}\n"
-    "- {name: oidc, context: {cluster: near, user: oidc}}\n";
+    "- {name: oidc, context: {cluster: near, user: oidc}}\n"
+    "- {name: short, context: {cluster: short, user: token}}\n"
+    "- {name: short-tls, context: {cluster: short, user: me}}\n";
 
 static const char two[] = "current-context: second\n"
 			  "clusters:\n"
@@ -86,6 +89,8 @@ static const struct {
 	{ "one", "open", "http://open:8080/base", "default", NULL, NULL },
 	{ "one", "nobody", "http://open:8080/base", "default", NULL, NULL },
 	{ "one", "oidc", "https://10.0.0.1:6443", "default", "idt", "CA" },
+	{ "one", "short", "http://localhost:6443", "default", "abc", NULL },
+	{ "one", "short-tls", "https://localhost:6443", "default", NULL, NULL },
 	{ "missing:one", NULL, "https://10.0.0.1:6443", "shop", NULL, "CA" },
 	{ "one:sub/two", NULL, "https://10.0.0.1:6443", "shop", NULL, "CA" },
 	{ "one:sub/two", "mixed", "https://10.0.0.1:6443", "default", "two", "CA" },
