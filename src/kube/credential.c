@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/fd.h"
 #include "kube/json.h"
 #include "twin/privilege.h"
@@ -66,31 +67,43 @@ int kube_credential_parse(const char *text, const char *version, struct kube_cre
 	return 0;
 }
 
-static char *describe(const struct kube_access *a, const char *version, bool interactive)
+/* The cluster as the plugin may ask it: with the authority's certificate itself, also where the kubeconfig names a file. */
+static json_t *describe_cluster(const struct kube_access *a)
 {
-	json_t *info = json_pack("{s:s, s:s, s:{s:b}}", "apiVersion", version, "kind", "ExecCredential", "spec", "interactive", interactive);
-	json_t *cluster = json_pack("{s:s}", "server", a->server), *extension, *config = NULL;
-	const char *const copied[] = { "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url" };
-	char *text;
+	json_t *cluster = json_pack("{s:s}", "server", a->server), *extension;
+	const char *const copied[] = { "tls-server-name", "proxy-url", "disable-compression" };
+	char *authority = a->ca && !a->insecure ? malloc(BASE64_ROOM(strlen(a->ca))) : NULL;
 	size_t i;
 
 	for (i = 0; i < sizeof(copied) / sizeof(copied[0]); i++)
 		if (json_object_get(a->cluster, copied[i]))
 			json_object_set(cluster, copied[i], json_object_get(a->cluster, copied[i]));
+	if (a->insecure)
+		json_object_set_new(cluster, "insecure-skip-tls-verify", json_true());
+	if (authority) {
+		base64_encode((const uint8_t *)a->ca, strlen(a->ca), authority);
+		json_object_set_new(cluster, "certificate-authority-data", json_string(authority));
+		free(authority);
+	}
 	json_array_foreach(json_object_get(a->cluster, "extensions"), i, extension)
 	{
 		const char *name = kube_text_or_null(extension, "name");
 
 		if (name && strcmp(name, "client.authentication.k8s.io/exec") == 0)
-			config = json_object_get(extension, "extension");
+			json_object_set(cluster, "config", json_object_get(extension, "extension"));
 	}
-	if (config)
-		json_object_set(cluster, "config", config);
+	return cluster;
+}
+
+static char *describe(const struct kube_access *a, const char *version, bool interactive)
+{
+	json_t *info = json_pack("{s:s, s:s, s:{s:b}}", "apiVersion", version, "kind", "ExecCredential", "spec", "interactive", interactive);
+	char *text;
+
 	if (json_is_true(json_object_get(a->exec, "provideClusterInfo")))
-		json_object_set(json_object_get(info, "spec"), "cluster", cluster);
+		json_object_set_new(json_object_get(info, "spec"), "cluster", describe_cluster(a));
 	text = json_dumps(info, JSON_COMPACT);
 	json_decref(info);
-	json_decref(cluster);
 	return text;
 }
 

@@ -61,7 +61,7 @@ static int fetch(const char *command, const char *more, int cancel, struct kube_
 				 "install sh"),
 	       *extra = json_loads(more, 0, NULL);
 	struct kube_access a = {
-		.server = (char *)"https://here", .origin = (char *)"context x", .exec = exec, .exec_dir = (char *)"/bin"
+		.server = (char *)"https://here", .origin = (char *)"context x", .exec = exec, .exec_dir = (char *)"/bin", .ca = (char *)"CA"
 	};
 	int r;
 
@@ -89,6 +89,8 @@ static const struct {
 	{ PRINT(
 	      "$(echo \"$KUBERNETES_EXEC_INFO\" | grep -c '\"server\":\"https://here\".*\"tls-server-name\":\"name\".*\"audience\":\"us\"}')"),
 	  "{\"provideClusterInfo\":true}", "1", NULL, NULL },
+	{ PRINT("$(echo \"$KUBERNETES_EXEC_INFO\" | grep -c '\"certificate-authority-data\":\"Q0E=\"')"), "{\"provideClusterInfo\":true}", "1", NULL,
+	  NULL }, /* of a file */
 	{ "read x || " PRINT("no input"), "{\"interactiveMode\":\"Never\"}", "no input", NULL, NULL },
 	{ PRINT("abc"), "{\"command\":\"./sh\"}", "abc", NULL, NULL },
 	{ "exit 3", "{}", NULL, "credential plugin sh: it ended with status 3", "install sh" },
