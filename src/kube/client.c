@@ -400,7 +400,7 @@ void kube_call_fini(struct kube_call *c)
 
 bool kube_call_succeeded(const struct kube_call *c)
 {
-	return c->status >= 200 && c->status < 300;
+	return c->status >= 200 && c->status < 300 && json_is_object(c->answer);
 }
 
 int kube_call_refuse(const struct kube *k, const struct kube_call *c, const char *what, struct error *err)

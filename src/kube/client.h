@@ -37,13 +37,14 @@ struct kube_call {
  * all were answered, with whatever status; -1 with @err (and nothing to be freed) when one wasn't. */
 int kube_perform(struct kube *k, struct kube_call *calls, size_t n, struct error *err);
 void kube_call_fini(struct kube_call *c);
+/* By its status, and with an object as the answer, as Kubernetes always gives one. */
 bool kube_call_succeeded(const struct kube_call *c);
 /* For a child of ours: who we are is kept (a credential plugin isn't asked again), connections are the parent's. -1 without memory. */
 int kube_after_fork(struct kube *k);
 /* Requests from here on don't use connections that are there: they may be as dead as one that is known to be. */
 void kube_forget_connections(struct kube *k);
 
-/* The status other than 2xx as an error: the server's words, and what helps (kube/status.h). @what names the attempt: "create the agent's
+/* What didn't succeed as an error: the server's words, and what helps (kube/status.h). @what names the attempt: "create the agent's
  * job". Returns -1. */
 int kube_call_refuse(const struct kube *k, const struct kube_call *c, const char *what, struct error *err);
 /* One call that must succeed. *ret may be NULL when the answer doesn't matter. */

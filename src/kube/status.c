@@ -76,8 +76,13 @@ int kube_status_refuse(long status, const json_t *answer, const char *origin, co
 			*c = ' ';
 	if (message)
 		error_set(err, 0, "%s: %s", what, line);
+	else if (status >= 200 && status < 300)
+		error_set(err, 0, "%s: the server answers with something else than JSON", what);
 	else
 		error_set(err, 0, "%s: the server answers with HTTP status %ld", what, status);
+	if (!message && status < 500 && status != 401 && status != 429)
+		return error_hint(err, "Kubernetes answers otherwise: is something else at the address that %s has, or in between (a proxy, a "
+				       "login page)?", origin);
 	switch (status) {
 	case 401:
 		return error_hint(err,

@@ -287,6 +287,21 @@ static void socks_proxy(void)
 	free(s);
 }
 
+/* A login page, or another server. */
+static void no_kubernetes(void)
+{
+	static const char *const replies[] = { "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<html>Please log in</html>", NULL };
+	struct scene *s = begin(replies);
+	struct kube_call c = { .path = "/api/v1/pods" };
+	struct error err = { 0 };
+
+	tap_int(kube_do(s->kube, &c, NULL, "list pods", &err), -1, "what is no JSON is no answer");
+	tap_str(err.text, "list pods: the server answers with something else than JSON", "… says so");
+	tap_ok(strstr(err.hint, "context test") && strstr(err.hint, "proxy"), "… and advises: %s", err.hint);
+	end(s);
+	free(s);
+}
+
 /* What the environment says is for others than this machine; ALL_PROXY is of other programs. */
 static void environment_proxy(void)
 {
@@ -374,6 +389,7 @@ int main(void)
 	watches_go_on();
 	exec_is_patient();
 	socks_proxy();
+	no_kubernetes();
 	environment_proxy();
 	proxy_with_a_long_password();
 	extra_of_whom_we_stand_for();

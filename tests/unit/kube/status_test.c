@@ -60,6 +60,10 @@ static const struct {
 	{ 429, "too many requests", "too many", "busy" },
 	{ 500, "etcd\tis\x1bgone", "try: etcd is gone", "/readyz" },
 	{ 502, NULL, "try: the server answers with HTTP status 502", "/readyz" },
+	{ 200, NULL, "try: the server answers with something else than JSON", "context dev of file" },
+	{ 302, NULL, "try: the server answers with HTTP status 302", "login page" },
+	{ 403, NULL, "try: the server answers with HTTP status 403", "a proxy" },
+	{ 401, NULL, "try: the server answers with HTTP status 401", "log in again" },
 	{ 409, "already exists", "try: already exists", "" },
 };
 
