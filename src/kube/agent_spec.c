@@ -74,20 +74,22 @@ static json_t *security(enum kube_way way, const struct kube_settings *s)
 	return context;
 }
 
-/* As its spec has it; NULL without one. */
+/* As its spec has it; NULL without one. One that runs beside the others all the time may stand among those that start before them. */
 static const json_t *target_container(const struct kube_place *p)
 {
-	const json_t *containers = json_object_get(json_object_get(p->object, "spec"), "containers");
+	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
+	const json_t *spec = json_object_get(p->object, "spec");
 	json_t *c;
 	size_t i;
 
-	json_array_foreach((json_t *)containers, i, c)
-	{
-		const char *name = json_string_value(json_object_get(c, "name"));
+	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++)
+		json_array_foreach(json_object_get(spec, lists[l]), i, c)
+		{
+			const char *name = json_string_value(json_object_get(c, "name"));
 
-		if (name && strcmp(name, p->container) == 0)
-			return c;
-	}
+			if (name && strcmp(name, p->container) == 0)
+				return c;
+		}
 	return NULL;
 }
 

@@ -68,6 +68,26 @@ def containers(kit):
     expect_in("stderr", done.err, "there are: first, second")
 
 
+def beside(name, image="localhost/app:1"):
+    """A pod whose second container starts before the first one, and runs as long."""
+    other = {"name": "proxy", "image": image, "command": ["sleep", "infinity"], "restartPolicy": "Always", "env": [{"name": "WHO", "value": "the proxy"}]}
+    spec = pod(name, initContainers=[other])
+    spec["containers"][0]["env"] = [{"name": "WHO", "value": "the app"}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
+
+
+@test("targets.sidecar", timeout=180)
+def sidecar(kit):
+    """A container that Kubernetes itself has as a side-car is a target when it is named, in each way of the agent."""
+    with objects(kit, beside("two")):
+        kit.wait_ready("pod/two")
+        for options in ((), ("-e",), ("-i", "target")):
+            for target, who in (("pod/two", "the app"), ("pod/two/container/proxy", "the proxy")):
+                done = kit.mirrord(["sh", "-c", "echo $WHO"], target, options)
+                expect(f"{target} {options}", (done.status, done.out), (0, f"{who}\n"), f"{done}\n{kit.session_log()}")
+        expect_in("stderr", kit.mirrord(["true"], "pod/two/container/three").err, "there are: main, proxy")
+
+
 @test("targets.deployment")
 def deployment(kit):
     """By its pods' names: whose address a service sees when it asks itself is the cluster's business."""
