@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "kube/json.h"
 #include "kube/kinds.h"
+#include "kube/resolve.h"
 
 /* In this order; editors' plug-ins show the first ones first. */
 static const enum target_kind order[] = { TARGET_DEPLOYMENT, TARGET_ROLLOUT, TARGET_STATEFULSET, TARGET_DAEMONSET, TARGET_CRONJOB,
@@ -45,19 +46,25 @@ static bool is_ready(enum target_kind kind, const json_t *object)
 	}
 }
 
+/* By its name alone where there is nothing to choose. */
 static void add_pod(const json_t *pod, const char *name, json_t *paths)
 {
 	const json_t *containers = json_object_get(json_object_get(pod, "spec"), "containers");
+	size_t i, choices = 0;
 	json_t *c;
-	size_t i;
 
-	if (json_array_size(containers) == 1) {
+	json_array_foreach((json_t *)containers, i, c)
+	{
+		choices += !kube_is_sidecar(kube_text(c, "name"));
+	}
+	if (choices < 2) {
 		json_array_append_new(paths, json_sprintf("pod/%s", name));
 		return;
 	}
 	json_array_foreach((json_t *)containers, i, c)
 	{
-		json_array_append_new(paths, json_sprintf("pod/%s/container/%s", name, kube_text(c, "name")));
+		if (!kube_is_sidecar(kube_text(c, "name")))
+			json_array_append_new(paths, json_sprintf("pod/%s/container/%s", name, kube_text(c, "name")));
 	}
 }
 

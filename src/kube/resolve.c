@@ -112,7 +112,7 @@ static const json_t *container_status(const json_t *pod, const char *name)
 	return c;
 }
 
-static bool is_sidecar(const char *name)
+bool kube_is_sidecar(const char *name)
 {
 	static const char *const sidecars[] = { "istio-proxy", "istio-init", "istio-validation", "linkerd-proxy", "linkerd-init",
 						"kuma-sidecar", "kuma-init", "vault-agent", "vault-agent-init", "queue-proxy",
@@ -124,7 +124,7 @@ static bool is_sidecar(const char *name)
 	return strncmp(name, "mirrord-agent", 13) == 0;
 }
 
-/* "app, cache" */
+/* "app, cache"; what is to run beside them all the time is one of them, though it starts with those that come before. */
 static void list_containers(const json_t *pod, char list[LIST_MAX])
 {
 	json_t *c;
@@ -134,6 +134,11 @@ static void list_containers(const json_t *pod, char list[LIST_MAX])
 	json_array_foreach(kube_dig(pod, "spec.containers"), i, c)
 	{
 		append_name(list, kube_text(c, "name"));
+	}
+	json_array_foreach(kube_dig(pod, "spec.initContainers"), i, c)
+	{
+		if (strcmp(kube_text(c, "restartPolicy"), "Always") == 0)
+			append_name(list, kube_text(c, "name"));
 	}
 }
 
@@ -151,32 +156,74 @@ static const char *default_container(const json_t *pod)
 	}
 	json_array_foreach((json_t *)containers, i, c)
 	{
-		if (!is_sidecar(kube_text(c, "name")))
+		if (!kube_is_sidecar(kube_text(c, "name")))
 			return kube_text(c, "name");
 	}
 	return kube_text(json_array_get(containers, 0), "name");
 }
 
+static bool has_container(const json_t *pod, const char *name)
+{
+	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
+	json_t *c;
+	size_t i;
+
+	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++)
+		json_array_foreach(json_object_get(json_object_get(pod, "spec"), lists[l]), i, c)
+		{
+			if (strcmp(kube_text(c, "name"), name) == 0)
+				return true;
+		}
+	return false;
+}
+
+/* What it waits for, how it ended, or, without a status of its own, what its pod waits for. */
+static void describe_rest(const json_t *pod, const json_t *status, char *out, size_t room)
+{
+	const json_t *waiting = kube_dig(status, "state.waiting"), *ended = kube_dig(status, "state.terminated");
+	const json_t *of_pod = json_object_get(pod, "status");
+	json_t *condition;
+	size_t i;
+
+	out[0] = '\0';
+	if (waiting)
+		snprintf(out, room, "%s", kube_text(waiting, "reason"));
+	else if (ended)
+		snprintf(out, room, "it ended (%s, status %lld)", kube_text(ended, "reason"),
+			 (long long)json_integer_value(json_object_get(ended, "exitCode")));
+	else if (kube_text(of_pod, "reason")[0]) /* "Evicted" */
+		snprintf(out, room, "%s: %s", kube_text(of_pod, "reason"), kube_text(of_pod, "message"));
+	json_array_foreach(kube_dig(pod, "status.conditions"), i, condition)
+	{
+		if (!out[0] && strcmp(kube_text(condition, "status"), "False") == 0 && kube_text(condition, "message")[0])
+			snprintf(out, room, "%s: %s", kube_text(condition, "reason"), kube_text(condition, "message"));
+	}
+}
+
+static int refuse_container(const json_t *pod, const char *name, const json_t *status, struct error *err)
+{
+	char text[LIST_MAX];
+
+	if (!status && !has_container(pod, name)) {
+		list_containers(pod, text);
+		error_set(err, 0, "pod %s has no container called \"%s\"", name_of(pod), name);
+		return error_hint(err, "there are: %s", text);
+	}
+	describe_rest(pod, status, text, sizeof(text));
+	error_set(err, 0, "container %s of pod %s is not running%s%s", name, name_of(pod), text[0] ? ": " : "", text);
+	return error_hint(err, "`kubectl describe pod -n %s %s` says more", kube_text(json_object_get(pod, "metadata"), "namespace"), name_of(pod));
+}
+
 int kube_choose_container(const json_t *pod, const char *wanted, struct kube_place *p, struct error *err)
 {
-	const char *name = wanted[0] ? wanted : default_container(pod), *id, *bare, *waiting;
+	const char *name = wanted[0] ? wanted : default_container(pod);
 	const json_t *status = container_status(pod, name);
-	char list[LIST_MAX];
+	const char *id = strstr(kube_text(status, "containerID"), "://");
 
-	if (!status) {
-		list_containers(pod, list);
-		error_set(err, 0, "pod %s has no container called \"%s\"", name_of(pod), name);
-		return error_hint(err, "there are: %s", list);
-	}
-	id = kube_text(status, "containerID");
-	bare = strstr(id, "://");
-	if (!kube_dig(status, "state.running") || !bare) {
-		waiting = kube_text(kube_dig(status, "state.waiting"), "reason");
-		error_set(err, 0, "container %s of pod %s is not running%s%s", name, name_of(pod), waiting[0] ? ": " : "", waiting);
-		return error_hint(err, "`kubectl describe pod %s` says why", name_of(pod));
-	}
+	if (!kube_dig(status, "state.running") || !id)
+		return refuse_container(pod, name, status, err);
 	snprintf(p->container, sizeof(p->container), "%s", name);
-	snprintf(p->container_id, sizeof(p->container_id), "%s", bare + 3);
+	snprintf(p->container_id, sizeof(p->container_id), "%s", id + 3);
 	return 0;
 }
 

@@ -21,6 +21,8 @@ void kube_place_fini(struct kube_place *p);
 
 /* The container of @pod to go into; "" chooses. Returns 0, or -1 with @err. */
 int kube_choose_container(const json_t *pod, const char *wanted, struct kube_place *p, struct error *err);
+/* Whether a container of that name is a mesh's or the like, or ours: nobody's target unless it is named. */
+bool kube_is_sidecar(const char *name);
 /* Whether the container that @p names runs in @pod as it did when @p was found: it wasn't started anew. */
 bool kube_container_is_same(const json_t *pod, const struct kube_place *p);
 /* Its container runs, the one that is named or else the one to be chosen, and it isn't being deleted. */

@@ -281,7 +281,8 @@ static void on_gone(void *arg, struct agent_link *link, const struct error *why)
 	struct error err = *why;
 
 	if (link == s->link && !follow_lost(s, why)) {
-		error_wrap(&err, "lost the agent");
+		if (link->mux) /* else there was none yet */
+			error_wrap(&err, "lost the agent");
 		session_fail(s, &err);
 		s->link = NULL;
 		s->mux = NULL;

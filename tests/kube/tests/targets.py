@@ -219,9 +219,12 @@ def ls(kit):
     p = kit.start_mirrord(["sleep", "1000"], "pod/client")
     try:
         kit.wait_for("an agent", kit.agents)
-        with objects(kit, workload("Deployment", "asleep", replicas=0)):
+        meshed = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "meshed", "labels": {"app": "meshed"}}, "spec": pod("meshed")}
+        meshed["spec"]["containers"].insert(0, {**meshed["spec"]["containers"][0], "name": "istio-proxy"})
+        with objects(kit, workload("Deployment", "asleep", replicas=0), meshed):
+            kit.wait_ready("pod/meshed")
             status, out, _ = run()
-        expect("ls", (status, set(out.split())), (0, {"deployment/web", "service/web", "service/web-headless", *pods}))
+        expect("ls", (status, set(out.split())), (0, {"deployment/web", "service/web", "service/web-headless", "pod/meshed", *pods}))
         expect("ls -t deployment", run("-t", "deployment")[:2], (0, "deployment/web\n"))
         expect("JSON", sorted(json.loads(run("-o", "json", "-t", "pod")[1])), sorted(pods))
         rich = json.loads(run("-o", "json", "-t", "deploy", MIRRORD_LS_RICH_OUTPUT="true")[1])
@@ -239,7 +242,7 @@ def ls(kit):
 
 
 WRONG = [
-    ("pod/clint", 'target pod/clint: namespace default has no pod called "clint"', "did you mean pod/client?"),
+    ("pod/clint", 'namespace default has no pod called "clint"', "did you mean pod/client?"),
     ("deployment/wbe", 'namespace default has no deployment called "wbe"', "did you mean deployment/web? There are: web"),
     ("service/kubernetes", "this service selects no pods", "name a pod or a workload"),
     ("rollout/web", "this cluster has no rollouts at all", ""),
@@ -255,6 +258,7 @@ def wrong(kit):
     for target, error, hint in WRONG:
         done = kit.mirrord(["true"], target)
         expect(f"{target}: status", done.status, 1, str(done))
+        expect_in(target, done.err, f"mirrord: target {target}: ")
         expect_in(target, done.err, error)
         expect_in(target, done.err, hint)
         expect(f"{target}: agents", kit.agents(), [])
@@ -269,3 +273,11 @@ def not_running(kit):
         kit.wait_for("its pod", lambda: any(c["state"].get("waiting") for p in kit.pods("app=broken") for c in p["status"].get("containerStatuses", ())))
         expect_in("broken", kit.mirrord(["true"], "deployment/broken").err, "no pod of it runs in namespace default\n  there are: broken-")
         expect_in("asleep", kit.mirrord(["true"], "deployment/asleep").err, "is it scaled to zero?")
+    nowhere, over = ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": n, "labels": {"app": n}}, "spec": pod(n)} for n in ("nowhere", "over"))
+    nowhere["spec"]["nodeSelector"] = {"no": "where"}
+    over["spec"]["restartPolicy"], over["spec"]["containers"][0]["command"] = "Never", ["true"]
+    with objects(kit, nowhere, over):
+        kit.wait_condition("condition=PodScheduled=false", "pod/nowhere")
+        kit.wait_for("its end", lambda: kit.get("pod", "over")["status"]["phase"] == "Succeeded")
+        expect_in("nowhere", kit.mirrord(["true"], "pod/nowhere").err, "container main of pod nowhere is not running: Unschedulable: 0/2 nodes")
+        expect_in("over", kit.mirrord(["true"], "pod/over").err, "container main of pod over is not running: it ended (Completed, status 0)")

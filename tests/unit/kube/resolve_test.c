@@ -35,6 +35,19 @@ static const struct {
 	  NULL },
 	{ "the mesh's when there is no other", POD("", C("istio-proxy"), RUNNING("istio-proxy", "true")), "", "istio-proxy", NULL },
 	{ "one that isn't there", POD("", C("app") "," C("cache"), RUNNING("app", "true")), "web", NULL, "no container called \"web\"" },
+	{ "one that isn't there, nor any status", POD("", C("app"), ""), "web", NULL, "no container called \"web\"" },
+	{ "one whose pod has no node",
+	  "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[" C("app") "]},\"status\":{\"phase\":\"Pending\",\"conditions\":[{\"type\":"
+	  "\"PodScheduled\",\"status\":\"False\",\"reason\":\"Unschedulable\",\"message\":\"0/2 nodes\"}]}}",
+	  "", NULL, "container app of pod p is not running: Unschedulable: 0/2 nodes" },
+	{ "one that was evicted",
+	  "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[" C("app") "]},\"status\":{\"phase\":\"Failed\",\"reason\":\"Evicted\","
+	  "\"message\":\"low on memory\"}}",
+	  "", NULL, "container app of pod p is not running: Evicted: low on memory" },
+	{ "one that has ended",
+	  POD("", C("app"),
+	      "{\"name\":\"app\",\"state\":{\"terminated\":{\"reason\":\"Completed\",\"exitCode\":0}},\"containerID\":\"containerd://x\"}"),
+	  "", NULL, "container app of pod p is not running: it ended (Completed, status 0)" },
 	{ "one that crashes", POD("", C("app"), WAITING("app")), "", NULL, "container app of pod p is not running: CrashLoopBackOff" },
 };
 
