@@ -20,5 +20,5 @@ void jsonpath_free(struct jsonpath *p);
 int jsonpath_select(const struct jsonpath *p, json_t *root, bool (*found)(void *arg, json_t *node), void *arg);
 enum { JSONPATH_STEPS = 200000 };
 
-/* As RFC 9535 §2.3.5.2.2 compares: 1 and 1.0 are equal. */
+/* As RFC 9535 §2.3.5.2.2 compares: 1 and 1.0 are equal. What takes more than JSONPATH_STEPS isn't. */
 bool jsonpath_equal(const json_t *a, const json_t *b);

@@ -15,6 +15,7 @@ static void call_length(struct jp_run *run, const struct jp_operand *call, struc
 	if (json_is_string(value)) {
 		const char *text = json_string_value(value);
 
+		jp_step(run, json_string_length(value) / JP_TEXT_A_STEP);
 		for (size_t i = 0; i < json_string_length(value); i++)
 			n += (text[i] & 0xc0) != 0x80; /* characters, not bytes */
 		ret->value = json_integer(n);

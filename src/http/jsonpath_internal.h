@@ -106,4 +106,5 @@ bool jp_run_query(struct jp_run *run, const struct jp_query *q, jp_found_fn foun
 /* The value of an operand of type value; owned by the caller, NULL for Nothing. */
 json_t *jp_run_value(struct jp_run *run, const struct jp_operand *o);
 /* Counts @n steps; false when they are used up. */
+enum { JP_TEXT_A_STEP = 64 }; /* bytes of a string */
 bool jp_step(struct jp_run *run, size_t n);

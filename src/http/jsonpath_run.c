@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Evaluation: nodes are found depth first, which is the order of RFC 9535, and none are kept. Each node looked at is a step. */
+/* Evaluation: nodes are found depth first, which is the order of RFC 9535, and none are kept. Each node looked at or compared is a step, and so
+ * are JP_TEXT_A_STEP bytes of a string. */
 #include "http/jsonpath_internal.h"
 
 bool jp_step(struct jp_run *run, size_t n)
@@ -176,7 +177,7 @@ json_t *jp_run_value(struct jp_run *run, const struct jp_operand *o)
 	return result.value;
 }
 
-static bool less(const json_t *a, const json_t *b)
+static bool less(struct jp_run *run, const json_t *a, const json_t *b)
 {
 	if (json_is_integer(a) && json_is_integer(b))
 		return json_integer_value(a) < json_integer_value(b);
@@ -186,22 +187,25 @@ static bool less(const json_t *a, const json_t *b)
 		size_t n = json_string_length(a), m = json_string_length(b);
 		int order = memcmp(json_string_value(a), json_string_value(b), n < m ? n : m);
 
+		jp_step(run, (n < m ? n : m) / JP_TEXT_A_STEP);
 		return order < 0 || (order == 0 && n < m);
 	}
 	return false;
 }
 
-static bool arrays_equal(const json_t *a, const json_t *b)
+static bool equal(struct jp_run *run, const json_t *a, const json_t *b);
+
+static bool arrays_equal(struct jp_run *run, const json_t *a, const json_t *b)
 {
 	if (json_array_size(a) != json_array_size(b))
 		return false;
 	for (size_t i = 0; i < json_array_size(a); i++)
-		if (!jsonpath_equal(json_array_get(a, i), json_array_get(b, i)))
+		if (!equal(run, json_array_get(a, i), json_array_get(b, i)))
 			return false;
 	return true;
 }
 
-static bool objects_equal(const json_t *a, const json_t *b)
+static bool objects_equal(struct jp_run *run, const json_t *a, const json_t *b)
 {
 	const char *key;
 	json_t *value;
@@ -211,39 +215,49 @@ static bool objects_equal(const json_t *a, const json_t *b)
 	json_object_foreach((json_t *)a, key, value) {
 		const json_t *other = json_object_get(b, key);
 
-		if (!other || !jsonpath_equal(value, other))
+		if (!other || !equal(run, value, other))
 			return false;
 	}
 	return true;
 }
 
-bool jsonpath_equal(const json_t *a, const json_t *b)
+/* False, too, when there were too many steps. */
+static bool equal(struct jp_run *run, const json_t *a, const json_t *b)
 {
 	if (!a || !b)
 		return a == b;
+	if (!jp_step(run, 1 + json_string_length(a) / JP_TEXT_A_STEP))
+		return false;
 	if (json_is_number(a) && json_is_number(b))
 		return json_is_integer(a) && json_is_integer(b) ? json_integer_value(a) == json_integer_value(b)
 								: json_number_value(a) == json_number_value(b);
 	if (json_typeof(a) != json_typeof(b))
 		return false;
 	if (json_is_array(a))
-		return arrays_equal(a, b);
+		return arrays_equal(run, a, b);
 	if (json_is_object(a))
-		return objects_equal(a, b);
+		return objects_equal(run, a, b);
 	return json_equal(a, b);
+}
+
+bool jsonpath_equal(const json_t *a, const json_t *b)
+{
+	struct jp_run run = { 0 };
+
+	return equal(&run, a, b);
 }
 
 static bool compare(struct jp_run *run, const struct jp_expr *e)
 {
 	json_t *a = jp_run_value(run, e->left), *b = jp_run_value(run, e->right);
-	bool equal = e->op != JP_LT && e->op != JP_GT && jsonpath_equal(a, b), truth = equal;
+	bool same = e->op != JP_LT && e->op != JP_GT && equal(run, a, b), truth = same;
 
 	if (e->op == JP_NE)
-		truth = !equal;
-	else if (!equal && (e->op == JP_LT || e->op == JP_LE))
-		truth = a && b && less(a, b);
-	else if (!equal && (e->op == JP_GT || e->op == JP_GE))
-		truth = a && b && less(b, a);
+		truth = !same;
+	else if (!same && (e->op == JP_LT || e->op == JP_LE))
+		truth = a && b && less(run, a, b);
+	else if (!same && (e->op == JP_GT || e->op == JP_GE))
+		truth = a && b && less(run, b, a);
 	json_decref(a);
 	json_decref(b);
 	return truth;

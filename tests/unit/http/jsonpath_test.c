@@ -228,15 +228,17 @@ static bool count(void *arg, json_t *node)
 /* Work that grows with a power of the document's size comes to an end. */
 static void test_limits(void)
 {
-	static const char *const paths[] = { "$..[?count($..*)>0]", "$..[?@..[?count($..*)>1]]", "$[*][?match(@,@)]" };
-	static char deep[3000];
+	static const char *const paths[] = { "$..[?count($..*)>0]", "$..[?@..[?count($..*)>1]]", "$[*][?match(@,@)]",
+					     "$[?length($[0][0])>1]", "$[?$[0][0]==$[1][0]]", "$[?$[0][0]<$[1][0]]", "$[?$==$]" };
+	static char deep[3000], text[10000];
 	json_t *document = json_array(), *nested;
 	struct error err = { 0 };
 	struct jsonpath *p;
 	size_t n = 0;
 
+	memset(text, 'a', sizeof(text) - 1);
 	for (int i = 0; i < 2000; i++)
-		json_array_append_new(document, json_pack("[s]", "(a+)+$"));
+		json_array_append_new(document, json_pack("[s]", i < 2 ? text : "(a+)+$"));
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
 		p = jsonpath_compile(span_of(paths[i]), &err);
 		tap_int(jsonpath_select(p, document, count, &n), -1, "%s of 2000 arrays is given up", paths[i]);
