@@ -342,6 +342,8 @@ static int check_cluster(struct diagnosis *d, struct error *err)
 {
 	const char *namespace, *agents;
 
+	if (kube_let_ask(&d->settings, err) < 0)
+		return -1;
 	d->kube = kube_open(&d->settings, err);
 	if (!d->kube || check_server(d, err) < 0)
 		return -1;

@@ -358,7 +358,7 @@ static void print_counts(const struct dump *d)
 }
 
 /* Until it is enough, or something fails. */
-static int capture(struct dump *d, const char *path, const struct kube_settings *settings, struct error *err)
+static int capture(struct dump *d, const char *path, struct kube_settings *settings, struct error *err)
 {
 	struct target target;
 	const struct link_options o = { .target = &target, .settings = settings, .progress = isatty(STDERR_FILENO) };

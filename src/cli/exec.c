@@ -28,6 +28,7 @@
 #include "cli/options.h"
 #include "cli/who.h"
 #include "config/environment.h"
+#include "kube/open.h"
 #include "kube/replicas.h"
 #include "session/handshake.h"
 #include "session/session.h"
@@ -324,6 +325,8 @@ static int become(const struct exec_options *o, struct config *c, struct program
 	s.user_ns = p->user_ns;
 	who_say(s.uid, s.sudo, name, who);
 	s.incoming.who = who;
+	if (target_is_in_cluster(&s.target) && kube_let_ask(&s.kube, err) < 0)
+		return error_wrap(err, "target %s", s.target.text);
 	if (s.progress)
 		fprintf(stderr, "mirrord: entering the network of %s …\n", s.target.text);
 	if (start_session(&s, &sock, err) < 0)

@@ -10,7 +10,7 @@ enum { FORWARD_RULES = 64 };
 
 struct forward_options {
 	const char *target; /* looked for again each time when the agent was lost */
-	const struct kube_settings *settings;
+	struct kube_settings *settings;
 	struct incoming_options incoming; /* of -R */
 	struct forward_rule *rules;	  /* a listening port of 0 becomes the real one */
 	size_t n_rules;

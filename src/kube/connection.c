@@ -288,6 +288,13 @@ fail:
 	return NULL;
 }
 
+void kube_use_credential(struct kube *k, const struct kube_credential *c)
+{
+	kube_credential_fini(&k->credential);
+	k->credential = (struct kube_credential){ .token = c->token ? strdup(c->token) : NULL, .cert = c->cert ? strdup(c->cert) : NULL,
+						  .key = c->key ? strdup(c->key) : NULL, .expires = c->expires };
+}
+
 bool kube_renew_credential(struct kube *k)
 {
 	if (!k->access.exec)

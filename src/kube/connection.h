@@ -28,3 +28,5 @@ int kube_add_header(struct kube *k, struct curl_slist **headers, const char *nam
 int kube_refuse_transfer(const struct kube *k, CURLcode code, const char *detail, struct error *err);
 /* After a 401: whether there may be a newer credential than the one that was refused. */
 bool kube_renew_credential(struct kube *k);
+/* Until it expires or is refused; it is copied. */
+void kube_use_credential(struct kube *k, const struct kube_credential *c);

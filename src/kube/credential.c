@@ -242,11 +242,15 @@ static const char *version_of(const json_t *exec)
 	return NULL;
 }
 
+bool kube_credential_may_ask(const struct kube_access *a)
+{
+	return strcmp(kube_text(a->exec, "interactiveMode"), "Never") != 0;
+}
+
 int kube_credential_fetch(const struct kube_access *a, int cancel, struct kube_credential *ret, struct error *err)
 {
 	const char *word = kube_text_or_null(a->exec, "command"), *version = version_of(a->exec);
-	const char *mode = kube_text_or_null(a->exec, "interactiveMode");
-	bool interactive = isatty(STDIN_FILENO) && !(mode && strcmp(mode, "Never") == 0);
+	bool interactive = isatty(STDIN_FILENO) && kube_credential_may_ask(a);
 	char path[4096], *info, *answer = NULL;
 	int r = -1;
 
@@ -254,7 +258,7 @@ int kube_credential_fetch(const struct kube_access *a, int cancel, struct kube_c
 		error_set(err, 0, "%s: its credential plugin has %s", a->origin, !word ? "no command" : "another version than v1 and v1beta1");
 		return error_hint(err, "`apiVersion: %s` is the current one", versions[0]);
 	}
-	if (mode && strcmp(mode, "Always") == 0 && !interactive)
+	if (strcmp(kube_text(a->exec, "interactiveMode"), "Always") == 0 && !interactive)
 		return error_set(err, 0, "credential plugin %s wants a terminal (interactiveMode: Always), and there is none", word);
 	if (strchr(word, '/') && word[0] != '/')
 		snprintf(path, sizeof(path), "%s/%s", a->exec_dir, word);

@@ -103,6 +103,7 @@ void kube_settings_fini(struct kube_settings *s)
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		json_decref(values[i]);
+	kube_credential_fini(&s->credential);
 	free(s->directory);
 	free(s->kubeconfig);
 	*s = (struct kube_settings){ 0 };

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "config/config.h"
+#include "kube/credential.h"
 
 enum kube_ephemeral { KUBE_EPHEMERAL_AUTO, KUBE_EPHEMERAL_NO, KUBE_EPHEMERAL_YES };
 
@@ -30,6 +31,7 @@ struct kube_settings {
 	unsigned int wait;	      /* seconds that the agent's container waits for its first agent */
 	/* As they go into the pod; NULL: none. */
 	json_t *labels, *annotations, *tolerations, *node_selector, *resources, *pull_secrets, *security_context;
+	struct kube_credential credential; /* of a plugin that ran already (kube_let_ask()) */
 };
 
 #define KUBE_AGENT_REGISTRY "localhost/mirrord-agent"

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "kube/open.h"
 #include "session/agent_link.h"
 #include "session/agent_process.h"
 
@@ -114,9 +115,12 @@ static int start(struct link *l, const struct link_options *o, struct error *err
 	const struct kube_tunnel_options k = { .target = o->target, .settings = o->settings, .log_level = LOG_LEVEL_ERROR, .log_fd = -1,
 					       .progress = o->progress, .steals = o->steals, .probes = o->probes };
 	bool in_cluster = target_is_in_cluster(o->target);
-	void (*before)(int) = signal(SIGINT, SIG_IGN);
 	int tunnel = -1, lend = -1, rc;
+	void (*before)(int);
 
+	if (in_cluster && kube_let_ask(o->settings, err) < 0)
+		return error_wrap(err, "target %s", o->target->text);
+	before = signal(SIGINT, SIG_IGN);
 	if (in_cluster)
 		rc = agent_link_start_in_cluster(l->agent, &k, err);
 	else

@@ -13,7 +13,7 @@ struct link;
 
 struct link_options {
 	const struct target *target;
-	const struct kube_settings *settings; /* of a target in a cluster */
+	struct kube_settings *settings; /* of a target in a cluster */
 	bool progress;			      /* lines on stderr while it starts */
 	bool steals, probes;		      /* as in kube_tunnel_options */
 };

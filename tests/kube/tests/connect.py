@@ -2,14 +2,19 @@
 """How the cluster is reached and as whom: all that a kubeconfig can say, and what is told when it is wrong."""
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
+import select
+import signal
 import socket
 import subprocess
+import termios
 import threading
 import time
 
-from labkit.registry import expect, expect_in, test
+from labkit.registry import PROMPT, expect, expect_in, test
 
 from .permissions import config
 from .targets import ASK
@@ -92,6 +97,53 @@ def renewed(kit):
         script = (f"cd {kit.cluster.state}; test -e runs && t={secret} || t=old; echo x >>runs; "
                   'printf \'{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s"}}\' $t')
         works(kit, config(kit, plugin(kit, script)), "one that is refused first")
+    finally:
+        drop_token(kit)
+        if os.path.exists(runs):
+            os.unlink(runs)
+
+
+def at_a_terminal(kit, argv, kubeconfig, typed):
+    """What a program shows to somebody at a terminal, who types @typed when it asks for that, until it is over."""
+    screen, tty = pty.openpty()
+    p = subprocess.Popen(argv, stdin=tty, stdout=tty, stderr=tty, env=kit.environment(kubeconfig, MIRRORD_LOG=""), cwd=kit.cluster.state,
+                         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+    os.close(tty)
+    shown, until = "", time.monotonic() + 2 * PROMPT
+    try:
+        while select.select([screen], [], [], max(0, until - time.monotonic()))[0]:
+            try:
+                shown += os.read(screen, 65536).decode(errors="replace")
+            except OSError:  # nobody has it any more
+                break
+            if typed and shown.endswith("code: "):
+                os.write(screen, f"{typed}\n".encode())
+                typed = None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+        os.close(screen)
+    return shown
+
+
+@test("connect.interactive", timeout=120)
+def interactive(kit):
+    """A plugin may ask who sits at the terminal, by its input or by /dev/tty, and asks once; where there is nobody, it is said."""
+    runs = f"{kit.cluster.state}/runs"
+    try:
+        secret = token(kit)
+        for source in ("/dev/stdin", "/dev/tty"):
+            script = f"cd {kit.cluster.state}; printf 'code: ' >&2; read -r code <{source}; test $code = 4711 || exit 3; " + printing("v1", {"token": secret})
+            kubeconfig = config(kit, plugin(kit, script, interactiveMode="Always"))
+            for argv in (kit.command(ASK, "pod/client"), [kit.program, "diagnose", "-t", "pod/client"]):
+                shown = at_a_terminal(kit, argv, kubeconfig, "4711")
+                wanted = f'"peer": "{kit.pod_address("client")}"' if "exec" in argv else "a round trip through the tunnel"
+                expect_in(f"{source}, {argv[1]}", shown, wanted)
+                expect("runs of the plugin", open(runs).read().count("x"), 1)
+                os.unlink(runs)
+            expect_in("a wrong code", at_a_terminal(kit, kit.command(ASK, "pod/client"), kubeconfig, "0"), "credential plugin sh: it ended with status 3")
+        fails(kit, kubeconfig, "nobody to ask", "credential plugin sh wants a terminal")
     finally:
         drop_token(kit)
         if os.path.exists(runs):
