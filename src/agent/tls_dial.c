@@ -150,9 +150,9 @@ static bool set_up(SSL *ssl, const struct tls_wish *wish)
 
 	ossl.SSL_set_connect_state(ssl);
 	if (*name && is_address(name))
-		ok = ossl.X509_VERIFY_PARAM_set1_ip_asc(param, name);
+		ok = wish->any_name || ossl.X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
 	else if (*name)
-		ok = ossl.X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 &&
+		ok = (wish->any_name || ossl.X509_VERIFY_PARAM_set1_host(param, name, 0) == 1) &&
 		     ossl.SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)name) == 1;
 	if (ok && wish->alpn.len)
 		ok = ossl.SSL_set_alpn_protos(ssl, (const unsigned char *)wish->alpn.at, (unsigned int)wish->alpn.len) == 0;

@@ -14,6 +14,7 @@ struct tls_dial;
 struct tls_wish {
 	SSL_CTX *context;
 	const char *server_name; /* "": none */
+	bool any_name;		 /* its certificate may be for another */
 	struct span alpn;
 };
 

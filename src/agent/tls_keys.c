@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/tls_keys.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,14 @@ static void free_text(char **text)
 }
 #define _cleanup_text_ __attribute__((cleanup(free_text)))
 
-/* The PEM text that @what is or names, and in @ret_name what to call it. */
+/* The PEM text that @what is or names, and in @ret_name what to call it. Anything may stand before PEM text (RFC 7468 §2), and does in what
+ * OpenSSL writes. */
 static char *read_text(int root, const char *what, const char **ret_name, struct error *err)
 {
 	char *text;
 
 	*ret_name = what;
-	if (strncmp(what, pem, sizeof(pem) - 1) == 0) {
+	if (strstr(what, pem)) {
 		*ret_name = "the PEM text";
 		text = strdup(what);
 		if (!text)
@@ -37,11 +39,19 @@ static char *read_text(int root, const char *what, const char **ret_name, struct
 	text = root_file(root, what);
 	if (!text)
 		error_set(err, errno, "read %s in the target", what);
-	return text;
+	else if (!strstr(text, pem))
+		error_set(err, 0, "%s in the target: there is no PEM text in it", what);
+	else
+		return text;
+	free(text);
+	return NULL;
 }
 
+/* There is nobody to ask for one. @arg: NULL, or where to say that one is needed. */
 static int no_password(char *buf, int size, int writing, void *arg)
 {
+	if (arg)
+		*(bool *)arg = true;
 	return -1;
 }
 
@@ -88,15 +98,21 @@ static int load_key(SSL_CTX *ctx, int root, const char *what, struct error *err)
 	const char *name;
 	_cleanup_text_ char *text = read_text(root, what, &name, err);
 	BIO *bio = text ? ossl.BIO_new_mem_buf(text, -1) : NULL;
-	EVP_PKEY *key = bio ? ossl.PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+	bool encrypted = false;
+	EVP_PKEY *key = bio ? ossl.PEM_read_bio_PrivateKey(bio, NULL, no_password, &encrypted) : NULL;
 	int rc = -1;
 
-	if (text && !key)
+	if (encrypted) {
+		error_set(err, 0, "the private key (%s) is encrypted, and nobody can be asked for its password", name);
+		error_hint(err, "Give one that isn't: `openssl pkey -in KEY -out PLAIN`, and \"local:PLAIN\".");
+		ossl.ERR_clear_error();
+	} else if (text && !key) {
 		error_set(err, 0, "%s is no private key that can be used: %s", name, openssl_reason());
-	else if (key && (ossl.SSL_CTX_use_PrivateKey(ctx, key) != 1 || ossl.SSL_CTX_check_private_key(ctx) != 1))
+	} else if (key && (ossl.SSL_CTX_use_PrivateKey(ctx, key) != 1 || ossl.SSL_CTX_check_private_key(ctx) != 1)) {
 		error_set(err, 0, "the private key (%s) isn't the certificate's: %s", name, openssl_reason());
-	else if (key)
+	} else if (key) {
 		rc = 0;
+	}
 	ossl.EVP_PKEY_free(key);
 	ossl.BIO_free(bio);
 	return rc;
@@ -248,24 +264,51 @@ const struct tls_key *tls_keys_for(const struct tls_keys *k, struct span name)
 	return &k->keys[0];
 }
 
-/* The first name that a certificate is for. */
+/* A name that a server can be asked for by: no wildcard, nor words. False: @text is none. */
+static bool take_name(const void *text, int len, char ret[256])
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	char name[256] = "";
+
+	if (len <= 0 || len > 255)
+		return false;
+	memcpy(name, text, (size_t)len);
+	if (strspn(name, good) != (size_t)len)
+		return false;
+	memcpy(ret, name, sizeof(name));
+	return true;
+}
+
+static bool take_alternative(const GENERAL_NAME *alternative, char ret[256])
+{
+	int type;
+	const ASN1_STRING *name = ossl.GENERAL_NAME_get0_value(alternative, &type);
+	int len = type == GEN_DNS || type == GEN_IPADD ? ossl.ASN1_STRING_length(name) : 0;
+	const void *data = len ? ossl.ASN1_STRING_get0_data(name) : NULL;
+
+	if (type == GEN_IPADD && (len == 4 || len == 16))
+		return inet_ntop(len == 4 ? AF_INET : AF_INET6, data, ret, 256) != NULL;
+	return type == GEN_DNS && take_name(data, len, ret);
+}
+
+/* The first name or address that a certificate is for; without any, what it is called. Nothing, when it is for wildcards alone. */
 static void first_name(const char *text, char ret[256])
 {
 	BIO *bio = ossl.BIO_new_mem_buf(text, -1);
 	X509 *cert = bio ? next_cert(bio) : NULL;
 	GENERAL_NAMES *names = cert ? ossl.X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+	bool found = false;
+	char common[256];
 
-	for (int i = 0; names && !*ret && i < ossl.OPENSSL_sk_num((const OPENSSL_STACK *)names); i++) {
-		int type;
-		const ASN1_STRING *name = ossl.GENERAL_NAME_get0_value(ossl.OPENSSL_sk_value((const OPENSSL_STACK *)names, i), &type);
-
-		if (type == GEN_DNS)
-			snprintf(ret, 256, "%.*s", ossl.ASN1_STRING_length(name), (const char *)ossl.ASN1_STRING_get0_data(name));
-	}
+	for (int i = 0; names && !found && i < ossl.OPENSSL_sk_num((const OPENSSL_STACK *)names); i++)
+		found = take_alternative(ossl.OPENSSL_sk_value((const OPENSSL_STACK *)names, i), ret);
+	if (cert && !names)
+		take_name(common, ossl.X509_NAME_get_text_by_NID(ossl.X509_get_subject_name(cert), NID_commonName, common, sizeof(common)), ret);
 	ossl.GENERAL_NAMES_free(names);
 	if (cert)
 		ossl.X509_free(cert);
 	ossl.BIO_free(bio);
+	ossl.ERR_clear_error();
 }
 
 int tls_delivery_init(struct tls_delivery *d, const struct tls_delivery_options *o, struct error *err)
@@ -280,6 +323,7 @@ int tls_delivery_init(struct tls_delivery *d, const struct tls_delivery_options 
 		snprintf(d->server_name, sizeof(d->server_name), "%s", o->server_name);
 	else if (o->cert)
 		first_name(o->cert, d->server_name);
+	d->any_name = o->cert && !*d->server_name;
 	if ((o->roots && add_roots(d->program, o->roots, "tls_delivery.trust_roots", false, err) < 0) ||
 	    (o->cert && add_roots(d->program, o->cert, "tls_delivery.server_cert", false, err) < 0)) {
 		tls_delivery_fini(d);

@@ -34,6 +34,7 @@ const struct tls_key *tls_keys_for(const struct tls_keys *k, struct span name);
 struct tls_delivery {
 	SSL_CTX *program; /* NULL: in the clear */
 	char server_name[256];
+	bool any_name; /* it must show a certificate that is for no name that could be asked for */
 };
 int tls_delivery_init(struct tls_delivery *d, const struct tls_delivery_options *o, struct error *err);
 void tls_delivery_fini(struct tls_delivery *d);

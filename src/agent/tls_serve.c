@@ -137,6 +137,7 @@ static int on_dial_program(void *app, struct egress *e, const struct endpoint *l
 	const struct tls_wish wish = {
 		.context = delivery->program,
 		.server_name = *delivery->server_name ? delivery->server_name : *t->server_name ? t->server_name : "localhost",
+		.any_name = delivery->any_name,
 		.alpn = program_alpn(t, alpn),
 	};
 	struct tls_dial *d;

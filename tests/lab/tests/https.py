@@ -46,6 +46,13 @@ def make_keys():
         with open(f"{KEYS}/ext", "w") as f:
             f.write(f"subjectAltName={names}\n")
         run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", f"{name}.pem")
+    for name, subject, names in (("by-address", "/O=lab", "IP:127.0.0.1"), ("by-wildcard", "/O=lab", "DNS:*.local.test"), ("by-subject", "/CN=local.test", ""), ("by-nothing", "/O=lab", "")):
+        run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", subject, *(("-addext", f"subjectAltName={names}") if names else ()), "-keyout", f"{name}.key",
+            "-out", f"{name}.pem")
+    run("pkey", "-in", "shop.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key")
+    run("pkcs12", "-export", "-in", "shop.pem", "-inkey", "shop.key", "-passout", "pass:", "-out", "shop.p12")
+    run("pkcs12", "-in", "shop.p12", "-passin", "pass:", "-nodes", "-out", "noted.pem")  # the certificate, the key, and notes before each
+    run("x509", "-in", "shop.pem", "-outform", "der", "-out", "shop.der")
     with open(f"{KEYS}/garbage.pem", "w") as f:
         f.write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     for name in os.listdir(KEYS):
@@ -208,6 +215,16 @@ def keys_of_this_machine(lab):
     keys = {"port": PORT, "agentAsServer": {"authentication": {"certPem": f"local:{KEYS}/shop.pem", "keyPem": text}}}
     with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[keys]):
         expect("who answered", ask(lab, *ALICE)["name"], "here", lab.log())
+
+
+@test("https.notes_before_keys", needs=("curl", "openssl"))
+def notes_before_keys(lab):
+    """A file with both, and with the notes that OpenSSL writes before each; of this machine, and of the target."""
+    make_keys()
+    for path in f"local:{KEYS}/noted.pem", f"{KEYS}/noted.pem":
+        keys = {"port": PORT, "agentAsServer": {"authentication": {"certPem": path, "keyPem": path}}}
+        with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[keys]):
+            expect("who answered", ask(lab, *ALICE)["name"], "here", lab.log())
 
 
 @test("https.several_names", needs=("curl", "openssl"))
@@ -388,6 +405,19 @@ def trusted_program(lab):
             expect(str(delivery), out.splitlines()[-1], "200" if good else "502", out + lab.log())
 
 
+@test("https.pinned_program", needs=("curl", "openssl"))
+def pinned_program(lab):
+    """The certificate that the program must show is enough, whatever names it is for."""
+    for name, sni in (("by-address", None), ("by-wildcard", "shop.test"), ("by-subject", "local.test"), ("by-nothing", "shop.test")):
+        for expected in name, "by-nothing" if name != "by-nothing" else "by-address":
+            with Pair(lab, python_server("real"), python_server("here", key=name), http_filter=FILTER, steal_tls=[port_with("shop")],
+                      tls_delivery={"protocol": "tls", "server_cert": f"{KEYS}/{expected}.pem"}):
+                text, status = curl(lab, *ALICE, "-w", "\\n%{http_code}").rsplit("\n", 1)
+                expect(f"{name}, where {expected} is expected", status, "200" if name == expected else "502", text + lab.log())
+                if name == expected:
+                    expect("asked for by", json.loads(text)["sni"], sni, text)
+
+
 # A request, then all that comes, and how it ended.
 ASKER = """
 import socket, ssl, sys
@@ -481,6 +511,8 @@ def mistakes(lab):
         ({"certPem": f"{KEYS}/garbage.pem", "keyPem": f"{KEYS}/shop.key"}, "garbage.pem is no certificate"),
         ({"certPem": f"{KEYS}/shop.pem", "keyPem": f"{KEYS}/other.key"}, "isn't the certificate's"),
         ({"certPem": f"{KEYS}/shop.pem", "keyPem": ca}, "is no private key"),
+        ({"certPem": f"{KEYS}/shop.pem", "keyPem": f"{KEYS}/locked.key"}, "openssl pkey"),
+        ({"certPem": f"{KEYS}/shop.der", "keyPem": f"{KEYS}/shop.key"}, "shop.der in the target: there is no PEM text in it"),
         ({"certPem": f"local:{KEYS}/nothing.pem", "keyPem": ca}, "nothing.pem: No such file"),
         ({"certPem": f"{KEYS}/shop.pem"}, "belong together"),
         ({"certPem": f"{KEYS}/shop.pem", "key": ca}, "there is no key \"key\""),
