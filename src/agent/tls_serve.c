@@ -323,7 +323,8 @@ static void serve_plain(struct tls_conn *t)
 	conn_free(t);
 }
 
-static void listen_to(struct tls_conn *t)
+/* @ended: no more will come. */
+static void listen_to(struct tls_conn *t, bool ended)
 {
 	static uint8_t data[HELLO_MAX];
 	static struct tls_hello hello;
@@ -343,7 +344,7 @@ static void listen_to(struct tls_conn *t)
 	whole = what == SNIFF_TLS ? sniff_tls_hello(data, (size_t)n, &hello) : what == SNIFF_MORE ? 0 : -1;
 	if (whole > 0)
 		on_hello(t, &hello);
-	else if (whole < 0)
+	else if (whole < 0 || ended || n == sizeof(data))
 		serve_plain(t);
 }
 
@@ -356,7 +357,7 @@ static void on_client(struct watch *w, uint32_t events)
 	else if (t->ssl)
 		shake(t);
 	else if (!t->key)
-		listen_to(t);
+		listen_to(t, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 	else if (events & (EPOLLHUP | EPOLLERR))
 		conn_free(t);
 }
@@ -387,7 +388,7 @@ void tls_serve(struct http_port *p, struct loop *loop, int fd, const struct http
 	http_port_ref(p);
 	count++;
 	if (loop_watch(loop, &t->watch, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, on_client) == 0) {
-		listen_to(t);
+		listen_to(t, false);
 		return;
 	}
 	close(fd);

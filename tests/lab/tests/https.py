@@ -477,6 +477,33 @@ def ends(lab):
             expect("how it ended", how_it_ended(lab, "/last", f"connection: close\r\n{header}"), "close_notify HTTP/1.1 200 OK", lab.log())
 
 
+@test("https.half_a_hello", needs=("openssl",))
+def half_a_hello(lab):
+    """What ends before it is known to be TLS goes to the target, at once."""
+    talker = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+s.sendall(bytes.fromhex(sys.argv[3]))
+s.shutdown(socket.SHUT_WR)
+print(s.recv(100).decode() or "ended")
+"""
+    echo = [*PYTHON, "-c", """
+import socket
+s = socket.create_server(("0.0.0.0", %d))
+print("ready", flush=True)
+while True:
+    c = s.accept()[0]
+    data = b""
+    while (more := c.recv(100)): data += more
+    c.sendall(data.hex().encode())
+    c.close()
+""" % PORT]
+    with Pair(lab, echo, python_server("here"), http_filter=FILTER, steal_tls=[port_with("shop")]):
+        for said in b"GET", bytes([22, 3, 1, 0, 200, 1, 0, 0, 196]):
+            out = lab.cluster.nodes["services"].run([*PYTHON, "-c", talker, POD, str(PORT), said.hex()])
+            expect("what the target heard", out.strip(), said.hex(), lab.log())
+
+
 @test("https.cut", needs=("openssl",))
 def cut(lab):
     """What fails in the middle of its answer: a reset, as without TLS."""
