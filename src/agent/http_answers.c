@@ -198,6 +198,7 @@ static void on_end(struct http_conn *c, struct http_upstream *u)
 		return;
 	}
 	if (c->closing && !u->end.broken) {
+		http_end_as(&u->end, &c->client);
 		http_linger(c);
 		return;
 	}

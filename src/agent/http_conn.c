@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "agent/http_internal.h"
+#include "agent/tls_link.h"
 #include "base/log.h"
 #include "http/sniff.h"
 #include "relay/pump.h"
@@ -206,6 +207,7 @@ static void relay(struct http_conn *c)
 {
 	struct http_upstream *u = c->current;
 	struct loop *loop = c->port->loop;
+	struct tls_link *link_a = NULL, *link_b = NULL;
 	struct egress *egress;
 	int a, b;
 
@@ -216,9 +218,11 @@ static void relay(struct http_conn *c)
 	if (u->end.watch.fd < 0 || backlog_len(&c->client.out) || backlog_len(&u->end.out))
 		return;
 	egress = u->end.tie.egress;
-	a = http_end_take_fd(c, &c->client);
-	b = http_end_take_fd(c, &u->end);
+	a = http_end_take_fd(c, &c->client, &link_a);
+	b = http_end_take_fd(c, &u->end, &link_b);
 	http_reset(c);
+	if (link_a && link_b)
+		tls_link_join(link_a, link_b);
 	if (a < 0 || b < 0)
 		close(a < 0 ? b : a);
 	else

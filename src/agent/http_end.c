@@ -84,7 +84,7 @@ int http_end_take(struct http_conn *c, struct http_end *e, struct dial *d, void 
 	return 0;
 }
 
-int http_end_take_fd(struct http_conn *c, struct http_end *e)
+int http_end_take_fd(struct http_conn *c, struct http_end *e, struct tls_link **ret_link)
 {
 	int fd = e->watch.fd;
 	struct tls_codec *tls = e->tls;
@@ -93,7 +93,13 @@ int http_end_take_fd(struct http_conn *c, struct http_end *e)
 	socket_untie(&e->tie);
 	e->watch.fd = -1;
 	e->tls = NULL;
-	return tls ? tls_link_start(c->port->loop, tls, fd) : fd;
+	return tls ? tls_link_start(c->port->loop, tls, fd, ret_link) : fd;
+}
+
+void http_end_as(const struct http_end *from, struct http_end *to)
+{
+	if (to->tls && from->tls && !tls_codec_has_ended(from->tls))
+		tls_codec_cut(to->tls);
 }
 
 void http_end_in_peace(struct http_end *e, bool brief)

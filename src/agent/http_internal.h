@@ -25,6 +25,8 @@ enum {
 	HTTP_IDLE_MS = 3000,	   /* a connection to a program is kept so long, or up to twice as long, without use */
 };
 
+struct tls_link;
+
 struct http_port {
 	struct loop *loop;
 	struct list takers, conns;
@@ -136,8 +138,10 @@ extern uint8_t http_buffer[HTTP_BUFFER];
 /* http_end.c. Both own what they are given; -errno. @tls may be NULL. What was written before goes out. */
 int http_end_open(struct http_conn *c, struct http_end *e, int fd, struct tls_codec *tls, void (*on_ready)(struct watch *, uint32_t));
 int http_end_take(struct http_conn *c, struct http_end *e, struct dial *d, void (*on_ready)(struct watch *, uint32_t));
-/* For somebody else to go on with, in the clear. A descriptor or -errno; the end is not there any more. */
-int http_end_take_fd(struct http_conn *c, struct http_end *e);
+/* For somebody else to go on with, in the clear. A descriptor or -errno; the end is not there any more. With TLS there is a link behind it. */
+int http_end_take_fd(struct http_conn *c, struct http_end *e, struct tls_link **ret_link);
+/* An end of @from's is @to's end now. One without TLS's own end may be a cut; then @to ends so, too. */
+void http_end_as(const struct http_end *from, struct http_end *to);
 /* When it is closed, which is a reset otherwise, there will be a plain end; with TLS what is kept goes out before that. @brief: the kernel is to
  * wait for the peer's word on that, and for its own end, for a second only. */
 void http_end_in_peace(struct http_end *e, bool brief);

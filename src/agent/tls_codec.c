@@ -161,6 +161,11 @@ const uint8_t *tls_codec_seal_end(struct tls_codec *c, size_t *ret_len)
 	return take_sealed(ret_len);
 }
 
+void tls_codec_cut(struct tls_codec *c)
+{
+	c->said_end = true;
+}
+
 struct backlog *tls_codec_early(struct tls_codec *c)
 {
 	return &c->early;

@@ -34,5 +34,8 @@ const uint8_t *tls_codec_seal(struct tls_codec *c, const void *data, size_t len,
 /* The same with TLS's own end; nothing the second time. */
 const uint8_t *tls_codec_seal_end(struct tls_codec *c, size_t *ret_len);
 
+/* What it was given isn't whole: TLS's own end will not be said. */
+void tls_codec_cut(struct tls_codec *c);
+
 /* Plain text that was decrypted before anybody wanted to have it. */
 struct backlog *tls_codec_early(struct tls_codec *c);

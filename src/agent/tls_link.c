@@ -4,6 +4,9 @@
  *   TLS ── SSL_read ──► down ──► plain        close_notify or FIN ──► half-close
  *   TLS ◄── up ◄── SSL_write ── plain         half-close ──► close_notify, FIN
  *
+ * A FIN alone may be a cut, by which less arrives than was sent (RFC 8446 §6.1); the plain side can't tell it from an end. So the link that the
+ * bytes go to is told, and ends by a FIN alone, too.
+ *
  * Either direction keeps at most one read, and reads no more before that has gone: a slow side slows the other. A plain side that is closed before
  * it has heard the peer's end is a reset. */
 #include "agent/tls_link.h"
@@ -29,6 +32,8 @@ struct tls_link {
 	bool tls_shut, plain_shut;   /* … and goes there */
 	bool closed;		     /* nobody is behind the plain side any more */
 	bool over;
+	bool cut;		     /* what goes to TLS isn't known to be whole */
+	struct tls_link *other;	     /* where that comes from and what comes from TLS goes to, when it is a link, too */
 	struct deferred reap;
 };
 
@@ -52,6 +57,8 @@ static void end(struct tls_link *l)
 {
 	l->over = true;
 	count--;
+	if (l->other)
+		l->other->other = NULL;
 	list_remove(&l->node);
 	loop_unwatch(l->loop, &l->tls);
 	loop_unwatch(l->loop, &l->plain);
@@ -77,10 +84,14 @@ static bool must_wait(struct tls_link *l, int result)
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
 		return true;
 	ossl.ERR_clear_error();
-	if (error == SSL_ERROR_ZERO_RETURN)
-		l->tls_ended = true;
-	else
+	if (error != SSL_ERROR_ZERO_RETURN) {
 		end(l);
+		return false;
+	}
+	l->tls_ended = true;
+	/* OpenSSL takes a FIN for an end (SSL_OP_IGNORE_UNEXPECTED_EOF), and has not asked for one behind a real end. */
+	if (l->other && ossl.BIO_ctrl(ossl.SSL_get_rbio(l->ssl), BIO_CTRL_EOF, 0, NULL))
+		l->other->cut = true;
 	return false;
 }
 
@@ -147,7 +158,7 @@ static void say_end(struct tls_link *l)
 
 	if (l->tls_shut)
 		return;
-	r = ossl.SSL_shutdown(l->ssl);
+	r = l->cut ? 0 : ossl.SSL_shutdown(l->ssl);
 	if (r < 0) {
 		int error = ossl.SSL_get_error(l->ssl, r);
 
@@ -252,7 +263,7 @@ static int set_up(struct tls_link *l, int fd, int pair[2])
 	return -ENOMEM;
 }
 
-int tls_link_start(struct loop *loop, struct tls_codec *codec, int fd)
+int tls_link_start(struct loop *loop, struct tls_codec *codec, int fd, struct tls_link **ret_link)
 {
 	struct tls_link *l = calloc(1, sizeof(*l));
 	int r = -ENOMEM, pair[2];
@@ -269,6 +280,7 @@ int tls_link_start(struct loop *loop, struct tls_codec *codec, int fd)
 	if (r == 0) {
 		list_append(&links, &l->node);
 		count++;
+		*ret_link = l;
 		return pair[0];
 	}
 	close(fd);
@@ -278,6 +290,12 @@ int tls_link_start(struct loop *loop, struct tls_codec *codec, int fd)
 	}
 	free(l);
 	return r;
+}
+
+void tls_link_join(struct tls_link *a, struct tls_link *b)
+{
+	a->other = b;
+	b->other = a;
 }
 
 void tls_link_reset_all(void)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """serve_http.py NAME [IP:]PORT[,[IP:]PORT]… [tls CERTIFICATE KEY [ROOTS]] -- an HTTP/1.1 server that says who it is and what it saw of the request; /big/N gets N bytes, /enough
-its answer and an end before its body was read, /wait nothing (it says "waits"), /cut a part of an answer, and, when a byte of the request's body has come, a reset.
+its answer and an end before its body was read, /wait nothing (it says "waits"), /cut a part of an answer, and, when a byte of the request's body has come, a reset. /until_end
+gets an answer that is as long as the connection; /torn the same, with no end of TLS's own.
 With ROOTS clients must have a certificate. On SIGUSR1 it closes its listeners, says "closed", and answers nobody any more."""
 
+import contextlib
 import hashlib
 import http.server
 import json
@@ -19,7 +21,7 @@ name, ports, how, cert, key, roots = (sys.argv[1:] + [""] * 4)[:6]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+    protocol_version, path = "HTTP/1.1", ""
 
     def answer(self):
         h, length = hashlib.sha256(), int(self.headers.get("content-length", 0))
@@ -38,7 +40,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         seen["alpn"] = self.connection.selected_alpn_protocol() if how == "tls" else None
         text = name.encode()[:1] * int(self.path[5:]) if self.path.startswith("/big/") else json.dumps(seen).encode()
         self.send_response(200)
-        self.send_header("content-length", str(len(text)))
+        if self.path in ("/until_end", "/torn"):
+            self.close_connection = True
+        else:
+            self.send_header("content-length", str(len(text)))
         self.end_headers()
         if self.path == "/cut":
             self.wfile.write(text[:10])
@@ -70,7 +75,10 @@ class Server(http.server.ThreadingHTTPServer):
                 c.verify_mode = ssl.CERT_REQUIRED
             sock.settimeout(20)
             sock = c.wrap_socket(sock, server_side=True)
-        super().finish_request(sock, address)
+        torn = self.RequestHandlerClass(sock, address, self).path == "/torn"
+        if how == "tls" and not torn:
+            with contextlib.suppress(OSError):
+                sock.unwrap()
 
     def handle_error(self, *_):
         pass

@@ -423,6 +423,7 @@ ASKER = """
 import socket, ssl, sys
 ip, port, roots, path, headers = sys.argv[1:]
 c = ssl.create_default_context(cafile=roots)
+c.options &= ~128  # SSL_OP_IGNORE_UNEXPECTED_EOF: a FIN would be TLS's own end
 inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
 t = c.wrap_bio(inward, outward, server_hostname="shop.test")
 s = socket.create_connection((ip, int(port)), 10)
@@ -475,6 +476,15 @@ def ends(lab):
     with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[port_with("shop")]):
         for header in ("x-user: alice\r\n", ""):
             expect("how it ended", how_it_ended(lab, "/last", f"connection: close\r\n{header}"), "close_notify HTTP/1.1 200 OK", lab.log())
+
+
+@test("https.torn", needs=("openssl",))
+def torn(lab):
+    """An answer that is as long as its connection, and ends without TLS's own end, may have been cut: the client hears no such end either."""
+    with Pair(lab, python_server("real"), python_server("here"), http_filter=FILTER, steal_tls=[port_with("shop")]):
+        for header in ("x-user: alice\r\n", ""):
+            for path, how in (("/until_end", "close_notify"), ("/torn", "cut")):
+                expect(f"how {path} ended", how_it_ended(lab, path, header), f"{how} HTTP/1.1 200 OK", lab.log())
 
 
 @test("https.half_a_hello", needs=("openssl",))
