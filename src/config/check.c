@@ -15,6 +15,7 @@
 #include "http/filter.h"
 #include "http/options.h"
 #include "http/regexp.h"
+#include "net/addr.h"
 
 struct checker {
 	struct config *c;
@@ -96,6 +97,58 @@ static bool is_set_below(const struct config *c, enum config_key section)
 	return false;
 }
 
+/* Does http_filter have one, beside its ports? */
+static bool is_filtered(const struct config *c)
+{
+	for (int i = 0; i < CONFIG_KEYS; i++)
+		if (key_info((enum config_key)i)->parent == KEY_http_filter && i != KEY_http_ports && c->sources[i].origin != ORIGIN_DEFAULT)
+			return true;
+	return false;
+}
+
+static bool has_port(const struct config_ports *p, uint64_t port)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->items[i] == port)
+			return true;
+	return false;
+}
+
+/* Ports of which there will be none to filter or to decrypt. */
+static void check_ports_in_use(const struct checker *k)
+{
+	static const char unused[] = "port %llu is none of feature.network.incoming.ports: %s";
+	const struct config *c = k->c;
+
+	if (c->http_ports.set && !c->http_ports.n)
+		WARN(k, KEY_http_ports, "an empty list: the filter counts on no port, and all are taken whole");
+	else if (c->http_ports.set && !is_filtered(c))
+		WARN(k, KEY_http_ports, "has no effect: there is no filter beside it");
+	if (!c->incoming_ports.set)
+		return;
+	for (size_t i = 0; i < c->http_ports.n; i++)
+		if (!has_port(&c->incoming_ports, c->http_ports.items[i]))
+			WARN(k, KEY_http_ports, unused, (unsigned long long)c->http_ports.items[i], "no filter counts there");
+	for (const struct node *n = c->steal_tls ? c->steal_tls->child : NULL; n; n = n->next) {
+		const struct node *port = node_member(n, "port");
+		unsigned long long number = port && port->kind == NODE_NUMBER ? strtoull(port->text, NULL, 10) : 0;
+
+		if (number && !has_port(&c->incoming_ports, number))
+			WARN(k, KEY_steal_tls, unused, number, "nothing is decrypted there");
+	}
+}
+
+/* A name or an address. */
+static void check_server_name(const struct checker *k)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	const char *name = k->c->tls_server_name;
+	struct ip ip;
+
+	if (name && !ip_parse(name, &ip) && (!*name || *name == '.' || strlen(name) > 253 || name[strspn(name, good)]))
+		ERROR(k, KEY_tls_server_name, "\"%.200s\" is neither a name nor an address", name);
+}
+
 static void check_incoming(const struct checker *k)
 {
 	const struct config *c = k->c;
@@ -104,6 +157,8 @@ static void check_incoming(const struct checker *k)
 		ERROR(k, KEY_https_delivery, "can't stand beside feature.network.incoming.tls_delivery, whose old name it is");
 	else if (c->https_delivery)
 		take_https_delivery(k);
+	check_server_name(k);
+	check_ports_in_use(k);
 	if (c->steal_tls && c->incoming_mode != INCOMING_STEAL)
 		WARN(k, KEY_steal_tls, "has no effect unless feature.network.incoming.mode is \"steal\": a copy can't be decrypted");
 

@@ -262,7 +262,8 @@ static bool set_json(const struct value_context *c, enum config_key key, const s
 		}
 	return expected(c, key, n, NULL,
 			strcmp(kinds, "object") == 0 ? "an object" : strcmp(kinds, "array") == 0 ? "an array" :
-			strcmp(kinds, "object|array") == 0 ? "an object or an array" : "true, false or an object");
+			strcmp(kinds, "object|array") == 0 ? "an object or an array" :
+			strcmp(kinds, "string|object") == 0 ? "a string or an object" : "true, false or an object");
 }
 
 static bool (*const setters[])(const struct value_context *, enum config_key, const struct node *) = {

@@ -239,6 +239,18 @@ static int set_word(struct condition *c, size_t i, const json_t *value, const ch
 	return c->words[i] ? 0 : error_set(err, ENOMEM, "compile a filter");
 }
 
+/* RFC 9110 §5.6.2: no request has another. Lists in one word are what is mostly meant then. */
+static int set_method(struct condition *c, size_t i, const json_t *value, const char *where, struct error *err)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	const char *text = json_is_string(value) ? json_string_value(value) : "";
+
+	if (text[strspn(text, token)])
+		return error_set(err, 0, "%s: \"%.40s\" is no method; several are a list: [\"GET\", \"POST\"]", where, text);
+	return set_word(c, i, value, where, err);
+}
+
 static int compile_method(struct condition *c, const json_t *value, const char *where, struct error *err)
 {
 	size_t n = json_is_array(value) ? json_array_size(value) : 1;
@@ -249,9 +261,9 @@ static int compile_method(struct condition *c, const json_t *value, const char *
 	if (!c->words)
 		return error_set(err, ENOMEM, "compile a filter");
 	if (!json_is_array(value))
-		return set_word(c, 0, value, where, err);
+		return set_method(c, 0, value, where, err);
 	for (size_t i = 0; i < n; i++)
-		if (set_word(c, i, json_array_get(value, i), where, err) < 0)
+		if (set_method(c, i, json_array_get(value, i), where, err) < 0)
 			return -1;
 	return 0;
 }

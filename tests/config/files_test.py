@@ -88,7 +88,7 @@ for path in sorted((SOURCE / "examples").glob("*.*")):
 # Loader and schema say the same of each value of each key. What one key demands of another, and what is in a text, only the loader knows.
 VALUES = [True, False, None, "text", "", 5, -1, 1.5, 70000, 10**12, [], [5], ["text"], [["a"]], [[1, 2]], [[1, 2, 3]], [70000], {}, {"name": "text"}, {"name": 5},
           {"local": ["a"]}, {"remote": "a"}, {"local": []}, {"local": ["a"], "remote": ["b"]}, {"path": "pod/a"}, {"pod": "a"}, {"pod": 5}, [{}]]
-CONTENT = ("feature.env.env_file", "agent.disabled_capabilities", "agent.log_level", "feature.network.debugger_ports", "feature.network.outgoing.unix_streams", "feature.network.incoming.http_filter.", "feature.network.incoming.steal_tls", "feature.network.incoming.https_delivery")  # the loader looks into these
+CONTENT = ("feature.env.env_file", "agent.disabled_capabilities", "agent.log_level", "feature.network.debugger_ports", "feature.network.outgoing.unix_streams", "feature.network.incoming.http_filter.", "feature.network.incoming.steal_tls", "feature.network.incoming.https_delivery", "feature.network.incoming.tls_delivery.server_name")  # the loader looks into these
 LOADER_ALONE = ("can't stand beside", "an empty", "there is nothing to steal", "without a target", "is more than", "an empty entry", "a target is a kind")
 
 

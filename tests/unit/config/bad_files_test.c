@@ -159,6 +159,10 @@ static const struct {
 	{ "filter for names: empty", "json", NET("\"dns\": {\"filter\": {\"local\": [\"\"]}}"),
 		"t.json:1:55: feature.network.dns.filter.local[0]: an empty entry" },
 	/* what doesn't fit together */
+	{ "kind of a header filter", "json", INCOMING("\"http_filter\": {\"header_filter\": 5}"),
+	  "t.json:1:72: feature.network.incoming.http_filter.header_filter: expected a string or an object, found the number 5" },
+	{ "server name", "json", INCOMING("\"tls_delivery\": {\"server_name\": \"a b\"}"),
+	  "t.json:1:71: feature.network.incoming.tls_delivery.server_name: \"a b\" is neither a name nor an address" },
 	{ "ports and ignore_ports", "json", INCOMING("\"ports\": [1], \"ignore_ports\": [2]"),
 	  "t.json:1:69: feature.network.incoming.ignore_ports: can't stand beside feature.network.incoming.ports: what isn't listed there is "
 		"ignored anyway" },
@@ -258,6 +262,17 @@ static const struct {
 	{ "queues", "{\"feature\": {\"split_queues\": {}}}", "warning: t.json:1:30: feature.split_queues: has no effect yet: needs the original's "
 		"operator; what stands below it is not looked at" },
 	{ "no meaning", "{\"telemetry\": false, \"skip_processes\": \"bash\"}", "" },
+	{ "filter on no port", INCOMING("\"http_filter\": {\"path_filter\": \"x\", \"ports\": []}"),
+	  "warning: t.json:1:84: feature.network.incoming.http_filter.ports: an empty list: the filter counts on no port, and all are taken whole" },
+	{ "keys for another port", "{\"feature\": {\"network\": {\"incoming\": {\"mode\": \"steal\", \"ports\": [80], "
+	  "\"steal_tls\": [{\"port\": 443, \"agentAsServer\": {\"authentication\": {\"certPem\": \"/a\", \"keyPem\": \"/b\"}}}]}}}}",
+	  "warning: t.json:1:84: feature.network.incoming.steal_tls: port 443 is none of feature.network.incoming.ports: "
+	  "nothing is decrypted there" },
+	{ "ports of no filter", INCOMING("\"http_filter\": {\"ports\": [80]}"),
+	  "warning: t.json:1:64: feature.network.incoming.http_filter.ports: has no effect: there is no filter beside it" },
+	{ "filter on another port", INCOMING("\"ports\": [80], \"http_filter\": {\"path_filter\": \"x\", \"ports\": [80, 81]}"),
+	  "warning: t.json:1:99: feature.network.incoming.http_filter.ports: port 81 is none of feature.network.incoming.ports: no filter counts "
+	  "there" },
 	{ "identity", INCOMING("\"port_mapping\": [[80, 80]]"), "warning: t.json:1:55: feature.network.incoming.port_mapping: the pair [80, 80] "
 		"changes nothing" },
 	{ "protocol off", OUTGOING("\"udp\": false, \"filter\": {\"local\": \"udp://:53\"}"),

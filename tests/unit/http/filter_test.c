@@ -106,6 +106,8 @@ static const struct {
 	{ "empty object in a list", "{\"any_of\": [{}]}", "http_filter.any_of[0]: no filter is in this object" },
 	{ "empty string", "{\"path_filter\": \"\"}", "http_filter.path_filter: HTTP filter cannot be an empty string" },
 	{ "empty method", "{\"method_filter\": [\"GET\", \"\"]}", "http_filter.method_filter: HTTP filter cannot be an empty string" },
+	{ "methods in one word", "{\"method_filter\": \"GET,POST\"}",
+	  "http_filter.method_filter: \"GET,POST\" is no method; several are a list: [\"GET\", \"POST\"]" },
 	{ "regex", "{\"all_of\": [{\"path\": \"ok\"}, {\"header\": \"^a(b\"}]}",
 	  "http_filter.all_of[1].header: regular expression \"^a(b\": offset 4: missing closing parenthesis" },
 	{ "JSONPath", "{\"body_filter\": {\"body\": \"json\", \"query\": \"$.a[\", \"matches\": \"x\"}}",
