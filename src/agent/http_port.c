@@ -203,18 +203,20 @@ static void count_trouble(struct http_taker *t)
 	t->told = now;
 }
 
-/* A body that is longer than the session wants to look at is none to its filter. */
-static enum http_verdict match(struct http_taker *t, const struct http_request *r)
+/* A body that is longer than the session wants to look at is none to its filter. @lost: somebody else has the request already, so that it is for
+ * the count alone, and no jq program is asked. */
+static enum http_verdict match(struct http_taker *t, const struct http_request *r, bool lost)
 {
-	struct http_request shorter = *r;
+	struct http_request seen = *r;
 
 	if (!http_filter_is_set(t->filter))
 		return HTTP_NO;
-	if (r->body.len <= t->settings.body_max)
-		return http_filter_match(t->filter, r);
-	shorter.body_state = HTTP_BODY_UNKNOWN;
-	shorter.body = (struct span){ NULL, 0 };
-	return http_filter_match(t->filter, &shorter);
+	if (r->body.len > t->settings.body_max) {
+		seen.body_state = HTTP_BODY_UNKNOWN;
+		seen.body = (struct span){ NULL, 0 };
+	}
+	seen.asks_nobody = lost;
+	return http_filter_match(t->filter, &seen);
 }
 
 enum http_choice http_choose(struct http_conn *c, const struct http_request *r, struct http_taker **ret)
@@ -228,10 +230,10 @@ enum http_choice http_choose(struct http_conn *c, const struct http_request *r, 
 	}
 	for (struct list *n = p->takers.next; n != &p->takers; n = n->next) {
 		struct http_taker *t = container_of(n, struct http_taker, node);
-		enum http_verdict v = match(t, r);
+		enum http_verdict v = match(t, r, winner);
 
 		count_trouble(t);
-		if (v == HTTP_NEEDS_ANSWERS) {
+		if (v == HTTP_NEEDS_ANSWERS && !winner) {
 			http_jq_expect(p->loop);
 			return HTTP_ASKS;
 		}

@@ -104,7 +104,9 @@ static int compile_jq(struct condition *c, const json_t *value, const char *wher
 
 static enum http_verdict match_jq(struct http_filter *f, const struct condition *c, const struct http_request *r)
 {
-	int found = r->answers ? jq_ask(c->jq, r->answers, r->fields, r->n_fields) : jq_any(c->jq, r->fields, r->n_fields);
+	int found = r->asks_nobody ? JQ_PENDING :
+		    r->answers	   ? jq_ask(c->jq, r->answers, r->fields, r->n_fields) :
+				     jq_any(c->jq, r->fields, r->n_fields);
 
 	if (found == JQ_PENDING)
 		return HTTP_NEEDS_ANSWERS;

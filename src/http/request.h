@@ -66,6 +66,7 @@ struct http_request {
 	struct ip client;
 	struct span sni, alpn; /* as in struct tls_hello; empty without TLS */
 	struct jq_answers *answers; /* of jq programs, which are asked and not waited for (jq_program.h); NULL: they are waited for */
+	bool asks_nobody;	    /* nor are they asked: a condition that would is HTTP_NEEDS_ANSWERS */
 };
 
 enum {

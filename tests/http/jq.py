@@ -122,6 +122,22 @@ def a_session_that_goes_meanwhile():
 
 
 @test
+def who_has_lost_is_not_asked():
+    """A request that an earlier session's filter wants isn't kept waiting by a later one's program."""
+    other = Server(naming("other"))
+    with scene(filter={"header_filter": "^x-first:"}, more=(({"header_filter_jq": JQ["query"]}, other),)) as (d, app, program):
+        expect("it runs", ask(d)[1], b"other")
+        before = runners(d)
+        with stopped(d):
+            c = d.connect()
+            c.send(b"GET /1 HTTP/1.1\r\nHost: a\r\nX-First: 1\r\nX-Jq: mine\r\n\r\n")
+            expect("who answers", text(c.answer()).split()[0], b"program")
+        expect("the next one", ask(d)[1], b"other")
+        expect("its process, which was not given up", runners(d), before)
+    other.close()
+
+
+@test
 def a_body_behind_the_question():
     """The filter looks at the body when jq has agreed, however much of that is there then, and the client has ended."""
     def program(c, number):
