@@ -74,25 +74,6 @@ static json_t *security(enum kube_way way, const struct kube_settings *s)
 	return context;
 }
 
-/* As its spec has it; NULL without one. One that runs beside the others all the time may stand among those that start before them. */
-static const json_t *target_container(const struct kube_place *p)
-{
-	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
-	const json_t *spec = json_object_get(p->object, "spec");
-	json_t *c;
-	size_t i;
-
-	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++)
-		json_array_foreach(json_object_get(spec, lists[l]), i, c)
-		{
-			const char *name = json_string_value(json_object_get(c, "name"));
-
-			if (name && strcmp(name, p->container) == 0)
-				return c;
-		}
-	return NULL;
-}
-
 /* It is on the node, since the target runs; its root file system has to take the agent. */
 static json_t *container_of_target_image(enum kube_way way, const char *name, const struct kube_settings *s, const struct kube_place *p)
 {
@@ -102,8 +83,9 @@ static json_t *container_of_target_image(enum kube_way way, const char *name, co
 	snprintf(wait, sizeof(wait), "%u", s->wait);
 	snprintf(tenths, sizeof(tenths), "%u", s->wait * 10);
 	json_object_set_new(context, "readOnlyRootFilesystem", json_false());
-	return json_pack("{s:s, s:O?, s:s, s:[s,s,s,s,s,s], s:o}", "name", name, "image", json_object_get(target_container(p), "image"),
-			 "imagePullPolicy", "IfNotPresent", "command", "sh", "-c", kube_bring_wait, name, tenths, wait, "securityContext", context);
+	return json_pack("{s:s, s:O?, s:s, s:[s,s,s,s,s,s], s:o}", "name", name, "image",
+			 json_object_get(kube_container(p->object, p->container), "image"), "imagePullPolicy", "IfNotPresent", "command", "sh",
+			 "-c", kube_bring_wait, name, tenths, wait, "securityContext", context);
 }
 
 static json_t *container(enum kube_way way, const char *name, const struct kube_settings *s, const struct kube_place *p)
@@ -197,7 +179,7 @@ json_t *kube_agent_job(enum kube_way way, const char *name, const struct kube_se
 static void copy_environment(json_t *main, const struct kube_place *p)
 {
 	static const char *const keys[] = { "env", "envFrom" };
-	const json_t *c = target_container(p);
+	const json_t *c = kube_container(p->object, p->container);
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (json_object_get(c, keys[i]))

@@ -89,27 +89,33 @@ static int get(struct kube *k, const struct target *t, const char *namespace, js
 	return r;
 }
 
-static const json_t *find_container(const json_t *pod, const char *list, const char *name)
+/* In any of the lists of @part; NULL without one. */
+static const json_t *find_container(const json_t *part, const char *const lists[3], const char *name)
 {
 	json_t *c;
 	size_t i;
 
-	json_array_foreach(json_object_get(json_object_get(pod, "status"), list), i, c)
-	{
-		if (strcmp(kube_text(c, "name"), name) == 0)
-			return c;
-	}
+	for (size_t l = 0; l < 3; l++)
+		json_array_foreach(json_object_get(part, lists[l]), i, c)
+		{
+			if (strcmp(kube_text(c, "name"), name) == 0)
+				return c;
+		}
 	return NULL;
 }
 
 static const json_t *container_status(const json_t *pod, const char *name)
 {
 	static const char *const lists[] = { "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses" };
-	const json_t *c = NULL;
 
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]) && !c; i++)
-		c = find_container(pod, lists[i], name);
-	return c;
+	return find_container(json_object_get(pod, "status"), lists, name);
+}
+
+const json_t *kube_container(const json_t *pod, const char *name)
+{
+	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
+
+	return find_container(json_object_get(pod, "spec"), lists, name);
 }
 
 bool kube_is_sidecar(const char *name)
@@ -162,21 +168,6 @@ static const char *default_container(const json_t *pod)
 	return kube_text(json_array_get(containers, 0), "name");
 }
 
-static bool has_container(const json_t *pod, const char *name)
-{
-	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
-	json_t *c;
-	size_t i;
-
-	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++)
-		json_array_foreach(json_object_get(json_object_get(pod, "spec"), lists[l]), i, c)
-		{
-			if (strcmp(kube_text(c, "name"), name) == 0)
-				return true;
-		}
-	return false;
-}
-
 /* What it waits for, how it ended, or, without a status of its own, what its pod waits for. */
 static void describe_rest(const json_t *pod, const json_t *status, char *out, size_t room)
 {
@@ -204,7 +195,7 @@ static int refuse_container(const json_t *pod, const char *name, const json_t *s
 {
 	char text[LIST_MAX];
 
-	if (!status && !has_container(pod, name)) {
+	if (!status && !kube_container(pod, name)) {
 		list_containers(pod, text);
 		error_set(err, 0, "pod %s has no container called \"%s\"", name_of(pod), name);
 		return error_hint(err, "there are: %s", text);

@@ -21,6 +21,9 @@ void kube_place_fini(struct kube_place *p);
 
 /* The container of @pod to go into; "" chooses. Returns 0, or -1 with @err. */
 int kube_choose_container(const json_t *pod, const char *wanted, struct kube_place *p, struct error *err);
+/* What @pod's specification says of the container; one that runs beside the others all the time may stand among those that start before them.
+ * NULL without one. */
+const json_t *kube_container(const json_t *pod, const char *name);
 /* Whether a container of that name is a mesh's or the like, or ours: nobody's target unless it is named. */
 bool kube_is_sidecar(const char *name);
 /* Whether the container that @p names runs in @pod as it did when @p was found: it wasn't started anew. */
