@@ -208,10 +208,10 @@ static size_t read_tls(struct http_conn *c, struct http_end *e, uint8_t *ret, si
 		answer = tls_codec_seal(e->tls, NULL, 0, &len);
 		write_raw(c, e, answer, len);
 	}
-	if (got < 0) {
+	if (tls_codec_has_failed(e->tls)) {
 		e->broken = e->ended = true;
 		e->readable = false;
-		return 0;
+		return got > 0 ? (size_t)got : 0;
 	}
 	if (tls_codec_has_ended(e->tls)) {
 		e->readable = got > 0; /* the end is read next */

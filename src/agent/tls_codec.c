@@ -15,7 +15,7 @@ struct tls_codec {
 	SSL *ssl;
 	const uint8_t *in;
 	size_t in_len;
-	bool ended, said_end;
+	bool ended, failed, said_end;
 	struct backlog early;
 };
 
@@ -106,7 +106,7 @@ ssize_t tls_codec_open(struct tls_codec *c, const uint8_t *wire, size_t len, uin
 	assert(room >= len + TLS_RECORD);
 	c->in = wire;
 	c->in_len = len;
-	while (!c->ended && (c->in_len || ossl.SSL_has_pending(c->ssl))) {
+	while (!c->ended && !c->failed && (c->in_len || ossl.SSL_has_pending(c->ssl))) {
 		int n = ossl.SSL_read(c->ssl, ret + got, (int)(room - got)), error;
 
 		if (n > 0) {
@@ -117,16 +117,20 @@ ssize_t tls_codec_open(struct tls_codec *c, const uint8_t *wire, size_t len, uin
 		if (error == SSL_ERROR_WANT_READ)
 			break;
 		ossl.ERR_clear_error();
-		if (error != SSL_ERROR_ZERO_RETURN)
-			return -1;
-		c->ended = true;
+		c->ended = error == SSL_ERROR_ZERO_RETURN;
+		c->failed = !c->ended;
 	}
-	return (ssize_t)got;
+	return c->failed && !got ? -1 : (ssize_t)got;
 }
 
 bool tls_codec_has_ended(const struct tls_codec *c)
 {
 	return c->ended;
+}
+
+bool tls_codec_has_failed(const struct tls_codec *c)
+{
+	return c->failed;
 }
 
 static const uint8_t *take_sealed(size_t *ret_len)

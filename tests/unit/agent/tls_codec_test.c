@@ -152,10 +152,16 @@ static void test_end(const char *name)
 
 static void test_changed(const char *name)
 {
-	size_t n = seal(theirs, 100), alert;
+	size_t n = seal(theirs, 100), both, alert;
+	uint8_t first[200];
 
-	wire[n - 1] ^= 1;
-	tap_ok(tls_codec_open(ours, wire, n, got, sizeof(got)) == -1, "%s: a record that was changed", name);
+	memcpy(first, wire, n);
+	both = n + seal(theirs, 100);
+	memmove(wire + n, wire, both - n);
+	memcpy(wire, first, n);
+	wire[both - 1] ^= 1;
+	tap_ok(opens(ours, both, both, 100) && tls_codec_has_failed(ours), "%s: a record, and one that was changed", name);
+	tap_ok(tls_codec_open(ours, wire, 0, got, sizeof(got)) == -1, "%s: which is told behind the first", name);
 	tls_codec_seal(ours, NULL, 0, &alert);
 	tap_ok(alert > 0, "%s: who sent it is told", name);
 }
