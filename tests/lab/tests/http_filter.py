@@ -80,17 +80,17 @@ def ask(lab, *requests, node="services", ip=None, port=PORT):
 
 
 class Pair:
-    """The target's own server, and one under mirrord that steals what @filter says."""
+    """The target's own server, and one under mirrord that steals what @filter says; it listens on the same ports, or on @listens."""
 
-    def __init__(self, lab, filter, agent={}, ports=(PORT,), **incoming):
+    def __init__(self, lab, filter, agent={}, ports=(PORT,), listens=None, **incoming):
         self.lab = lab
-        ports = ",".join(map(str, ports))
-        self.real = lab.cluster.pod.start([*PYTHON, SERVER, "real", ports], stdout=subprocess.PIPE, text=True)
+        real, here = (",".join(map(str, p)) for p in (ports, listens or ports))
+        self.real = lab.cluster.pod.start([*PYTHON, SERVER, "real", real], stdout=subprocess.PIPE, text=True)
         self.real.stdout.readline()
         with open(CONFIG, "w") as f:
             json.dump({"feature": {"network": {"incoming": {"mode": "steal", "http_filter": filter, **incoming}}}, "agent": agent}, f)
         os.chmod(CONFIG, 0o644)
-        self.here = lab.start_mirrord([*PYTHON, SERVER, "here", ports], options=("-f", CONFIG))
+        self.here = lab.start_mirrord([*PYTHON, SERVER, "here", here], options=("-f", CONFIG))
         line = self.here.stdout.readline()
         expect("the program's first line", line, "ready\n", lab.log() + (self.here.stderr.read() if not line else ""))
 
@@ -142,6 +142,15 @@ def other_ports(lab):
     with Pair(lab, {"header_filter": "^x-user: alice$", "ports": [PORT + 1]}):
         got = ask(lab, ("GET", "/1", {}), ("GET", "/2", ALICE))
         expect("all of it is taken", [g.get("name") for g in got], ["here", "here"], str(got) + lab.log())
+
+
+@test("http_filter.ports_behind_a_mapping")
+def ports_behind_a_mapping(lab):
+    """The filter's ports are the target's, whatever port the program listens on."""
+    for ports, names in (([PORT + 1], ["real", "here"]), ([PORT], ["here", "here"])):
+        with Pair(lab, {"header_filter": "^x-user: alice$", "ports": ports}, ports=[PORT + 1], listens=[PORT], port_mapping=[[PORT, PORT + 1]]):
+            got = ask(lab, ("GET", "/1", {}), ("GET", "/2", ALICE), port=PORT + 1)
+            expect(f"a filter on {ports}", [g.get("name") for g in got], names, str(got) + lab.log())
 
 
 @test("http_filter.several_ports")
