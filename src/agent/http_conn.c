@@ -143,10 +143,21 @@ static void hand_over(struct http_conn *c, struct backlog *from, struct http_end
 	http_kept_take(from, backlog_len(from));
 }
 
+/* Where all goes that no filter wants. Before the first request that is the connection which was made with the client's, also when it has said
+ * something, or has ended: its client is to hear that. */
+static struct http_upstream *home_of(struct http_conn *c)
+{
+	struct http_taker *home = http_home(c);
+
+	if (c->stage == HTTP_SNIFFS && c->current->taker == home && !c->current->failed)
+		return c->current;
+	return http_upstream_to(c, home);
+}
+
 void http_relay(struct http_conn *c, struct http_upstream *u)
 {
 	if (!u)
-		u = http_upstream_to(c, http_home(c));
+		u = home_of(c);
 	c->stage = HTTP_RELAYS;
 	c->current = u;
 	if (!u)
@@ -217,6 +228,10 @@ static void relay(struct http_conn *c)
 	}
 	if (u->end.watch.fd < 0 || backlog_len(&c->client.out) || backlog_len(&u->end.out))
 		return;
+	if (u->end.broken && u->end.ended) {
+		http_reset(c);
+		return;
+	}
 	egress = u->end.tie.egress;
 	a = http_end_take_fd(c, &c->client, &link_a);
 	b = http_end_take_fd(c, &u->end, &link_b);

@@ -338,7 +338,10 @@ bool http_end_has_something(struct http_conn *c, struct http_end *e)
 
 	if (e->watch.fd < 0 || !e->readable)
 		return e->ended || e->broken;
-	if (http_end_peek(c, e, &byte, 1) < 0 && errno == EAGAIN)
+	if (http_end_peek(c, e, &byte, 1) < 0) {
 		e->readable = false;
+		if (errno != EAGAIN)
+			e->ended = e->broken = true; /* the kernel tells of a reset once */
+	}
 	return e->readable || e->ended || e->broken;
 }

@@ -413,6 +413,21 @@ def a_server_that_speaks_first_is_heard_at_once():
         c.send(b"EHLO me\r\n")
         expect("answer", c.until(b"\r\n"), b"250 fine\r\n")
         expect("in no time", time.monotonic() - began < PATIENCE / 4, True)
+        expect("its connections", app.connections, 1)
+
+
+@test
+def a_server_that_ends_before_its_client_says_a_word():
+    """By an end or by a reset, which the client hears; the server isn't connected to once more."""
+    with scene(lambda c, number: c.reset() if number else None) as (d, app, program):
+        c = d.connect()
+        expect("the end", c.rest(), b"")
+        c = d.connect()
+        try:
+            expect("instead of a reset", c.rest(), None)
+        except ConnectionResetError:
+            pass
+        expect("connections", app.connections, 2)
 
 
 SMUGGLED = [
