@@ -226,6 +226,21 @@ static const char *reason_of(const struct http_upstream *u)
 	return "the local program ended without an answer";
 }
 
+/* The app ended in the middle, and the client has nobody else to hear: its connection ends in the same way. A reset of each stream would say
+ * something else: that the server is there, and refused (gRPC: INTERNAL instead of UNAVAILABLE, and no other server is tried). */
+static bool end_as_app(struct http_conn *c, const struct http_upstream *u)
+{
+	if (u->taker || u->failed || !u->end.ended || !h2_is_all(u->link))
+		return false;
+	while (give(c, &c->client, h2_client(c->h2)))
+		;
+	if (u->end.broken)
+		http_reset(c);
+	else
+		http_linger(c);
+	return true;
+}
+
 /* A server has gone. */
 static bool drop_if_gone(struct http_conn *c, struct http_upstream *u)
 {
@@ -237,6 +252,8 @@ static bool drop_if_gone(struct http_conn *c, struct http_upstream *u)
 
 	if (!gone)
 		return false;
+	if (end_as_app(c, u))
+		return true;
 	u->link = NULL;
 	if (is_orphan(u)) {
 		h2_ask_again(l);
@@ -256,7 +273,7 @@ static bool move_servers(struct http_conn *c)
 {
 	bool moved = false;
 
-	for (struct list *n = c->upstreams.next, *next; n != &c->upstreams; n = next) {
+	for (struct list *n = c->upstreams.next, *next; c->stage == HTTP_MULTIPLEXES && n != &c->upstreams; n = next) {
 		struct http_upstream *u = container_of(n, struct http_upstream, node);
 
 		next = n->next;
@@ -301,7 +318,9 @@ void http_multiplex(struct http_conn *c)
 	do {
 		moved = move_client(c);
 		moved |= move_servers(c);
-	} while (moved && !c->client.broken);
+	} while (moved && !c->client.broken && c->stage == HTTP_MULTIPLEXES);
+	if (c->stage != HTTP_MULTIPLEXES)
+		return;
 	if (c->client.broken)
 		http_reset(c);
 	else if (c->client.ended && !c->client.readable)

@@ -347,6 +347,22 @@ size_t h2_disconnect(struct h2_link *l, const char *why)
 	return failed;
 }
 
+bool h2_is_all(const struct h2_link *l)
+{
+	bool any = false;
+
+	for (const struct list *n = l->h2->streams.next; n != &l->h2->streams; n = n->next) {
+		const struct h2_stream *s = container_of(n, struct h2_stream, node);
+
+		if (!s->halves[H2_CLIENT_HALF].link)
+			continue;
+		if (s->halves[H2_SERVER_HALF].link != l || s->halves[H2_SERVER_HALF].ended)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 void h2_ask_again(struct h2_link *l)
 {
 	struct h2 *h = l->h2;

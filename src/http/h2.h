@@ -68,6 +68,8 @@ bool h2_is_leaving(const struct h2_link *l);
 /* The connection is gone: requests without an answer are answered 502 with @why (NULL: reset), answers that have begun are reset, and who still
  * sends a request is told to stop. The link is freed. Returns how many clients have no whole answer. */
 size_t h2_disconnect(struct h2_link *l, const char *why);
+/* There are clients' requests, and all of them have no whole answer of @l's yet: when it ends, the client has nothing else to hear. */
+bool h2_is_all(const struct h2_link *l);
 /* The same of one to which no request was sent: each is asked about again, and may be another's. */
 void h2_ask_again(struct h2_link *l);
 /* No new streams; what is there is finished. */

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-from kit import Divert, PATIENCE, Server, connections_to, expect, full, is_ended, main, nobody, test, wait_for
+from kit import Divert, PATIENCE, Server, connections_to, expect, full, is_ended, main, nobody, scene, test, wait_for
 from real import Node, USER, curl, run, servers, upgrading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -322,7 +322,8 @@ def all_of_an_early_answer_comes_before_its_reset():
 
 
 POST = b"\x83\x86\x84\x41\x01a"
-MY_POST = POST + b"\x00\x06x-user\x05alice"
+GET = b"\x82" + POST[1:]
+MY_POST, MY_GET = (head + b"\x00\x06x-user\x05alice" for head in (POST, GET))
 
 
 def await_frame(c, *kinds):
@@ -382,6 +383,53 @@ def a_client_is_told_to_stop_when_nobody_gets_the_rest_of_its_request():
             expect(f"{what}: requests that have failed", d.counters()["failed"], failed)
             c.close()
             d.close()
+
+
+@test
+def an_app_that_ends_in_the_middle():
+    """Its client's connection ends in the same way. With another's answer to come it doesn't, and the stream is reset."""
+    for what, mine, reset in ("an end", False, False), ("a reset", False, True), ("beside the program's", True, False):
+        go_on, end = threading.Event(), threading.Event()
+
+        def app(c, number):
+            c.exactly(24)
+            c.send(frame(4, 0, b""))
+            c.send(frame(1, await_frame(c, 1)[2], b"\x88", flags=4) + frame(0, 1, b"half"))
+            end.wait(PATIENCE)
+            if reset:
+                c.reset()
+            else:
+                c.end()
+                c.rest()
+
+        def program(c, number):
+            c.exactly(24)
+            c.send(frame(4, 0, b""))
+            stream = await_frame(c, 1)[2]
+            go_on.wait(PATIENCE)
+            c.send(frame(1, stream, b"\x88", flags=5))
+            c.rest()
+
+        with scene(app, program) as (d, a, p):
+            c, got, how = d.connect(), [], "an end"
+            c.send(PREFACE + frame(1, 1, GET, flags=5) + (frame(1, 3, MY_GET, flags=5) if mine else b""))
+            expect("a half of it", await_frame(c, 0)[3], b"half")
+            if mine:
+                d.counters(("stolen", 1))
+            end.set()
+            try:
+                while not mine or (not got or got[-1][:2] != (1, 3)):
+                    kind, _, stream, data = next_frame(c)
+                    if kind in (1, 3, 7):
+                        got.append((kind, stream, data[-4:]))
+                        go_on.set()
+            except EOFError:
+                pass
+            except ConnectionResetError:
+                how = "a reset"
+            want = [(3, 1, struct.pack(">I", 2)), (7, 0, bytes(4)), (1, 3, b"\x88")] if mine else []
+            expect(f"{what}: how the connection ends, and what is said before", (how, got), ("a reset" if reset else "an end", want))
+            c.close()
 
 
 @test
