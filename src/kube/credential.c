@@ -17,7 +17,7 @@
 #include "kube/json.h"
 #include "twin/privilege.h"
 
-enum { ANSWER_MAX = 1 << 20, EARLY_SECONDS = 10 };
+enum { ANSWER_MAX = 1 << 20, EARLY_SECONDS = 10, STOP_MS = 1000, STOP_LOOKS = 50 };
 
 static const char *const versions[] = { "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1" };
 
@@ -197,6 +197,22 @@ static int refuse_end(const struct kube_access *a, int status, struct error *err
 	return hint ? error_hint(err, "%s", hint) : error_hint(err, "`kubectl get pods` runs the same program: does that work?");
 }
 
+/* It is asked to end, and a second later it is made to. */
+static void stop_plugin(pid_t pid)
+{
+	static const struct timespec pause = { .tv_nsec = STOP_MS / STOP_LOOKS * 1000000L };
+
+	kill(pid, SIGTERM);
+	for (int i = 0; i < STOP_LOOKS; i++) {
+		siginfo_t ended = { 0 };
+
+		if (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid)
+			return;
+		nanosleep(&pause, NULL);
+	}
+	kill(pid, SIGKILL);
+}
+
 static int run_plugin(const struct kube_access *a, const char *command, const char *info, bool interactive, int cancel, char **ret,
 		      struct error *err)
 {
@@ -219,7 +235,7 @@ static int run_plugin(const struct kube_access *a, const char *command, const ch
 	saved = errno;
 	close(out[0]);
 	if (!answer)
-		kill(pid, SIGTERM);
+		stop_plugin(pid);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (!answer)

@@ -122,11 +122,18 @@ static void test_cancel(void)
 {
 	struct kube_credential c;
 	struct error err;
+	char command[100];
 	int p[2];
 
 	if (pipe(p) < 0 || write(p[1], "x", 1) != 1)
 		abort();
 	tap_int(fetch("exec sleep 1000", "{}", p[0], &c, &err), -1, "a plugin that nobody waits for any more: %s", err.text);
+	if (read(p[0], command, 1) != 1)
+		abort();
+	snprintf(command, sizeof(command), "trap '' TERM; echo >&%d; while :; do sleep 0.1; done", p[1]);
+	alarm(30); /* the end of a test that waits for ever */
+	tap_int(fetch(command, "{}", p[0], &c, &err), -1, "… and that doesn't want to end: %s", err.text);
+	alarm(0);
 }
 
 int main(void)
