@@ -298,7 +298,7 @@ static void first_name(const char *text, char ret[256])
 	X509 *cert = bio ? next_cert(bio) : NULL;
 	GENERAL_NAMES *names = cert ? ossl.X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
 	bool found = false;
-	char common[256];
+	char common[256] = "";
 
 	for (int i = 0; names && !found && i < ossl.OPENSSL_sk_num((const OPENSSL_STACK *)names); i++)
 		found = take_alternative(ossl.OPENSSL_sk_value((const OPENSSL_STACK *)names, i), ret);
