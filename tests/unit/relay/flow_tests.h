@@ -282,12 +282,25 @@ static void *send_until_told(void *arg)
 	return NULL;
 }
 
-/* Who answers before it has read everything, and closes, resets what is still being sent; its answer arrives all the same. */
+static void set_cpus(void *arg)
+{
+	sched_setaffinity(0, sizeof(cpu_set_t), arg);
+}
+
+/* Who answers before it has read everything, and closes, resets what is still being sent; its answer arrives all the same. On one CPU: who moves
+ * to another between send() and close() leaves the bytes in the first one's queue of lo, where the reset overtakes them (4 of 9,600 times under
+ * Linux 6.1 with more threads than CPUs, 0 of 14,400 on one). */
 static void test_early_answer(const struct carrier *c, int first)
 {
 	enum { ROUNDS = 50 };
+	cpu_set_t all, one;
 	int right = 0;
 
+	sched_getaffinity(0, sizeof(all), &all);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	set_cpus(&one);
+	on_loop(set_cpus, &one);
 	for (int i = 0; i < ROUNDS; i++) {
 		struct flow f = c->flow(0);
 		int a = f.peers[first], b = f.peers[!first];
@@ -302,6 +315,8 @@ static void test_early_answer(const struct carrier *c, int first)
 		right += recv(a, answer, 8, MSG_WAITALL) == 8 && memcmp(answer, "too long", 8) == 0 && read_outcome(a) == 0;
 		close(a);
 	}
+	set_cpus(&all);
+	on_loop(set_cpus, &all);
 	tap_int(right, ROUNDS, "%s: an answer to who still sends arrives before the reset", c->name);
 	tap_int(await_count(c, 0), 0, "%s: over", c->name);
 }
