@@ -105,6 +105,6 @@ typedef bool (*jp_found_fn)(void *arg, json_t *node);
 bool jp_run_query(struct jp_run *run, const struct jp_query *q, jp_found_fn found, void *arg);
 /* The value of an operand of type value; owned by the caller, NULL for Nothing. */
 json_t *jp_run_value(struct jp_run *run, const struct jp_operand *o);
-/* Counts @n steps; false when they are used up. */
 enum { JP_TEXT_A_STEP = 64 }; /* bytes of a string */
+/* Counts @n steps; false when they are used up. */
 bool jp_step(struct jp_run *run, size_t n);
