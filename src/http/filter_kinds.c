@@ -245,7 +245,6 @@ static int set_word(struct condition *c, size_t i, const json_t *value, const ch
 static int set_method(struct condition *c, size_t i, const json_t *value, const char *where, struct error *err)
 {
 	static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
 	const char *text = json_is_string(value) ? json_string_value(value) : "";
 
 	if (text[strspn(text, token)])

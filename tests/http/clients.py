@@ -523,7 +523,7 @@ def a_stream_across_our_goaway():
         c, frames = d.connect(), []
 
         def get(stream):
-            return frame(1, stream, b"\x82\x86\x84\x41\x01a", flags=5)
+            return frame(1, stream, GET, flags=5)
 
         c.send(PREFACE + get(1))
         while not frames or b'"name":"app"' not in frames[-1][3]:
